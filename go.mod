@@ -1,0 +1,25 @@
+module github.com/sparsegonia/sparsegonia
+
+go 1.26.0
+
+require (
+	github.com/chewxy/hm v1.0.0
+	github.com/chewxy/math32 v1.11.1
+	github.com/dlclark/regexp2/v2 v2.12.0
+	github.com/ebitengine/purego v0.11.3
+	github.com/google/go-cmp v0.7.0
+	github.com/nlpodyssey/safetensors v0.0.0-20250209183917-bfb01cc25f7c
+	github.com/schollz/progressbar/v3 v3.19.1
+	github.com/stretchr/testify v1.12.1
+	github.com/x448/float16 v0.8.4
+	go4.org/unsafe/assume-no-moving-gc v0.0.0-20231121144256-b99613f794b6
+	golang.org/x/sys v0.49.0
+	gonum.org/v1/plot v0.17.0
+	gorgonia.org/cu v0.9.6
+	gorgonia.org/dawson v1.2.0
+	gorgonia.org/gorgonia v0.9.18
+	gorgonia.org/tensor v0.9.24
+	gorgonia.org/vecf32 v0.9.0
+	gorgonia.org/vecf64 v0.9.0
+	pgregory.net/rapid v1.3.0
+)
