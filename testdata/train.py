@@ -132,12 +132,12 @@ def cmd_data(args):
 
 
 def cmd_text(args):
-    """Writes held-out text: whole files of at most a third of --bytes, up to --bytes."""
+    """Writes held-out text: whole files of at most half of --bytes, up to --bytes."""
     splits = collect()
     for name in ("calibration", "eval"):
         out = []
         for rel, text in sorted(splits[name], key=lambda f: hashlib.sha256(f[0].encode()).digest()):
-            if len(text) <= args.bytes // 3 and sum(map(len, out)) + len(text) <= args.bytes:
+            if len(text) <= args.bytes // 2 and sum(map(len, out)) + len(text) <= args.bytes:
                 out.append(text.strip("\n") + "\n")
                 print(f"{name}: {rel}")
         (args.out / f"{name}.txt").write_text("\n".join(out), encoding="utf-8")
