@@ -1,0 +1,174 @@
+package ops
+
+import (
+	"fmt"
+	"hash"
+	"slices"
+
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	"github.com/sparsegonia/sparsegonia/cache"
+	"github.com/sparsegonia/sparsegonia/ops/kernel"
+)
+
+// MLP is what a SparseMLP captures.
+type MLP struct {
+	Cache    cache.Cache       // the weights, I neurons of hidden size H
+	Act      kernel.Activation // ReLU for integers
+	GateBias *kernel.Matrix    // 1×I in the compute dtype, or nil; there is none without a gate matrix
+	UpBias   *kernel.Matrix    // 1×I in the compute dtype, or nil
+	DownBias *kernel.Matrix    // 1×H in the compute dtype, or nil
+}
+
+// SparseMLP computes an MLP over its active neurons only: x T×H → T×H, or H → H,
+//
+//	y = Σ over the active i of act(x·gateᵢ)·(x·upᵢ)·downᵢ + down bias
+//
+// and without a gate matrix y = Σ act(x·upᵢ)·downᵢ + down bias. active is the output of the Refresh of m.Cache: int32
+// of length I, slots up to the first negative entry. gate, if not nil, holds the exact gate values act(x·gateᵀ) from
+// Gate, T×I or I, and then the gate rows are not read. With every neuron active the result is the dense MLP's, within
+// the rounding of the sum's order; with none active it is the down bias.
+//
+// Slots outside the cache are an error when the op runs.
+func SparseMLP(x, active, gate *gorgonia.Node, m MLP, opts ...Option) (*gorgonia.Node, error) {
+	inputs := gorgonia.Nodes{x, active}
+	if gate != nil {
+		inputs = append(inputs, gate)
+	}
+	op, err := newSparseMLPOp(inputs, m, opts)
+	if err != nil {
+		return nil, err
+	}
+	return gorgonia.ApplyOp(op, inputs...)
+}
+
+type sparseMLPOp struct {
+	signature
+	mlp  MLP
+	pool *kernel.Pool
+
+	kernel any // the kernel's form of mlp, a *kernel.MLP of the compute type
+}
+
+func newSparseMLPOp(inputs gorgonia.Nodes, m MLP, opts []Option) (*sparseMLPOp, error) {
+	s, err := newSignature("SparseMLP", "x active gate", inputs...)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkCache(m.Cache); err != nil {
+		return nil, s.wrap(err)
+	}
+	rows := m.Cache.Rows()
+	if rows == nil {
+		return nil, s.errorf("the cache has no neurons")
+	}
+	if _, err := cache.NewNeurons(rows.Gate, rows.Up, rows.Down); err != nil {
+		return nil, s.wrap(err)
+	}
+	x, active, intermediate, hidden := s.in[0], s.in[1], m.Cache.Intermediate(), rows.Hidden()
+	dtype := rows.Dtype().Compute()
+	if err := first(
+		x.wantRows(), x.wantDtype(computeDtype(dtype)), x.wantCols(hidden),
+		active.wantDtype(tensor.Int32), active.wantShape(intermediate),
+		checkActivation(m.Act, x.dtype),
+		checkBias("gate bias", m.GateBias, intermediate, dtype),
+		checkBias("up bias", m.UpBias, intermediate, dtype),
+		checkBias("down bias", m.DownBias, hidden, dtype),
+	); err != nil {
+		return nil, s.wrap(err)
+	}
+	if !rows.Gated() && (m.GateBias != nil || len(inputs) == 3) {
+		return nil, s.errorf("a gate bias or gate values, but the MLP has no gate matrix")
+	}
+	if len(inputs) == 3 {
+		if err := first(s.in[2].wantDtype(x.dtype), s.in[2].wantShape(x.withCols("", intermediate).shape...)); err != nil {
+			return nil, s.wrap(err)
+		}
+	}
+	s.out = x.withCols("y", hidden)
+	op := &sparseMLPOp{signature: s, mlp: m, pool: newOptions(opts).pool}
+	switch s.out.dtype {
+	case tensor.Float32:
+		op.kernel = kernelMLP[float32](m)
+	case tensor.Float64:
+		op.kernel = kernelMLP[float64](m)
+	case tensor.Int32:
+		op.kernel = kernelMLP[int32](m)
+	case tensor.Int64:
+		op.kernel = kernelMLP[int64](m)
+	}
+	return op, nil
+}
+
+func kernelMLP[E kernel.Elem](m MLP) *kernel.MLP[E] {
+	return &kernel.MLP[E]{
+		GateBias: biasValues[E](m.GateBias),
+		UpBias:   biasValues[E](m.UpBias),
+		DownBias: biasValues[E](m.DownBias),
+		Act:      m.Act,
+	}
+}
+
+func (op *sparseMLPOp) Do(inputs ...gorgonia.Value) (gorgonia.Value, error) {
+	return op.UsePreallocDo(op.newOutput(), inputs...)
+}
+
+func (op *sparseMLPOp) UsePreallocDo(output gorgonia.Value, inputs ...gorgonia.Value) (gorgonia.Value, error) {
+	var v values
+	if err := op.bind(&v, output, inputs); err != nil {
+		return nil, err
+	}
+	var err error
+	switch op.out.dtype {
+	case tensor.Float32:
+		err = runSparseMLP[float32](op, &v)
+	case tensor.Float64:
+		err = runSparseMLP[float64](op, &v)
+	case tensor.Int32:
+		err = runSparseMLP[int32](op, &v)
+	case tensor.Int64:
+		err = runSparseMLP[int64](op, &v)
+	}
+	if err != nil {
+		return nil, op.wrap(err)
+	}
+	return output, nil
+}
+
+func runSparseMLP[E kernel.Elem](op *sparseMLPOp, v *values) error {
+	rows := op.mlp.Cache.Rows()
+	slots := activeSlots(v.in[1].Int32s())
+	if err := op.in[1].wantRange(slots, rows.Intermediate()); err != nil {
+		return err
+	}
+	neurons := op.mlp.Cache.Neurons()
+	if neurons != nil && len(neurons) != len(slots) {
+		return fmt.Errorf("%d slots are active, the cache holds %d neurons: active is not from its last refresh",
+			len(slots), len(neurons))
+	}
+	var gate []E
+	if len(op.in) == 3 {
+		gate = elements[E](v.in[2])
+	}
+	m := op.kernel.(*kernel.MLP[E])
+	m.Gate, m.Up, m.Down = rows.Gate, rows.Up, rows.Down // a packed cache may have moved them
+	kernel.SparseMLP(op.pool, elements[E](v.y), elements[E](v.in[0]), m, slots, neurons, gate)
+	return nil
+}
+
+// activeSlots is active without its padding.
+func activeSlots(active []int32) []int32 {
+	if end := slices.IndexFunc(active, func(slot int32) bool { return slot < 0 }); end >= 0 {
+		return active[:end]
+	}
+	return active
+}
+
+func (op *sparseMLPOp) WriteHash(h hash.Hash) {
+	op.writeHash(h)
+	m := op.mlp
+	fmt.Fprintf(h, " cache %p act %d biases %p %p %p pool %p", m.Cache, m.Act, m.GateBias, m.UpBias, m.DownBias, op.pool)
+}
+
+func (op *sparseMLPOp) Hashcode() uint32 { return hashcode(op) }

@@ -1,0 +1,182 @@
+package ops
+
+import (
+	"errors"
+	"fmt"
+
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	"github.com/sparsegonia/sparsegonia/cache"
+	"github.com/sparsegonia/sparsegonia/ops/kernel"
+)
+
+// Weight is the weight of a linear map from K inputs to O outputs. It is captured by the op that uses it: it may have
+// dtypes that tensors have not, and no machine copies it or transposes it in place.
+type Weight struct {
+	Matrix     *kernel.Matrix // O×K, or K×O if InputMajor
+	InputMajor bool           // false: a row per output, PyTorch's order. true: a row per input, Gorgonia's Mul(x, w)
+	Bias       *kernel.Matrix // 1×O in the compute dtype of Matrix, or nil
+}
+
+// Inputs is K, the length of the vectors that the map takes.
+func (w Weight) Inputs() int {
+	if w.InputMajor {
+		return w.Matrix.Rows()
+	}
+	return w.Matrix.Cols()
+}
+
+// Outputs is O, the length of the vectors that the map gives.
+func (w Weight) Outputs() int {
+	if w.InputMajor {
+		return w.Matrix.Cols()
+	}
+	return w.Matrix.Rows()
+}
+
+// Weighted is implemented by the op of Linear. It lets rewriters read the captured weight.
+type Weighted interface {
+	gorgonia.Op
+	Weight() Weight
+}
+
+// Activated is implemented by the ops of Activate (arity 1) and SwiGLU (arity 2, gate first).
+type Activated interface {
+	gorgonia.Op
+	Activation() kernel.Activation
+}
+
+// check tells whether w can be applied to rows of x.
+func (w Weight) check(x operand) error {
+	if w.Matrix == nil {
+		return errors.New("the weight has no matrix")
+	}
+	if got := computeDtype(w.Matrix.Dtype()); got != x.dtype {
+		return fmt.Errorf("a weight of dtype %v works on %v, %s has dtype %v", w.Matrix.Dtype(), got, x.name, x.dtype)
+	}
+	if w.Inputs() != x.cols() {
+		return fmt.Errorf("%s has rows of length %d, the weight takes %d", x.name, x.cols(), w.Inputs())
+	}
+	return checkBias("bias", w.Bias, w.Outputs(), w.Matrix.Dtype().Compute())
+}
+
+func checkBias(name string, bias *kernel.Matrix, length int, dtype kernel.Dtype) error {
+	if bias == nil {
+		return nil
+	}
+	if bias.Rows() != 1 || bias.Cols() != length || bias.Dtype() != dtype {
+		return fmt.Errorf("%s is %v %d×%d, want %v 1×%d", name, bias.Dtype(), bias.Rows(), bias.Cols(), dtype, length)
+	}
+	return nil
+}
+
+// biasValues is the vector that checkBias has accepted.
+func biasValues[E kernel.Elem](bias *kernel.Matrix) []E {
+	if bias == nil {
+		return nil
+	}
+	v, _ := kernel.Values[E](bias)
+	return v
+}
+
+// linear computes y = x·w for rows of x.
+func linear[E kernel.Elem](p *kernel.Pool, y, x *tensor.Dense, w Weight) {
+	if w.InputMajor {
+		kernel.LinearT(p, elements[E](y), elements[E](x), w.Matrix, biasValues[E](w.Bias))
+	} else {
+		kernel.Linear(p, elements[E](y), elements[E](x), w.Matrix, biasValues[E](w.Bias))
+	}
+}
+
+// TensorWeight is the weight held by a float32, float64, int32 or int64 matrix, without a copy if it lies in
+// row-major order. inputMajor tells that its rows belong to inputs, as in Gorgonia's Mul(x, w).
+func TensorWeight(t tensor.Tensor, inputMajor bool) (Weight, error) {
+	m, err := tensorMatrix(t)
+	if err != nil {
+		return Weight{}, fmt.Errorf("ops: weight: %w", err)
+	}
+	return Weight{Matrix: m, InputMajor: inputMajor}, nil
+}
+
+func tensorMatrix(t tensor.Tensor) (*kernel.Matrix, error) {
+	d, ok := t.(*tensor.Dense)
+	if !ok || d == nil {
+		return nil, fmt.Errorf("a %T, want a *tensor.Dense", t)
+	}
+	o := operand{"the tensor", d.Dtype(), d.Shape()}
+	if err := first(o.wantMatrix(), o.wantDtype(numeric...)); err != nil {
+		return nil, err
+	}
+	if _, err := o.dense(d); err != nil {
+		return nil, err
+	}
+	if !rowMajor(d) {
+		d = o.rowMajorCopy(d)
+	}
+	rows, cols := o.rows(), o.cols()
+	switch o.dtype {
+	case tensor.Float64:
+		return kernel.MatrixOf(rows, cols, d.Float64s())
+	case tensor.Int32:
+		return kernel.MatrixOf(rows, cols, d.Int32s())
+	case tensor.Int64:
+		return kernel.MatrixOf(rows, cols, d.Int64s())
+	default:
+		return kernel.MatrixOf(rows, cols, d.Float32s())
+	}
+}
+
+// NeuronsOf is the neuron store of the MLP down(act(gate(x)) ⊙ up(x)), or of down(act(up(x))) if gate is the zero
+// Weight. gate and up map H inputs to I neurons, down maps I neurons to H outputs; all have one dtype. The store is a
+// view of the matrices if they lie neuron-major already, gate and up with a row per output and down with a row per
+// input. Otherwise it is a copy. Biases are not part of it: they are fields of MLP.
+func NeuronsOf(gate, up, down Weight, opts ...Option) (*cache.Neurons, error) {
+	n, err := neuronsOf(gate, up, down, newOptions(opts).pool)
+	if err != nil {
+		return nil, fmt.Errorf("ops: neurons: %w", err)
+	}
+	return n, nil
+}
+
+func neuronsOf(gate, up, down Weight, pool *kernel.Pool) (*cache.Neurons, error) {
+	if up.Matrix == nil || down.Matrix == nil {
+		return nil, errors.New("up or down has no matrix")
+	}
+	hidden, intermediate, dtype := up.Inputs(), up.Outputs(), up.Matrix.Dtype()
+	if down.Inputs() != intermediate || down.Outputs() != hidden || down.Matrix.Dtype() != dtype {
+		return nil, fmt.Errorf("up is a %v map from %d to %d, down a %v map from %d to %d",
+			dtype, hidden, intermediate, down.Matrix.Dtype(), down.Inputs(), down.Outputs())
+	}
+	gated := gate.Matrix != nil
+	if gated && (gate.Inputs() != hidden || gate.Outputs() != intermediate || gate.Matrix.Dtype() != dtype) {
+		return nil, fmt.Errorf("up is a %v map from %d to %d, gate a %v map from %d to %d",
+			dtype, hidden, intermediate, gate.Matrix.Dtype(), gate.Inputs(), gate.Outputs())
+	}
+	if !gate.InputMajor && !up.InputMajor && down.InputMajor {
+		return cache.NewNeurons(gate.Matrix, up.Matrix, down.Matrix)
+	}
+	n, err := cache.Allocate(dtype, intermediate, hidden, gated)
+	if err != nil {
+		return nil, err
+	}
+	type move struct {
+		to        *kernel.Matrix
+		from      Weight
+		transpose bool
+	}
+	moves := []move{{n.Up, up, up.InputMajor}, {n.Down, down, !down.InputMajor}}
+	if gated {
+		moves = append(moves, move{n.Gate, gate, gate.InputMajor})
+	}
+	for _, m := range moves {
+		turn := kernel.Copy
+		if m.transpose {
+			turn = kernel.Transpose
+		}
+		if err := turn(pool, m.to, m.from.Matrix); err != nil {
+			return nil, err
+		}
+	}
+	return n, nil
+}
