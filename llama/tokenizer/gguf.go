@@ -156,7 +156,7 @@ func (t *Tokenizer) addGGUFTokens(v Vocabulary) error {
 				literal = append(literal, a)
 			case v.Model == "llama":
 				// SentencePiece looks for them where spaces are marks already.
-				a.content = strings.ReplaceAll(token, " ", mark)
+				a.content = strings.ReplaceAll(token, " ", spaceMark)
 				normalized = append(normalized, a)
 			default:
 				literal = append(literal, a)
@@ -194,8 +194,8 @@ func (t *Tokenizer) addGPT2(v Vocabulary) error {
 	return nil
 }
 
-// mark is what SentencePiece writes for a space.
-const mark = "▁"
+// spaceMark is what SentencePiece writes for a space.
+const spaceMark = "▁"
 
 // addLlama completes a SentencePiece BPE.
 func (t *Tokenizer) addLlama(v Vocabulary) error {
@@ -225,10 +225,10 @@ func (t *Tokenizer) addLlama(v Vocabulary) error {
 		}
 	}
 	t.model = s
-	t.normalizer = normalizer{replace(" ", mark)}
-	t.decoder = []stage{replaceToken(mark, " "), byteFallback}
+	t.normalizer = normalizer{replace(" ", spaceMark)}
+	t.decoder = []stage{replaceToken(spaceMark, " "), byteFallback}
 	if v.AddSpacePrefix {
-		t.normalizer = append(t.normalizer, prependFirst(mark))
+		t.normalizer = append(t.normalizer, prependFirst(spaceMark))
 		t.decoder = append(t.decoder, strip(' ', 1, true))
 	}
 	return nil

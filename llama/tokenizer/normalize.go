@@ -1,6 +1,7 @@
 package tokenizer
 
 import (
+	"slices"
 	"strings"
 
 	"golang.org/x/text/unicode/norm"
@@ -19,7 +20,66 @@ func (n normalizer) normalize(text string, first bool) string {
 	return text
 }
 
-func nfc(text string, _ bool) string { return norm.NFC.String(text) }
+// nfc is Unicode's canonical composition. Package norm alone would make the
+// text stream-safe as well (Unicode Standard Annex 15, section 13): it breaks
+// runs of more than 30 marks with a U+034F, which Hugging Face does not.
+func nfc(text string, _ bool) string {
+	normal := norm.NFC.String(text)
+	if strings.Count(normal, "\u034F") == strings.Count(text, "\u034F") {
+		return normal
+	}
+	return string(compose(decompose(text)))
+}
+
+// A mark is a rune with its canonical combining class, 0 for a starter.
+type mark struct {
+	r     rune
+	class uint8
+}
+
+// decompose returns the canonical decomposition of text, its marks in canonical
+// order.
+func decompose(text string) []mark {
+	var marks []mark
+	for _, c := range text {
+		for _, r := range norm.NFD.String(string(c)) {
+			marks = append(marks, mark{r, norm.NFD.PropertiesString(string(r)).CCC()})
+		}
+	}
+	for from := 0; from < len(marks); from++ {
+		end := from
+		for end < len(marks) && marks[end].class > 0 {
+			end++
+		}
+		slices.SortStableFunc(marks[from:end], func(a, b mark) int { return int(a.class) - int(b.class) })
+		from = end
+	}
+	return marks
+}
+
+// compose joins marks with the starter before them (Unicode 15, section 3.11,
+// D117).
+func compose(marks []mark) []rune {
+	var out []rune
+	starter := -1     // place in out of the last starter
+	last := uint8(0)  // class of the rune before
+	adjacent := false // nothing is between the starter and this rune
+	for _, m := range marks {
+		if starter >= 0 && (adjacent || last < m.class) {
+			pair := []rune(norm.NFC.String(string([]rune{out[starter], m.r})))
+			if len(pair) == 1 {
+				out[starter] = pair[0]
+				continue
+			}
+		}
+		if m.class == 0 {
+			starter = len(out)
+		}
+		out = append(out, m.r)
+		last, adjacent = m.class, m.class == 0
+	}
+	return out
+}
 
 // prepend puts prefix before every text between added tokens.
 func prepend(prefix string) normalizerStep {

@@ -527,9 +527,11 @@ func (t *Tokenizer) parsePostProcessor(v value, depth int) error {
 	return o.unknown(kind)
 }
 
-// parseTemplate reads the template of a single text. It goes round what the
-// processors before have put there.
+// parseTemplate reads the template of a single text.
 func (t *Tokenizer) parseTemplate(o object) error {
+	if t.prefix != nil || t.suffix != nil {
+		return o.get("type").errorf("a second TemplateProcessing is not supported")
+	}
 	specials, err := o.get("special_tokens").object()
 	if err != nil {
 		return err
@@ -580,8 +582,7 @@ func (t *Tokenizer) parseTemplate(o object) error {
 	if texts != 1 {
 		return o.get("single").errorf("holds the text %d times instead of once", texts)
 	}
-	t.prefix = append(prefix, t.prefix...)
-	t.suffix = append(t.suffix, suffix...)
+	t.prefix, t.suffix = prefix, suffix
 	return nil
 }
 
