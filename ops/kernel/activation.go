@@ -1,0 +1,98 @@
+package kernel
+
+import (
+	"fmt"
+	"math"
+)
+
+// Activation is an elementwise function of an MLP.
+type Activation uint8
+
+// The activations.
+const (
+	SiLU     Activation = iota // x·σ(x)
+	GELU                       // x·Φ(x), exact
+	GELUTanh                   // GELU's tanh approximation
+	ReLU                       // max(x, 0)
+)
+
+var activationNames = map[string]Activation{
+	"silu": SiLU, "swish": SiLU,
+	"gelu":              GELU,
+	"gelu_pytorch_tanh": GELUTanh, "gelu_new": GELUTanh, "gelu_fast": GELUTanh, "gelu_tanh": GELUTanh,
+	"relu": ReLU,
+}
+
+// String returns a name that ParseActivation reads.
+func (a Activation) String() string {
+	switch a {
+	case SiLU:
+		return "silu"
+	case GELU:
+		return "gelu"
+	case GELUTanh:
+		return "gelu_tanh"
+	case ReLU:
+		return "relu"
+	}
+	return fmt.Sprintf("activation(%d)", uint8(a))
+}
+
+// ParseActivation returns the activation that a Hugging Face configuration
+// calls name (hidden_act).
+func ParseActivation(name string) (Activation, error) {
+	if a, ok := activationNames[name]; ok {
+		return a, nil
+	}
+	return 0, fmt.Errorf("kernel: unknown activation %q", name)
+}
+
+// SupportsIntegers reports whether a has a meaning for integers: only ReLU has.
+func (a Activation) SupportsIntegers() bool { return a == ReLU }
+
+// Apply64 returns a(x).
+func (a Activation) Apply64(x float64) float64 {
+	switch a {
+	case SiLU:
+		if x < -800 { // exp(−x) overflows; the limit is −0, NaN and ±Inf take the formula
+			return math.Copysign(0, -1)
+		}
+		return x / (1 + math.Exp(-x))
+	case GELU:
+		if math.IsInf(x, -1) {
+			return math.Copysign(0, -1)
+		}
+		return 0.5 * x * math.Erfc(-x/math.Sqrt2)
+	case GELUTanh:
+		if math.IsInf(x, -1) {
+			return math.Copysign(0, -1)
+		}
+		// 0.5·(1+tanh u) = σ(2u), which keeps the small values of the left tail.
+		u := math.Sqrt(2/math.Pi) * (x + 0.044715*x*x*x)
+		return x / (1 + math.Exp(-2*u))
+	case ReLU:
+		if x < 0 {
+			return 0
+		}
+		return x
+	}
+	panic("kernel: unknown activation")
+}
+
+// apply is a in the type of the activations; of integers it is ReLU.
+func apply[E Elem](a Activation, x E) E {
+	if a == ReLU {
+		if x < 0 {
+			return 0
+		}
+		return x
+	}
+	return E(a.Apply64(float64(x)))
+}
+
+// checkActivation panics if a has no meaning for E.
+func checkActivation[E Elem](a Activation) {
+	if d := dtypeOf[E](); (d == Int32 || d == Int64) && !a.SupportsIntegers() || a > ReLU {
+		panic("kernel: activation is not defined for this element type")
+	}
+}

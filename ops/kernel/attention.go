@@ -1,0 +1,174 @@
+package kernel
+
+import (
+	"fmt"
+	"unsafe"
+)
+
+// KV holds the keys and values of one layer for a number of sequences, as F32
+// or F16: per sequence and key-value head, one row of headDim numbers for each
+// position.
+type KV struct {
+	keys, values                        *Matrix
+	sequences, capacity, heads, headDim int
+}
+
+// NewKV returns an empty cache of capacity positions for each sequence.
+func NewKV(d Dtype, sequences, capacity, kvHeads, headDim int) (*KV, error) {
+	if d != F32 && d != F16 {
+		return nil, fmt.Errorf("kernel: KV cache of %v, want f32 or f16", d)
+	}
+	if sequences <= 0 || capacity <= 0 || kvHeads <= 0 || headDim <= 0 {
+		return nil, fmt.Errorf("kernel: KV cache of %d sequences × %d positions × %d heads × %d", sequences, capacity, kvHeads, headDim)
+	}
+	const limit = 1 << 44 // bytes that no machine has
+	size := d.RowBytes(1)
+	for _, n := range []int{sequences, capacity, kvHeads, headDim} {
+		if n > limit/size {
+			return nil, fmt.Errorf("kernel: KV cache of %d sequences × %d positions × %d heads × %d is too large", sequences, capacity, kvHeads, headDim)
+		}
+		size *= n
+	}
+	kv := &KV{sequences: sequences, capacity: capacity, heads: kvHeads, headDim: headDim}
+	rowBytes := d.RowBytes(headDim)
+	rows := sequences * kvHeads * capacity
+	for _, m := range []**Matrix{&kv.keys, &kv.values} {
+		var err error
+		if *m, err = MatrixView(d, rows, headDim, rowBytes, allocate(rows*rowBytes)); err != nil {
+			return nil, err
+		}
+	}
+	return kv, nil
+}
+
+// Dtype returns the storage type.
+func (kv *KV) Dtype() Dtype { return kv.keys.dtype }
+
+// Sequences returns how many sequences there is room for.
+func (kv *KV) Sequences() int { return kv.sequences }
+
+// Capacity returns how many positions of a sequence there is room for.
+func (kv *KV) Capacity() int { return kv.capacity }
+
+// Heads returns the number of key-value heads.
+func (kv *KV) Heads() int { return kv.heads }
+
+// HeadDim returns the numbers in a head.
+func (kv *KV) HeadDim() int { return kv.headDim }
+
+// Bytes returns the size of all keys and values.
+func (kv *KV) Bytes() int { return kv.keys.Bytes() + kv.values.Bytes() }
+
+// row is the row of position 0 of a head; the next positions follow.
+func (kv *KV) row(sequence, head int) int { return (sequence*kv.heads + head) * kv.capacity }
+
+// Attention is causal attention over a KV cache. Row t of q and y
+// T×(heads·d) and of k and v T×(kvHeads·d) belongs to positions[t] of
+// sequences[t]. First all keys and values are stored, then row t attends to
+// positions 0 to positions[t] of its sequence, scores times scale; heads share
+// the key-value heads in groups of heads/kvHeads. A row of position −1 is
+// padding: nothing is stored and its y is zero.
+func Attention(p *Pool, y, q, k, v []float32, heads int, positions, sequences []int32, kv *KV, scale float32) {
+	tokens := len(positions)
+	if heads <= 0 || heads%kv.heads != 0 || len(sequences) != tokens || len(q) != tokens*heads*kv.headDim ||
+		len(y) != len(q) || len(k) != tokens*kv.heads*kv.headDim || len(v) != len(k) {
+		panic(panicShape)
+	}
+	for t, pos := range positions {
+		if pos < -1 || int(pos) >= kv.capacity || uint(sequences[t]) >= uint(kv.sequences) && pos >= 0 {
+			panic(panicBounds)
+		}
+	}
+	if tokens == 0 {
+		return
+	}
+	p = orDefault(p)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	kv.store(k, v, positions, sequences)
+	t := &p.tasks.attention
+	*t = attentionTask{
+		pool: p, y: y, q: q, heads: heads, positions: positions, sequences: sequences, kv: kv, scale: scale,
+		share: heads / kv.heads,
+	}
+	if tokens*kv.heads < 4*p.threads { // a head alone reads the keys again, but from the cache
+		t.share = 1
+	}
+	pieces := tokens * heads / t.share
+	if work := pieces * int(max(positions[tokens-1], 0)+1) * t.share * kv.headDim; work < elementsPerPiece {
+		for i := range pieces {
+			t.piece(p.workers[0], i)
+		}
+	} else {
+		p.do(pieces, t)
+	}
+	*t = attentionTask{}
+}
+
+func (kv *KV) store(k, v []float32, positions, sequences []int32) {
+	d, width := kv.headDim, kv.heads*kv.headDim
+	for t, pos := range positions {
+		if pos < 0 {
+			continue
+		}
+		for h := range kv.heads {
+			i := kv.row(int(sequences[t]), h) + int(pos)
+			encode(kv.keys.dtype, kv.keys.Row(i), k[t*width+h*d:][:d])
+			encode(kv.values.dtype, kv.values.Row(i), v[t*width+h*d:][:d])
+		}
+	}
+}
+
+// attentionTask is the attention of all rows. A piece is one row and a group of
+// share heads that use the same keys; the last rows, which are the longest, come first.
+type attentionTask struct {
+	pool                 *Pool
+	y, q                 []float32
+	heads, share         int
+	positions, sequences []int32
+	kv                   *KV
+	scale                float32
+}
+
+func (t *attentionTask) piece(w *worker, i int) {
+	kv, v := t.kv, t.pool.variant
+	d := kv.headDim
+	perRow := t.heads / t.share
+	row, first := len(t.positions)-1-i/perRow, i%perRow*t.share
+	y := t.y[(row*t.heads+first)*d:][:t.share*d]
+	n := int(t.positions[row]) + 1
+	if n == 0 {
+		clear(y)
+		return
+	}
+	q := t.q[(row*t.heads+first)*d:][:t.share*d]
+	base := kv.row(int(t.sequences[row]), first/(t.heads/kv.heads))
+	padded := groups(d) * group
+	buf := w.scratch(t.share*n + padded)
+	scores, acc := buf[:t.share*n], buf[t.share*n:]
+	raceRead(address(q), 4*len(q))
+	for j := 0; j < n; j += 2 {
+		last := min(j+1, n-1)
+		a, b := kv.keys.row(base+j), kv.keys.row(base+last)
+		for h := range t.share {
+			sa, sb := v.dotPart(kv.keys.dtype, unsafe.Pointer(&q[h*d]), a, b, d, 4, kv.keys.dtype.size())
+			scores[h*n+j], scores[h*n+last] = sa*t.scale, sb*t.scale
+		}
+	}
+	var rows [4]int32
+	var coef [4]float32
+	for h := range t.share {
+		s := scores[h*n:][:n]
+		v.softmax(s, s)
+		clear(acc)
+		for j := 0; j < n; j += 4 {
+			count := min(4, n-j)
+			copy(coef[:count], s[j:])
+			for c := range count {
+				rows[c] = int32(base + j + c)
+			}
+			v.axpy(w, acc, kv.values, &rows, &coef, count, 0, d)
+		}
+		copy(y[h*d:][:d], acc)
+	}
+}

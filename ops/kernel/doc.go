@@ -1,0 +1,39 @@
+// Package kernel holds the CPU kernels of Sparsegonia on plain slices: matrix
+// products with weights of any Dtype, the sparse MLP, attention, norms, masks,
+// and the Pool of threads that runs them. It knows nothing of Gorgonia.
+//
+//	x ──► Linear ──► RoPE ──► Attention ──► Linear ──► Add ──► RMSNorm
+//	                                                              │
+//	          slots (active neurons) ──► SparseMLP ◄──────────────┤
+//	                     ▲                                        │
+//	                     └── Union ◄── MaskThreshold ◄── Linear ◄─┘
+//
+// # Weights
+//
+// A Matrix is rows of one Dtype over memory of its own or of others. An MLP is
+// stored neuron-major, so that an active neuron is three rows, wherever they lie:
+// sparse decode, dense decode and prefill read the same bytes.
+//
+// # Results
+//
+// Sums are taken in float32 for float and quantised weights, in float64 for F64
+// and modulo 2^n for integers. The result of a call does not depend on the
+// number of threads, bit for bit; it does depend on the variant (Variants) and
+// may depend on how many tokens are computed together.
+//
+// NaN propagates. An infinity behaves as in IEEE 754 arithmetic, except that
+// with quantised weights an input that holds one gives NaN, for the whole row (Int8) or
+// through its group of 32 (Int8G, Int4, Int4M).
+//
+// # Errors
+//
+// Lengths that do not fit, rows out of range and element types that are not
+// the compute type of a matrix are mistakes of the programmer and panic.
+// Everything that can come from a file or a user is checked by the functions
+// that return an error.
+//
+// # Threads
+//
+// All functions may be called from any goroutine. Calls on one Pool run one
+// after the other; they allocate nothing in steady state for float32 inputs.
+package kernel

@@ -1,0 +1,42 @@
+package kernel
+
+// Embed writes row ids[t] of w to row t of y T×cols; an id of −1 gives zeros.
+func Embed(p *Pool, y []float32, w *Matrix, ids []int32) {
+	if w.dtype.Compute() != F32 {
+		panic(panicDtype)
+	}
+	if len(y) != len(ids)*w.cols {
+		panic(panicShape)
+	}
+	for _, id := range ids {
+		if id < -1 || int(id) >= w.rows {
+			panic(panicBounds)
+		}
+	}
+	p = orDefault(p)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	t := &p.tasks.embed
+	*t = embedTask{y, w, ids}
+	p.do((len(ids)+embedRows-1)/embedRows, t)
+	*t = embedTask{}
+}
+
+const embedRows = 8
+
+type embedTask struct {
+	y   []float32
+	w   *Matrix
+	ids []int32
+}
+
+func (t *embedTask) piece(_ *worker, i int) {
+	for r := i * embedRows; r < min((i+1)*embedRows, len(t.ids)); r++ {
+		out := t.y[r*t.w.cols:][:t.w.cols]
+		if t.ids[r] < 0 {
+			clear(out)
+			continue
+		}
+		Row(t.w, int(t.ids[r]), out)
+	}
+}

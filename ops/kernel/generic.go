@@ -1,0 +1,273 @@
+package kernel
+
+import (
+	"math"
+	"unsafe"
+)
+
+// generic is written in plain Go. It defines the primitives, runs where there
+// is no assembly, and takes the odd ends that assembly leaves.
+var generic = variant{
+	name: "generic",
+	dot2: [dtypes]func(x, a, b unsafe.Pointer, n int) (xa, xb float32){
+		F32: dot2F32, F16: dot2F16, BF16: dot2BF16, Int8: dot2Int8,
+	},
+	dotGroups: [dtypes]func(x *operand, row groupRow, n int) float32{
+		Int8G: dotInt8G, Int4: dotInt4, Int4M: dotInt4M,
+	},
+	axpy4: [dtypes]func(y unsafe.Pointer, r *axpyRows, n int){
+		F32: axpyGeneric(F32, 4), F16: axpyGeneric(F16, 4), BF16: axpyGeneric(BF16, 4), Int8: axpyGeneric(Int8, 4),
+		Int8G: axpyGeneric(Int8G, 4), Int4: axpyGeneric(Int4, 4), Int4M: axpyGeneric(Int4M, 4),
+	},
+	axpy1: [dtypes]func(y unsafe.Pointer, r *axpyRows, n int){
+		F32: axpyGeneric(F32, 1), F16: axpyGeneric(F16, 1), BF16: axpyGeneric(BF16, 1), Int8: axpyGeneric(Int8, 1),
+		Int8G: axpyGeneric(Int8G, 1), Int4: axpyGeneric(Int4, 1), Int4M: axpyGeneric(Int4M, 1),
+	},
+	widen: widenGeneric,
+	widenGroups: [dtypes]func(dst unsafe.Pointer, row groupRow, n int){
+		Int8G: widenGroupsGeneric(Int8G), Int4: widenGroupsGeneric(Int4), Int4M: widenGroupsGeneric(Int4M),
+	},
+	tile: tileGeneric, tileRows: 4, tileCols: 4,
+	activate: [ReLU + 1]func(y, x unsafe.Pointer, n int){
+		SiLU: activateGeneric(SiLU), GELU: activateGeneric(GELU), GELUTanh: activateGeneric(GELUTanh), ReLU: activateGeneric(ReLU),
+	},
+	mul: mulGeneric, add: addGeneric,
+	expSum: expSumGeneric,
+	norm:   normGeneric, sumSquares: sumSquaresGeneric,
+	quantize16: quantize16Generic, quantizeGroups: quantizeGroupsGeneric,
+}
+
+var widenGeneric = [dtypes]func(dst, src unsafe.Pointer, n int){
+	F32: widenF32, F16: widenF16, BF16: widenBF16, Int8: widenInt8,
+}
+
+func dot2F32(xp, ap, bp unsafe.Pointer, n int) (float32, float32) {
+	x, a, b := values[float32](xp, n), values[float32](ap, n), values[float32](bp, n)
+	var a0, a1, a2, a3, b0, b1, b2, b3 float32
+	k := 0
+	for ; k+4 <= n; k += 4 {
+		xs, as, bs := x[k:k+4:k+4], a[k:k+4:k+4], b[k:k+4:k+4]
+		a0 += xs[0] * as[0]
+		a1 += xs[1] * as[1]
+		a2 += xs[2] * as[2]
+		a3 += xs[3] * as[3]
+		b0 += xs[0] * bs[0]
+		b1 += xs[1] * bs[1]
+		b2 += xs[2] * bs[2]
+		b3 += xs[3] * bs[3]
+	}
+	for ; k < n; k++ {
+		a0 += x[k] * a[k]
+		b0 += x[k] * b[k]
+	}
+	return a0 + a1 + (a2 + a3), b0 + b1 + (b2 + b3)
+}
+
+func dot2F16(xp, ap, bp unsafe.Pointer, n int) (float32, float32) {
+	x, a, b := values[float32](xp, n), values[uint16](ap, n), values[uint16](bp, n)
+	var a0, a1, b0, b1 float32
+	for k := 0; k+1 < n; k += 2 {
+		a0 += x[k] * fromF16(a[k])
+		b0 += x[k] * fromF16(b[k])
+		a1 += x[k+1] * fromF16(a[k+1])
+		b1 += x[k+1] * fromF16(b[k+1])
+	}
+	if n&1 != 0 {
+		a0 += x[n-1] * fromF16(a[n-1])
+		b0 += x[n-1] * fromF16(b[n-1])
+	}
+	return a0 + a1, b0 + b1
+}
+
+func dot2BF16(xp, ap, bp unsafe.Pointer, n int) (float32, float32) {
+	x, a, b := values[float32](xp, n), values[uint16](ap, n), values[uint16](bp, n)
+	var a0, a1, b0, b1 float32
+	for k := 0; k+1 < n; k += 2 {
+		a0 += x[k] * fromBF16(a[k])
+		b0 += x[k] * fromBF16(b[k])
+		a1 += x[k+1] * fromBF16(a[k+1])
+		b1 += x[k+1] * fromBF16(b[k+1])
+	}
+	if n&1 != 0 {
+		a0 += x[n-1] * fromBF16(a[n-1])
+		b0 += x[n-1] * fromBF16(b[n-1])
+	}
+	return a0 + a1, b0 + b1
+}
+
+func dot2Int8(xp, ap, bp unsafe.Pointer, n int) (float32, float32) {
+	x, a, b := values[int16](xp, n), values[int8](ap, n), values[int8](bp, n)
+	var sa, sb int64
+	for k, v := range x {
+		sa += int64(v) * int64(a[k])
+		sb += int64(v) * int64(b[k])
+	}
+	return float32(sa), float32(sb)
+}
+
+func dotInt8G(x *operand, row groupRow, n int) float32 {
+	xq, d := values[int8](x.q, n*group), values[float32](x.d, n)
+	w, scales := values[int8](row.quants, n*group), values[uint16](row.scales, n)
+	var sum float32
+	for g := range n {
+		xs, ws := xq[g*group:][:group], w[g*group:][:group]
+		var s int32
+		for k, v := range xs {
+			s += int32(v) * int32(ws[k])
+		}
+		sum += fromF16(scales[g]) * d[g] * float32(s)
+	}
+	return sum
+}
+
+// quants4 is Σ x·q, q the unsigned nibbles of a group.
+func quants4(xs []int8, w []byte) (s int32) {
+	xs, w = xs[:group], w[:group/2]
+	for k, b := range w {
+		s += int32(xs[k])*int32(b&15) + int32(xs[k+16])*int32(b>>4)
+	}
+	return s
+}
+
+func dotInt4(x *operand, row groupRow, n int) float32 {
+	xq, d, sums := values[int8](x.q, n*group), values[float32](x.d, n), values[float32](x.s, n)
+	w, scales := values[byte](row.quants, n*16), values[uint16](row.scales, n)
+	var sum float32
+	for g := range n {
+		sum += fromF16(scales[g]) * (d[g]*float32(quants4(xq[g*group:], w[g*16:])) - 8*sums[g])
+	}
+	return sum
+}
+
+func dotInt4M(x *operand, row groupRow, n int) float32 {
+	xq, d, sums := values[int8](x.q, n*group), values[float32](x.d, n), values[float32](x.s, n)
+	w, scales, mins := values[byte](row.quants, n*16), values[uint16](row.scales, n), values[uint16](row.mins, n)
+	var sum float32
+	for g := range n {
+		sum += fromF16(scales[g])*d[g]*float32(quants4(xq[g*group:], w[g*16:])) + fromF16(mins[g])*sums[g]
+	}
+	return sum
+}
+
+func axpyGeneric(d Dtype, rows int) func(y unsafe.Pointer, r *axpyRows, n int) {
+	return func(yp unsafe.Pointer, r *axpyRows, n int) {
+		y := values[float32](yp, n)
+		var w [group]float32
+		for i := range rows {
+			c := r.coef[i]
+			for k := 0; k < n; k += group {
+				out := y[k:min(k+group, n)]
+				if d.grouped() {
+					decodeGroups(d, w[:], groupRow{r.row[i], r.scales[i], r.mins[i]}, k, len(out))
+				} else {
+					widenGeneric[d](unsafe.Pointer(&w[0]), unsafe.Add(r.row[i], k*d.size()), len(out))
+				}
+				for j := range out {
+					out[j] += c * w[j]
+				}
+			}
+		}
+	}
+}
+
+func widenF32(dst, src unsafe.Pointer, n int) {
+	copy(values[float32](dst, n), values[float32](src, n))
+}
+
+func widenF16(dst, src unsafe.Pointer, n int) {
+	out := values[float32](dst, n)
+	for k, h := range values[uint16](src, n) {
+		out[k] = fromF16(h)
+	}
+}
+
+func widenBF16(dst, src unsafe.Pointer, n int) {
+	out := values[float32](dst, n)
+	for k, h := range values[uint16](src, n) {
+		out[k] = fromBF16(h)
+	}
+}
+
+func widenInt8(dst, src unsafe.Pointer, n int) {
+	out := values[float32](dst, n)
+	for k, q := range values[int8](src, n) {
+		out[k] = float32(q)
+	}
+}
+
+func widenGroupsGeneric(d Dtype) func(dst unsafe.Pointer, row groupRow, n int) {
+	return func(dst unsafe.Pointer, row groupRow, n int) {
+		decodeGroups(d, values[float32](dst, n*group), row, 0, n*group)
+	}
+}
+
+func tileGeneric(cp, wp unsafe.Pointer, rowStep, colStep int, xp unsafe.Pointer, k int) {
+	c := (*[4][4]float32)(cp)
+	x := values[[4]float32](xp, k)
+	for i := range c {
+		c0, c1, c2, c3 := c[i][0], c[i][1], c[i][2], c[i][3]
+		p := unsafe.Add(wp, i*rowStep)
+		for j := range x {
+			w := *(*float32)(unsafe.Add(p, j*colStep))
+			c0 += w * x[j][0]
+			c1 += w * x[j][1]
+			c2 += w * x[j][2]
+			c3 += w * x[j][3]
+		}
+		c[i] = [4]float32{c0, c1, c2, c3}
+	}
+}
+
+func activateGeneric(a Activation) func(y, x unsafe.Pointer, n int) {
+	return func(yp, xp unsafe.Pointer, n int) {
+		y := values[float32](yp, n)
+		for k, v := range values[float32](xp, n) {
+			y[k] = apply(a, v)
+		}
+	}
+}
+
+func mulGeneric(yp, ap, bp unsafe.Pointer, n int) {
+	y, a, b := values[float32](yp, n), values[float32](ap, n), values[float32](bp, n)
+	for k := range y {
+		y[k] = a[k] * b[k]
+	}
+}
+
+func addGeneric(yp, ap, bp unsafe.Pointer, n int) {
+	y, a, b := values[float32](yp, n), values[float32](ap, n), values[float32](bp, n)
+	for k := range y {
+		y[k] = a[k] + b[k]
+	}
+}
+
+func expSumGeneric(yp, xp unsafe.Pointer, shift float32, n int) float32 {
+	y := values[float32](yp, n)
+	var sum float64
+	for k, v := range values[float32](xp, n) {
+		e := math.Exp(float64(v) - float64(shift))
+		y[k] = float32(e)
+		sum += e
+	}
+	return float32(sum)
+}
+
+func normGeneric(yp, xp, wp unsafe.Pointer, scale float32, n int) {
+	y, x, w := values[float32](yp, n), values[float32](xp, n), values[float32](wp, n)
+	for k := range y {
+		y[k] = x[k] * scale * w[k]
+	}
+}
+
+func sumSquaresGeneric(xp unsafe.Pointer, n int) float64 {
+	var s0, s1 float64
+	x := values[float32](xp, n)
+	for k := 0; k+1 < n; k += 2 {
+		s0 += float64(x[k]) * float64(x[k])
+		s1 += float64(x[k+1]) * float64(x[k+1])
+	}
+	if n&1 != 0 {
+		s0 += float64(x[n-1]) * float64(x[n-1])
+	}
+	return s0 + s1
+}

@@ -1,0 +1,127 @@
+package kernel
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+)
+
+// everywhere runs a test under every variant of this CPU and several thread counts.
+func everywhere(t *testing.T, f func(t *testing.T, p *Pool)) {
+	t.Helper()
+	for _, name := range Variants() {
+		for _, threads := range []int{1, 2, 5} {
+			t.Run(fmt.Sprintf("%s/threads=%d", name, threads), func(t *testing.T) {
+				p := NewPool(threads, WithVariant(name))
+				defer p.Close()
+				f(t, p)
+			})
+		}
+	}
+}
+
+var floatDtypes = []Dtype{F32, F16, BF16, Int8, Int8G, Int4, Int4M}
+
+func randoms(r *rand.Rand, n int) []float32 {
+	x := make([]float32, n)
+	for i := range x {
+		x[i] = float32(r.NormFloat64())
+	}
+	return x
+}
+
+func randomMatrix(r *rand.Rand, d Dtype, rows, cols int) *Matrix {
+	m := NewMatrix(d, rows, cols)
+	for i := range rows {
+		SetRow(m, i, randoms(r, cols))
+	}
+	return m
+}
+
+// decoded is m as float64, rows × cols.
+func decoded(m *Matrix) [][]float64 {
+	out := make([][]float64, m.Rows())
+	row := make([]float32, m.Cols())
+	for i := range out {
+		Row(m, i, row)
+		for _, v := range row {
+			out[i] = append(out[i], float64(v))
+		}
+	}
+	return out
+}
+
+// rounded is x as weights of d see it: what is then left are float32 sums.
+func rounded(d Dtype, x []float32) []float64 {
+	y := make([]float64, len(x))
+	n, limit := len(x), 0.0
+	switch {
+	case d == Int8:
+		limit = int16Limit
+	case d.grouped():
+		n, limit = group, 127
+	}
+	for i, v := range x {
+		y[i] = float64(v)
+	}
+	if limit == 0 {
+		return y
+	}
+	for o := 0; o < len(y); o += n {
+		part := y[o:min(o+n, len(y))]
+		var m float64
+		for _, v := range part {
+			m = max(m, math.Abs(v))
+		}
+		s := float64(float32(m) / float32(limit))
+		for i, v := range part {
+			if s != 0 {
+				part[i] = math.RoundToEven(v/s) * s
+			}
+		}
+	}
+	return y
+}
+
+// near fails unless every got is within eps·(Σ|terms|) of want.
+func near(t *testing.T, what string, got []float32, want, terms []float64, eps float64) {
+	t.Helper()
+	for i := range want {
+		if math.Abs(float64(got[i])-want[i]) > eps*terms[i]+1e-30 || got[i] != got[i] {
+			t.Fatalf("%s: element %d is %v, want %v ± %.3g", what, i, got[i], want[i], eps*terms[i])
+		}
+	}
+}
+
+func TestLinear(t *testing.T) {
+	everywhere(t, func(t *testing.T, p *Pool) {
+		r := rand.New(rand.NewPCG(1, 2))
+		for _, d := range floatDtypes {
+			for _, shape := range [][3]int{{1, 64, 96}, {1, 101, 576}, {2, 7, 100}, {3, 33, 192}, {8, 97, 288}, {17, 200, 100}, {32, 130, 576}, {1, 1, 1}, {9, 1, 31}, {1, 5, 8300}} {
+				T, O, K := shape[0], shape[1], shape[2]
+				w := randomMatrix(r, d, O, K)
+				x, bias := randoms(r, T*K), randoms(r, O)
+				y := make([]float32, T*O)
+				Linear(p, y, x, w, bias)
+				wf := decoded(w)
+				want, terms := make([]float64, T*O), make([]float64, T*O)
+				for tok := range T {
+					in := rounded(d, x[tok*K:][:K])
+					if T >= smallT {
+						in = rounded(F32, x[tok*K:][:K])
+					}
+					for o := range O {
+						s, a := float64(bias[o]), math.Abs(float64(bias[o]))
+						for k, v := range in {
+							s += v * wf[o][k]
+							a += math.Abs(v * wf[o][k])
+						}
+						want[tok*O+o], terms[tok*O+o] = s, a
+					}
+				}
+				near(t, fmt.Sprintf("%v T=%d O=%d K=%d", d, T, O, K), y, want, terms, 2e-6)
+			}
+		}
+	})
+}

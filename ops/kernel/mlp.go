@@ -1,0 +1,255 @@
+package kernel
+
+// MLP is a gated or plain multilayer perceptron, stored neuron-major: row i of
+// Gate, Up and Down, each I×H, belongs to neuron i (or, if a cache moves the
+// rows, to the neuron that slot i holds). Without Gate it is plain: act(up).
+type MLP[E Elem] struct {
+	Gate, Up, Down             *Matrix
+	GateBias, UpBias, DownBias []E // I, I and H numbers, or nil
+	Act                        Activation
+}
+
+// SparseMLP writes y T×H from x T×H over the active neurons only:
+//
+//	y = Σ_k act(x·Gate[slots[k]])·(x·Up[slots[k]])·Down[slots[k]] + DownBias
+//
+// slots are the rows to use and neurons the neurons they hold, which index
+// biases and gate (nil: neurons = slots). gate, if not nil, has T×I values
+// act(x·gateᵀ + bias) computed before; the rows of Gate are then not read.
+func SparseMLP[E Elem](p *Pool, y, x []E, m *MLP[E], slots, neurons []int32, gate []E) {
+	tokens := checkMLP(y, x, m, slots, neurons, gate)
+	if tokens == 0 || m.Up.cols == 0 {
+		return
+	}
+	if neurons == nil {
+		neurons = slots
+	}
+	p = orDefault(p)
+	if m.Up.dtype.Compute() != F32 {
+		sparseExact(p, y, x, m, slots, neurons, gate, tokens)
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	t := &p.tasks.neurons
+	*t = neuronTask{
+		pool: p, gate: m.Gate, up: m.Up, act: m.Act, slots: slots, neurons: neurons,
+		gateBias: float32s(m.GateBias), upBias: float32s(m.UpBias), gates: float32s(gate), tokens: tokens,
+	}
+	if gate != nil {
+		t.gate = nil
+	}
+	if tokens >= smallT {
+		p.sparseGEMM(t, float32s(y), float32s(x), m.Down, float32s(m.DownBias))
+	} else {
+		p.sparse(t, float32s(y), float32s(x), m.Down, float32s(m.DownBias))
+	}
+	*t = neuronTask{}
+}
+
+func checkMLP[E Elem](y, x []E, m *MLP[E], slots, neurons []int32, gate []E) int {
+	checkActivation[E](m.Act)
+	hidden := m.Up.cols
+	tokens := 0
+	if hidden > 0 {
+		tokens = len(x) / hidden
+	}
+	same := func(w *Matrix) bool {
+		return w.cols == hidden && w.rows == m.Up.rows && w.dtype.Compute() == dtypeOf[E]()
+	}
+	if !same(m.Up) || !same(m.Down) || m.Gate != nil && (!same(m.Gate) || m.Gate.dtype != m.Up.dtype) {
+		panic(panicDtype)
+	}
+	if len(x) != tokens*hidden || len(y) != len(x) || neurons != nil && len(neurons) != len(slots) ||
+		m.DownBias != nil && len(m.DownBias) != hidden || gate != nil && tokens > 0 && len(gate)%tokens != 0 {
+		panic(panicShape)
+	}
+	known := -1 // neurons that every bias and gate value exists for
+	limit := func(present bool, n int) {
+		if present && (known < 0 || n < known) {
+			known = n
+		}
+	}
+	limit(m.GateBias != nil, len(m.GateBias))
+	limit(m.UpBias != nil, len(m.UpBias))
+	limit(gate != nil && tokens > 0, len(gate)/max(tokens, 1))
+	for _, s := range slots {
+		if uint(s) >= uint(m.Up.rows) {
+			panic(panicBounds)
+		}
+	}
+	if neurons == nil {
+		neurons = slots
+	}
+	for _, n := range neurons {
+		if n < 0 || known >= 0 && int(n) >= known {
+			panic(panicBounds)
+		}
+	}
+	return tokens
+}
+
+// neuronsPerPiece is even and a multiple of 16, so that two workers never
+// write the same cache line of the hidden activations.
+const neuronsPerPiece = 16
+
+// neuronTask computes the hidden activations of the active neurons for few
+// tokens. A piece is a range of active neurons.
+type neuronTask struct {
+	pool             *Pool
+	gate, up         *Matrix
+	act              Activation
+	slots, neurons   []int32
+	gateBias, upBias []float32
+	gates            []float32 // T×I gate values, or nil
+	tokens           int
+	hidden           []float32 // T×n
+}
+
+func (p *Pool) sparse(t *neuronTask, y, x []float32, down *Matrix, bias []float32) {
+	n := len(t.slots)
+	p.tasks.hidden = resize(p.tasks.hidden, t.tokens*n)
+	t.hidden = p.tasks.hidden
+	p.prepare(t.up.dtype, x, t.tokens)
+	p.do((n+neuronsPerPiece-1)/neuronsPerPiece, t)
+	p.down(y, t.hidden, n, down, t.slots, bias, t.tokens)
+}
+
+func (t *neuronTask) piece(w *worker, i int) {
+	v, n := t.pool.variant, len(t.slots)
+	k0 := i * neuronsPerPiece
+	count := min(neuronsPerPiece, n-k0)
+	slots := t.slots[k0:][:count]
+	buf := w.scratch(2 * neuronsPerPiece * smallT)
+	gates, ups := buf[:neuronsPerPiece*smallT], buf[neuronsPerPiece*smallT:]
+	if t.gate != nil {
+		for j, s := range slots {
+			a, b := t.gate.row(int(s)), t.up.row(int(s))
+			for token := range t.tokens {
+				o := token*neuronsPerPiece + j
+				gates[o], ups[o] = v.dotPair(&t.pool.tasks.operands[token], t.up, a, b)
+			}
+		}
+	} else {
+		for j := 0; j < count; j += 2 {
+			last := min(j+1, count-1)
+			a, b := t.up.row(int(slots[j])), t.up.row(int(slots[last]))
+			for token := range t.tokens {
+				o := token * neuronsPerPiece
+				ups[o+j], ups[o+last] = v.dotPair(&t.pool.tasks.operands[token], t.up, a, b)
+			}
+		}
+	}
+	for token := range t.tokens {
+		o := token * neuronsPerPiece
+		t.finish(t.hidden[token*n+k0:][:count], gates[o:], ups[o:], k0, token)
+	}
+}
+
+// finish writes the activations of neurons k0, k0+1, … from the dots of their rows.
+func (t *neuronTask) finish(h, gates, ups []float32, k0, token int) {
+	v, count := t.pool.variant, len(h)
+	gates, ups = gates[:count], ups[:count]
+	neurons := t.neurons[k0:][:count]
+	if t.upBias != nil {
+		for j, i := range neurons {
+			ups[j] += t.upBias[i]
+		}
+	}
+	switch {
+	case t.gates != nil:
+		width := len(t.gates) / t.tokens
+		row := t.gates[token*width:][:width]
+		for j, i := range neurons {
+			h[j] = row[i] * ups[j]
+		}
+	case t.gate != nil:
+		if t.gateBias != nil {
+			for j, i := range neurons {
+				gates[j] += t.gateBias[i]
+			}
+		}
+		v.activate[t.act](address(gates), address(gates), count)
+		v.mul(address(h), address(gates), address(ups), count)
+		raceWrite(address(h), 4*count)
+	default:
+		v.activate[t.act](address(h), address(ups), count)
+		raceWrite(address(h), 4*count)
+	}
+}
+
+// sparseGEMM is the sparse MLP of many tokens: the hidden activations come out
+// as the panels that the product with the down rows reads.
+func (p *Pool) sparseGEMM(t *neuronTask, y, x []float32, down *Matrix, bias []float32) {
+	v, n, hidden := p.variant, len(t.slots), t.up.cols
+	p.tasks.packed = resize(p.tasks.packed, v.packedLen(t.tokens, hidden))
+	p.tasks.hidden = resize(p.tasks.hidden, v.packedLen(t.tokens, n))
+	t.hidden = p.tasks.hidden
+	p.pack(p.tasks.packed, x, t.tokens, hidden)
+	g := &p.tasks.gemm
+	*g = gemmTask{pool: p, slots: t.slots, x: p.tasks.packed, k: hidden, out: n, tokens: t.tokens}
+	p.do((n+blockRows-1)/blockRows, (*neuronGEMM)(t))
+	*g = gemmTask{
+		pool: p, w: down, slots: t.slots, transposed: true, x: t.hidden,
+		k: n, out: hidden, tokens: t.tokens, y: y, bias: bias,
+	}
+	g.scaleInput()
+	p.do((hidden+blockRows-1)/blockRows, g)
+	*g = gemmTask{}
+}
+
+// neuronGEMM is a neuronTask of many tokens. A piece is a block of active neurons.
+type neuronGEMM neuronTask
+
+func (t *neuronGEMM) piece(w *worker, i int) {
+	g, v := &t.pool.tasks.gemm, t.pool.variant
+	first := i * blockRows
+	n := min(blockRows, g.out-first)
+	width := v.tileCols
+	padded := (g.tokens + width - 1) / width * width
+	size := blockRows * padded
+	buf := w.scratch(2*size + blockScratch + 2*blockRows)
+	gates, ups, scratch := buf[:size], buf[size:2*size], buf[2*size:]
+	g.rows(v, ups, scratch, t.up, first, n)
+	if t.gate != nil {
+		g.rows(v, gates, scratch, t.gate, first, n)
+	}
+	for panel := 0; panel*width < g.tokens; panel++ {
+		for j := range n {
+			k := first + j
+			slot, neuron := int(t.slots[k]), int(t.neurons[k])
+			o := (panel*blockRows + j) * width
+			out := t.hidden[(panel*g.out+k)*width:][:width]
+			up := ups[o:][:width]
+			affine(up, rowScale(t.up, t.up.row(slot)), at(t.upBias, neuron))
+			switch {
+			case t.gates != nil:
+				stride := len(t.gates) / t.tokens
+				for c := range width {
+					if token := panel*width + c; token < t.tokens {
+						out[c] = t.gates[token*stride+neuron] * up[c]
+					} else {
+						out[c] = 0
+					}
+				}
+			case t.gate != nil:
+				gate := gates[o:][:width]
+				affine(gate, rowScale(t.gate, t.gate.row(slot)), at(t.gateBias, neuron))
+				v.activate[t.act](address(gate), address(gate), width)
+				v.mul(address(out), address(gate), address(up), width)
+			default:
+				v.activate[t.act](address(out), address(up), width)
+			}
+		}
+	}
+}
+
+// affine is x·scale + shift in place, nothing if that is x itself.
+func affine(x []float32, scale, shift float32) {
+	if scale == 1 && shift == 0 {
+		return
+	}
+	for i := range x {
+		x[i] = x[i]*scale + shift
+	}
+}

@@ -1,0 +1,81 @@
+package kernel
+
+import "math"
+
+// RMSNorm writes x/√(mean(x²)+eps)⊙weight for every row of len(weight)
+// numbers; the squares are summed in float64. y may be x.
+func RMSNorm(p *Pool, y, x, weight []float32, eps float32) {
+	n := len(weight)
+	if len(y) != len(x) || n == 0 && len(x) != 0 || n > 0 && len(x)%n != 0 {
+		panic(panicShape)
+	}
+	if len(x) == 0 {
+		return
+	}
+	p = orDefault(p)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	t := &p.tasks.norm
+	*t = normTask{pool: p, y: y, x: x, weight: weight, eps: eps}
+	t.rows = max(elementsPerPiece/n, 1)
+	p.do((len(x)/n+t.rows-1)/t.rows, t)
+	*t = normTask{}
+}
+
+type normTask struct {
+	pool         *Pool
+	y, x, weight []float32
+	eps          float32
+	rows         int // in a piece
+}
+
+func (t *normTask) piece(_ *worker, i int) {
+	v, n := t.pool.variant, len(t.weight)
+	for r := i * t.rows; r < min((i+1)*t.rows, len(t.x)/n); r++ {
+		x, y := t.x[r*n:][:n], t.y[r*n:][:n]
+		raceRead(address(x), 4*n)
+		raceWrite(address(y), 4*n)
+		scale := 1 / math.Sqrt(v.sumSquares(address(x), n)/float64(n)+float64(t.eps))
+		v.norm(address(y), address(x), address(t.weight), float32(scale), n)
+	}
+}
+
+// Softmax writes exp(x)/Σexp(x); y may be x. A NaN or +Inf in x, or −Inf alone,
+// gives NaN.
+func Softmax(y, x []float32) {
+	if len(y) != len(x) {
+		panic(panicShape)
+	}
+	if len(x) > 0 {
+		variants()[0].softmax(y, x)
+	}
+}
+
+func (v *variant) softmax(y, x []float32) {
+	raceRead(address(x), 4*len(x))
+	raceWrite(address(y), 4*len(y))
+	largest := x[0]
+	for _, s := range x {
+		largest = max(largest, s)
+	}
+	inverse := 1 / v.expSum(address(y), address(x), largest, len(x))
+	for i := range y {
+		y[i] *= inverse
+	}
+}
+
+// Argmax returns the index of the first largest number, −1 if x is empty. NaN
+// counts as smaller than everything.
+func Argmax(x []float32) int {
+	best := -1
+	var largest float32
+	for i, v := range x {
+		if v > largest || best < 0 && v == v {
+			best, largest = i, v
+		}
+	}
+	if best < 0 && len(x) > 0 {
+		return 0
+	}
+	return best
+}

@@ -1,0 +1,199 @@
+package kernel
+
+import "unsafe"
+
+// operand is one input vector in the form that the dots of a dtype read.
+//
+// Float weights read the numbers themselves. Int8 weights read int16 with one
+// scale: it costs no more than bytes on a CPU that widens to int16 anyway, and
+// a few large channels, which an int8 scale per token would sacrifice the rest
+// to, do no harm. Grouped weights read int8 with a scale per group of 32. An
+// input that holds a NaN or an infinity has a NaN scale, and so gives NaN.
+type operand struct {
+	q unsafe.Pointer // float32, int16 or int8 quants
+	d unsafe.Pointer // scale per group
+	s unsafe.Pointer // scale·Σ quants per group
+
+	n      int
+	scale  float32 // of int16 quants
+	quants []float32
+	scales []float32
+	sums   []float32
+}
+
+// int16Limit keeps an int32 lane of eight from overflowing over 8192 columns:
+// 8192/16 steps of two products up to 128·16383.
+const (
+	int16Limit = 16383
+	int16Cols  = 8192
+)
+
+// prepare makes o the form of x that weights of d read.
+func (v *variant) prepare(o *operand, d Dtype, x []float32) {
+	o.n = len(x)
+	raceRead(address(x), 4*len(x))
+	switch {
+	case d == Int8:
+		o.quants = resize(o.quants, len(x)/2+group)
+		o.q = address(o.quants)
+		v.quantize16(o, x)
+	case d.grouped():
+		n := groups(len(x))
+		o.quants = resize(o.quants, n*group/4)
+		o.scales = resize(o.scales, n)
+		o.sums = resize(o.sums, n)
+		o.q, o.d, o.s = address(o.quants), address(o.scales), address(o.sums)
+		v.quantizeGroups(o, x)
+	default:
+		o.q = address(x)
+	}
+}
+
+// dotPair returns the products of x with two rows of m, or of the same row twice.
+func (v *variant) dotPair(x *operand, m *Matrix, a, b unsafe.Pointer) (xa, xb float32) {
+	d, n := m.dtype, m.cols
+	raceRead(a, m.rowBytes)
+	raceRead(b, m.rowBytes)
+	if d.grouped() {
+		xa = v.dotGroups[d](x, groupedRow(d, a, n), groups(n))
+		if a == b {
+			return xa, xa
+		}
+		return xa, v.dotGroups[d](x, groupedRow(d, b, n), groups(n))
+	}
+	if d == Int8 {
+		for c := 0; c < n; c += int16Cols {
+			part := min(n-c, int16Cols)
+			ya, yb := v.dotPart(d, unsafe.Add(x.q, 2*c), unsafe.Add(a, c), unsafe.Add(b, c), part, 2, 1)
+			xa, xb = xa+ya, xb+yb
+		}
+		scale := int8Scale(n)
+		return xa * (x.scale * *(*float32)(unsafe.Add(a, scale))), xb * (x.scale * *(*float32)(unsafe.Add(b, scale)))
+	}
+	return v.dotPart(d, x.q, a, b, n, 4, d.size())
+}
+
+// dotPart is dot2 of any length; xs and ws are the bytes of an input and of a weight.
+func (v *variant) dotPart(d Dtype, x, a, b unsafe.Pointer, n, xs, ws int) (xa, xb float32) {
+	whole := n &^ (group - 1)
+	if whole > 0 {
+		xa, xb = v.dot2[d](x, a, b, whole)
+	}
+	if whole < n {
+		ya, yb := generic.dot2[d](unsafe.Add(x, whole*xs), unsafe.Add(a, whole*ws), unsafe.Add(b, whole*ws), n-whole)
+		xa, xb = xa+ya, xb+yb
+	}
+	return xa, xb
+}
+
+// axpyRowsOf adds coef[r] times columns c to c+n−1 of count rows to y, which
+// has room for whole groups. c is a multiple of 32.
+func (v *variant) axpy(w *worker, y []float32, m *Matrix, rows *[4]int32, coef *[4]float32, count, c, n int) {
+	d, r := m.dtype, &w.rows
+	r.coef = *coef
+	for i := range count {
+		row := m.row(int(rows[i]))
+		switch {
+		case d.grouped():
+			g := groupedRow(d, row, m.cols)
+			at := c / group
+			r.row[i] = unsafe.Add(g.quants, at*quantBytes[d])
+			r.scales[i] = unsafe.Add(g.scales, 2*at)
+			if d == Int4M {
+				r.mins[i] = unsafe.Add(g.mins, 2*at)
+			}
+			raceRead(row, m.rowBytes)
+		default:
+			if d == Int8 {
+				r.coef[i] *= *(*float32)(unsafe.Add(row, int8Scale(m.cols)))
+			}
+			r.row[i] = unsafe.Add(row, c*d.size())
+			raceRead(r.row[i], n*d.size())
+		}
+	}
+	p, whole := address(y), n&^(group-1)
+	if d.grouped() {
+		whole = groups(n) * group
+	}
+	if whole > 0 {
+		if count == 4 {
+			v.axpy4[d](p, r, whole)
+		} else {
+			v.axpyEach(r, p, d, count, whole)
+		}
+	}
+	if whole < n {
+		for i := range count {
+			r.row[i] = unsafe.Add(r.row[i], whole*d.size())
+		}
+		generic.axpyEach(r, unsafe.Add(p, 4*whole), d, count, n-whole)
+	}
+}
+
+// axpyEach is axpy1 for every row; it leaves r with the last row first.
+func (v *variant) axpyEach(r *axpyRows, y unsafe.Pointer, d Dtype, count, n int) {
+	all := *r
+	for i := range count {
+		r.row[0], r.scales[0], r.mins[0], r.coef[0] = all.row[i], all.scales[i], all.mins[i], all.coef[i]
+		v.axpy1[d](y, r, n)
+	}
+	*r = all
+}
+
+// widenPart writes columns c to c+n−1 of a row, without the scale of an Int8
+// row, as float32 to dst, which has room for whole groups. c is a multiple of 32.
+func (v *variant) widenPart(dst []float32, m *Matrix, row unsafe.Pointer, c, n int) {
+	d, p := m.dtype, address(dst)
+	if d.grouped() {
+		raceRead(row, m.rowBytes)
+		g, at := groupedRow(d, row, m.cols), c/group
+		g.quants = unsafe.Add(g.quants, at*quantBytes[d])
+		g.scales = unsafe.Add(g.scales, 2*at)
+		if d == Int4M {
+			g.mins = unsafe.Add(g.mins, 2*at)
+		}
+		v.widenGroups[d](p, g, groups(n))
+		return
+	}
+	src, whole := unsafe.Add(row, c*d.size()), n&^(group-1)
+	raceRead(src, n*d.size())
+	if whole > 0 {
+		v.widen[d](p, src, whole)
+	}
+	if whole < n {
+		generic.widen[d](unsafe.Add(p, 4*whole), unsafe.Add(src, whole*d.size()), n-whole)
+	}
+}
+
+// rowScale is the factor that widenPart leaves out.
+func rowScale(m *Matrix, row unsafe.Pointer) float32 {
+	if m.dtype != Int8 {
+		return 1
+	}
+	return *(*float32)(unsafe.Add(row, int8Scale(m.cols)))
+}
+
+func quantize16Generic(o *operand, x []float32) {
+	o.scale = largest(x) / int16Limit
+	q := values[int16](o.q, len(x))
+	for k, v := range x {
+		q[k] = int16(quantum(v, o.scale, int16Limit))
+	}
+}
+
+func quantizeGroupsGeneric(o *operand, x []float32) {
+	n := groups(len(x))
+	q, d, s := values[int8](o.q, n*group), values[float32](o.d, n), values[float32](o.s, n)
+	for g := range n {
+		in, out := x[g*group:min((g+1)*group, len(x))], q[g*group:][:group]
+		clear(out)
+		d[g] = largest(in) / 127
+		sum := 0
+		for k, v := range in {
+			r := quantum(v, d[g], 127)
+			out[k] = int8(r)
+			sum += r
+		}
+		s[g] = d[g] * float32(sum)
+	}
+}

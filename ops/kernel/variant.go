@@ -1,0 +1,82 @@
+package kernel
+
+import (
+	"slices"
+	"sync"
+	"unsafe"
+)
+
+// variant is one implementation of the primitives below, all for float32
+// activations. The generic one is the reference that defines what each does.
+// Pointers may have any alignment. Sums of floats may be taken in any order
+// that depends only on n.
+type variant struct {
+	name string
+
+	// dot2 returns x·a and x·b over n numbers, n a multiple of 32. a and b are
+	// rows of F32, F16 or BF16 and x is float32, or Int8 (without the scale) and
+	// x is int16; the sum of an Int8 dot fits an int32.
+	dot2 [dtypes]func(x, a, b unsafe.Pointer, n int) (xa, xb float32)
+
+	// dotGroups returns x·row of a grouped dtype, n groups, x as operand holds it.
+	dotGroups [dtypes]func(x *operand, row groupRow, n int) float32
+
+	// axpy4 adds the n numbers of four rows, times a coefficient each, to y, in
+	// the order of the rows; axpy1 does it for the first row. n is a multiple of 32.
+	axpy4, axpy1 [dtypes]func(y unsafe.Pointer, r *axpyRows, n int)
+
+	// widen writes n numbers (without the scale of an Int8 row) as float32, n a multiple of 32.
+	widen [dtypes]func(dst, src unsafe.Pointer, n int)
+
+	// widenGroups writes n whole groups as float32.
+	widenGroups [dtypes]func(dst unsafe.Pointer, row groupRow, n int)
+
+	// tile adds to c, tileRows × tileCols, the products of k columns: element
+	// (i, j) gets Σ w(i,k)·x(k,j), w(i,k) at byte i·rowStep + k·colStep, x k × tileCols.
+	tile               func(c, w unsafe.Pointer, rowStep, colStep int, x unsafe.Pointer, k int)
+	tileRows, tileCols int
+
+	// activate writes a(x) for n numbers; y may be x.
+	activate [ReLU + 1]func(y, x unsafe.Pointer, n int)
+
+	// mul writes a⊙b and add writes a+b for n numbers.
+	mul, add func(y, a, b unsafe.Pointer, n int)
+
+	// expSum writes exp(x−shift) and returns the sum, for n numbers.
+	expSum func(y, x unsafe.Pointer, shift float32, n int) float32
+
+	// norm writes x·scale⊙w for n numbers; sumSquares returns Σx².
+	norm       func(y, x, w unsafe.Pointer, scale float32, n int)
+	sumSquares func(x unsafe.Pointer, n int) float64
+
+	// quantize16 and quantizeGroups fill an operand from its float32 input.
+	quantize16     func(o *operand, x []float32)
+	quantizeGroups func(o *operand, x []float32)
+}
+
+// axpyRows are four rows (the quants, if the dtype is grouped), their
+// coefficients, and the scales and minima of grouped rows.
+type axpyRows struct {
+	row, scales, mins [4]unsafe.Pointer
+	coef              [4]float32
+}
+
+// variants lists what this CPU can run, best first; generic is always last.
+var variants = sync.OnceValue(func() []*variant { return append(archVariants(), &generic) })
+
+// Variants returns the names of the kernel variants that this CPU can run, best first.
+func Variants() []string {
+	var names []string
+	for _, v := range variants() {
+		names = append(names, v.name)
+	}
+	return names
+}
+
+func findVariant(name string) *variant {
+	all := variants()
+	if i := slices.IndexFunc(all, func(v *variant) bool { return v.name == name }); i >= 0 {
+		return all[i]
+	}
+	return nil
+}

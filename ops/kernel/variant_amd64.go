@@ -1,0 +1,5 @@
+//go:build !noasm
+
+package kernel
+
+func archVariants() []*variant { return nil }
