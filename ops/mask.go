@@ -43,8 +43,9 @@ func (m MaskMethod) Magnitude() MaskMethod {
 // sparsity is from 0 to 1.
 func TopK(sparsity float64) MaskMethod { return MaskMethod{kind: maskTopK, sparsity: sparsity} }
 
-// Statistical makes the neurons with s > mean + std·Φ⁻¹(sparsity) active, with the mean and the standard deviation of
-// the token's scores and Φ the normal distribution. sparsity is between 0 and 1.
+// Statistical makes the neurons with s > mean + std·Φ⁻¹(sparsity) active, with the mean and the unbiased standard
+// deviation of the token's scores and Φ the normal distribution. A token with a NaN among its scores has no active
+// neurons. sparsity is between 0 and 1.
 func Statistical(sparsity float64) MaskMethod {
 	return MaskMethod{kind: maskStatistical, sparsity: sparsity}
 }

@@ -21,6 +21,9 @@ func RoPE(x, positions *gorgonia.Node, heads int, r *kernel.Rotary, opts ...Opti
 	return gorgonia.ApplyOp(op, x, positions)
 }
 
+// maxPositions bounds the table of angles where the rotary embedding has no bound of its own.
+const maxPositions = 1 << 24
+
 type ropeOp struct {
 	signature
 	heads  int
@@ -41,8 +44,8 @@ func newRopeOp(x, positions *gorgonia.Node, heads int, r *kernel.Rotary, opts []
 	if r == nil {
 		return nil, s.errorf("the rotary embedding is nil")
 	}
-	if heads < 1 || in.cols() != heads*r.HeadDim() {
-		return nil, s.errorf("x has rows of length %d, want %d heads of size %d", in.cols(), heads, r.HeadDim())
+	if size := r.Config().HeadDim; heads < 1 || in.cols() != heads*size {
+		return nil, s.errorf("x has rows of length %d, want %d heads of size %d", in.cols(), heads, size)
 	}
 	s.out = in.withCols("y", in.cols())
 	return &ropeOp{s, heads, r, newOptions(opts).pool}, nil
@@ -58,7 +61,11 @@ func (op *ropeOp) UsePreallocDo(output gorgonia.Value, inputs ...gorgonia.Value)
 		return nil, err
 	}
 	positions := v.in[1].Int32s()
-	if err := op.in[1].wantRange(positions, op.rotary.MaxContext()); err != nil {
+	limit := op.rotary.Config().MaxContext
+	if limit == 0 {
+		limit = maxPositions
+	}
+	if err := op.in[1].wantRange(positions, limit); err != nil {
 		return nil, op.wrap(err)
 	}
 	kernel.RoPE(op.pool, v.y.Float32s(), v.in[0].Float32s(), op.heads, positions, op.rotary)

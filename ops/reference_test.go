@@ -1,0 +1,278 @@
+package ops
+
+import (
+	"fmt"
+	"math"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	"github.com/sparsegonia/sparsegonia/cache"
+	"github.com/sparsegonia/sparsegonia/ops/kernel"
+	"github.com/sparsegonia/sparsegonia/ops/optest"
+)
+
+// The references compute in float64, in the plainest order. Integers in these tests are small enough to be exact.
+
+// vectors are the rows of a tensor; a vector has one.
+func vectors(d *tensor.Dense) [][]float64 {
+	cols := d.Shape()[d.Dims()-1]
+	var all []float64
+	switch d.Dtype() {
+	case tensor.Float32:
+		all = floats(d.Float32s())
+	case tensor.Float64:
+		all = floats(d.Float64s())
+	case tensor.Int32:
+		all = floats(d.Int32s())
+	case tensor.Int64:
+		all = floats(d.Int64s())
+	}
+	var rows [][]float64
+	for ; len(all) > 0; all = all[cols:] {
+		rows = append(rows, all[:cols])
+	}
+	return rows
+}
+
+func floats[E kernel.Elem](s []E) []float64 {
+	out := make([]float64, len(s))
+	for i, x := range s {
+		out[i] = float64(x)
+	}
+	return out
+}
+
+// newDense holds rows of numbers, with another last dimension than like has.
+func newDense(like *tensor.Dense, rows [][]float64) *tensor.Dense {
+	shape := like.Shape().Clone()
+	shape[len(shape)-1] = len(rows[0])
+	d := tensor.New(tensor.Of(like.Dtype()), tensor.WithShape(shape...))
+	at := 0
+	for _, row := range rows {
+		for _, x := range row {
+			switch d.Dtype() {
+			case tensor.Float32:
+				d.Float32s()[at] = float32(x)
+			case tensor.Float64:
+				d.Float64s()[at] = x
+			case tensor.Int32:
+				d.Int32s()[at] = int32(x)
+			case tensor.Int64:
+				d.Int64s()[at] = int64(x)
+			}
+			at++
+		}
+	}
+	return d
+}
+
+// perRow makes a reference of a function of the rows of the first input.
+func perRow(f func(x []float64) []float64) func(...*tensor.Dense) (*tensor.Dense, error) {
+	return func(in ...*tensor.Dense) (*tensor.Dense, error) {
+		rows := vectors(in[0])
+		for t, x := range rows {
+			rows[t] = f(x)
+		}
+		return newDense(in[0], rows), nil
+	}
+}
+
+// decoded are the numbers that m stands for.
+func decoded(m *kernel.Matrix) [][]float64 {
+	rows := make([][]float64, m.Rows())
+	for i := range rows {
+		switch m.Dtype().Compute() {
+		case kernel.F32:
+			rows[i] = decodedRow[float32](m, i)
+		case kernel.F64:
+			rows[i] = decodedRow[float64](m, i)
+		case kernel.Int32:
+			rows[i] = decodedRow[int32](m, i)
+		case kernel.Int64:
+			rows[i] = decodedRow[int64](m, i)
+		}
+	}
+	return rows
+}
+
+func decodedRow[E kernel.Elem](m *kernel.Matrix, i int) []float64 {
+	row := make([]E, m.Cols())
+	kernel.Row(m, i, row)
+	return floats(row)
+}
+
+func dot(a, b []float64) (sum float64) {
+	for i := range a {
+		sum += a[i] * b[i]
+	}
+	return sum
+}
+
+// apply is the linear map of w.
+func apply(w Weight, x []float64) []float64 {
+	rows := decoded(w.Matrix)
+	y := make([]float64, w.Outputs())
+	for o := range y {
+		if w.InputMajor {
+			for k := range x {
+				y[o] += x[k] * rows[k][o]
+			}
+		} else {
+			y[o] = dot(x, rows[o])
+		}
+	}
+	return plus(y, w.Bias)
+}
+
+func plus(y []float64, bias *kernel.Matrix) []float64 {
+	if bias != nil {
+		for i, b := range decoded(bias)[0] {
+			y[i] += b
+		}
+	}
+	return y
+}
+
+func activation(a kernel.Activation, x float64) float64 {
+	switch a {
+	case kernel.SiLU:
+		return x / (1 + math.Exp(-x))
+	case kernel.GELU:
+		return x * math.Erfc(-x/math.Sqrt2) / 2
+	case kernel.GELUTanh:
+		return x / 2 * (1 + math.Tanh(math.Sqrt(2/math.Pi)*(x+0.044715*x*x*x)))
+	default:
+		return max(x, 0)
+	}
+}
+
+// mlpReference computes the MLP over the given neurons. gate, if not nil, are the gate values.
+func mlpReference(m MLP, x []float64, neurons []int32, gate []float64) []float64 {
+	rows := m.Cache.Rows()
+	up, down := decoded(rows.Up), decoded(rows.Down)
+	y := make([]float64, rows.Hidden())
+	bias := func(b *kernel.Matrix, i int32) float64 {
+		if b == nil {
+			return 0
+		}
+		return decoded(b)[0][i]
+	}
+	for _, i := range neurons {
+		h := dot(x, up[i]) + bias(m.UpBias, i)
+		switch {
+		case gate != nil:
+			h *= gate[i]
+		case rows.Gated():
+			h *= activation(m.Act, dot(x, decodedAt(rows.Gate, int(i)))+bias(m.GateBias, i))
+		default:
+			h = activation(m.Act, h)
+		}
+		for k, d := range down[i] {
+			y[k] += h * d
+		}
+	}
+	return plus(y, m.DownBias)
+}
+
+func decodedAt(m *kernel.Matrix, i int) []float64 { return decoded(m.Slice(i, i+1))[0] }
+
+// Things to build ops of.
+
+var (
+	allDtypes = []kernel.Dtype{
+		kernel.F32, kernel.F64, kernel.F16, kernel.BF16, kernel.Int32, kernel.Int64,
+		kernel.Int8, kernel.Int8G, kernel.Int4, kernel.Int4M,
+	}
+	computeDtypes  = []kernel.Dtype{kernel.F32, kernel.F64, kernel.Int32, kernel.Int64}
+	allActivations = []kernel.Activation{kernel.SiLU, kernel.GELU, kernel.GELUTanh, kernel.ReLU}
+)
+
+// activationsOf are the activations that d computes with.
+func activationsOf(d kernel.Dtype) []kernel.Activation {
+	if c := d.Compute(); c == kernel.Int32 || c == kernel.Int64 {
+		return []kernel.Activation{kernel.ReLU}
+	}
+	return allActivations
+}
+
+// tolerance is that of a sum of products in the compute dtype of d.
+func tolerance(d kernel.Dtype) float64 {
+	if d.Compute() == kernel.F64 {
+		return 1e-13
+	}
+	return 1e-5
+}
+
+// matrix is a random matrix, encoded in d.
+func matrix(seed uint64, d kernel.Dtype, rows, cols int) *kernel.Matrix {
+	m := kernel.NewMatrix(d, rows, cols)
+	values := optest.Normal(seed, computeDtype(d), rows, cols)
+	for i := range rows {
+		switch computeDtype(d) {
+		case tensor.Float32:
+			kernel.SetRow(m, i, values.Float32s()[i*cols:][:cols])
+		case tensor.Float64:
+			kernel.SetRow(m, i, values.Float64s()[i*cols:][:cols])
+		case tensor.Int32:
+			kernel.SetRow(m, i, values.Int32s()[i*cols:][:cols])
+		case tensor.Int64:
+			kernel.SetRow(m, i, values.Int64s()[i*cols:][:cols])
+		}
+	}
+	return m
+}
+
+func weight(seed uint64, d kernel.Dtype, outputs, inputs int) Weight {
+	return Weight{Matrix: matrix(seed, d, outputs, inputs), Bias: matrix(seed+1, d.Compute(), 1, outputs)}
+}
+
+func neurons(t testing.TB, seed uint64, d kernel.Dtype, intermediate, hidden int, gated bool) *cache.Neurons {
+	t.Helper()
+	n, err := cache.Allocate(d, intermediate, hidden, gated)
+	require.NoError(t, err)
+	require.NoError(t, kernel.Copy(nil, n.Up, matrix(seed, d, intermediate, hidden)))
+	require.NoError(t, kernel.Copy(nil, n.Down, matrix(seed+1, d, intermediate, hidden)))
+	if gated {
+		require.NoError(t, kernel.Copy(nil, n.Gate, matrix(seed+2, d, intermediate, hidden)))
+	}
+	return n
+}
+
+// input is a random tensor in the compute dtype of d, a vector if rows is 0.
+func input(seed uint64, d kernel.Dtype, rows, cols int) *tensor.Dense {
+	if rows == 0 {
+		return optest.Normal(seed, computeDtype(d), cols)
+	}
+	return optest.Normal(seed, computeDtype(d), rows, cols)
+}
+
+func ints(values ...int32) *tensor.Dense {
+	return tensor.New(tensor.WithShape(len(values)), tensor.WithBacking(values))
+}
+
+func bools(cols int, values ...bool) *tensor.Dense {
+	return tensor.New(tensor.WithShape(len(values)/cols, cols), tensor.WithBacking(values))
+}
+
+// slotsOf lists the true entries of active, padded with −1.
+func slotsOf(active []bool) *tensor.Dense {
+	slots := make([]int32, 0, len(active))
+	for i, a := range active {
+		if a {
+			slots = append(slots, int32(i))
+		}
+	}
+	for len(slots) < len(active) {
+		slots = append(slots, -1)
+	}
+	return ints(slots...)
+}
+
+// newInput makes an input node with a value, named by its position among the nodes of g.
+func newInput(g *gorgonia.ExprGraph, d *tensor.Dense) *gorgonia.Node {
+	return gorgonia.NewTensor(g, d.Dtype(), d.Dims(), gorgonia.WithShape(d.Shape().Clone()...),
+		gorgonia.WithName(fmt.Sprintf("in%d", len(g.AllNodes()))), gorgonia.WithValue(d))
+}
