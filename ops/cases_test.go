@@ -67,6 +67,7 @@ func linearCases(t *testing.T, run func(string, optest.Case)) {
 					Inputs:    []*tensor.Dense{input(7, d, rows, inputs)},
 					Reference: perRow(func(x []float64) []float64 { return apply(w, x) }),
 					Tolerance: tolerance(d),
+					Allocates: exact(d),
 					Variants: []optest.Builder{
 						build(Weight{Matrix: matrix(3, d, outputs, inputs), Bias: w.Bias}),
 						build(Weight{w.Matrix, w.InputMajor, matrix(9, d.Compute(), 1, outputs)}),
@@ -111,6 +112,7 @@ func activateCases(t *testing.T, run func(string, optest.Case)) {
 						return y
 					}),
 					Tolerance: tolerance(d),
+					Allocates: exact(d),
 					Variants:  []optest.Builder{build(a, WithPool(otherPool))},
 				}
 				for _, other := range activationsOf(d) {
@@ -161,6 +163,7 @@ func swigluCases(t *testing.T, run func(string, optest.Case)) {
 						return newDense(in[0], gate), nil
 					},
 					Tolerance: tolerance(d),
+					Allocates: exact(d),
 					Variants: []optest.Builder{
 						build(a, WithPool(otherPool)),
 						func(in ...*gorgonia.Node) (*gorgonia.Node, error) { return SwiGLU(in[1], in[0], a) },
@@ -214,6 +217,7 @@ func gateCases(t *testing.T, run func(string, optest.Case)) {
 						return y
 					}),
 					Tolerance: tolerance(d),
+					Allocates: exact(d),
 					Variants: []optest.Builder{
 						build(weight(5, d, intermediate, hidden), a),
 						build(Weight{Matrix: w.Matrix}, a),
@@ -327,6 +331,7 @@ func lowRankCases(t *testing.T, run func(string, optest.Case)) {
 						return apply(Weight{Matrix: p.Up}, apply(Weight{Matrix: p.Down}, x))
 					}),
 					Tolerance: tolerance(d),
+					Allocates: exact(d),
 					Variants: []optest.Builder{
 						build(Predictor{matrix(3, d, rank, hidden), p.Up}),
 						build(Predictor{p.Down, matrix(3, d, intermediate, rank)}),
@@ -518,6 +523,7 @@ func sparseMLPCases(t *testing.T, run func(string, optest.Case)) {
 							return mlpReference(m, x, activeSlots(active.Int32s()), nil)
 						}),
 						Tolerance: tolerance(d),
+						Allocates: exact(d),
 						Variants:  variants,
 						Invalid: map[string][]*tensor.Dense{
 							"slot too large": {input(3, d, i*3, hidden), ints(slices.Repeat([]int32{intermediate}, intermediate)...)},
@@ -544,6 +550,7 @@ func sparseMLPCases(t *testing.T, run func(string, optest.Case)) {
 						return newDense(in[0], x), nil
 					},
 					Tolerance: tolerance(d),
+					Allocates: exact(d),
 				})
 			}
 		}

@@ -198,13 +198,22 @@ func activationsOf(d kernel.Dtype) []kernel.Activation {
 	return allActivations
 }
 
-// tolerance is that of a sum of products in the compute dtype of d.
+// tolerance is that of sums of products with weights of dtype d. The kernels of quantised weights quantise the
+// activations too: to 16 bits for Int8, to 8 bits in groups for the grouped dtypes.
 func tolerance(d kernel.Dtype) float64 {
-	if d.Compute() == kernel.F64 {
+	switch d {
+	case kernel.F64:
 		return 1e-13
+	case kernel.Int8:
+		return 1e-3
+	case kernel.Int8G, kernel.Int4, kernel.Int4M:
+		return 5e-2
 	}
 	return 1e-5
 }
+
+// exact tells that the kernels of d are made for checking, and allocate.
+func exact(d kernel.Dtype) bool { return d.Compute() != kernel.F32 }
 
 // matrix is a random matrix, encoded in d.
 func matrix(seed uint64, d kernel.Dtype, rows, cols int) *kernel.Matrix {
