@@ -3,6 +3,7 @@ package tokenizer
 import (
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/text/unicode/norm"
 )
@@ -20,15 +21,31 @@ func (n normalizer) normalize(text string, first bool) string {
 	return text
 }
 
-// nfc is Unicode's canonical composition. Package norm alone would make the
-// text stream-safe as well (Unicode Standard Annex 15, section 13): it breaks
-// runs of more than 30 marks with a U+034F, which Hugging Face does not.
+// nfc is Unicode's canonical composition. Package norm only tells when there is
+// nothing to do: it would also break runs of more than 30 marks with a U+034F
+// (Unicode Standard Annex 15, section 13), which Hugging Face does not.
 func nfc(text string, _ bool) string {
-	normal := norm.NFC.String(text)
-	if strings.Count(normal, "\u034F") == strings.Count(text, "\u034F") {
-		return normal
+	if norm.NFC.IsNormalString(text) {
+		return text
 	}
-	return string(compose(decompose(text)))
+	var out strings.Builder
+	for text != "" {
+		end := 0
+		for end < len(text) {
+			r, size := utf8.DecodeRuneInString(text[end:])
+			if r == utf8.RuneError && size == 1 {
+				break
+			}
+			end += size
+		}
+		out.WriteString(string(compose(decompose(text[:end]))))
+		if end < len(text) {
+			out.WriteByte(text[end]) // not UTF-8: stays as it is
+			end++
+		}
+		text = text[end:]
+	}
+	return out.String()
 }
 
 // A mark is a rune with its canonical combining class, 0 for a starter.
@@ -42,6 +59,10 @@ type mark struct {
 func decompose(text string) []mark {
 	var marks []mark
 	for _, c := range text {
+		if c < '\u00C0' { // nothing below decomposes
+			marks = append(marks, mark{c, 0})
+			continue
+		}
 		for _, r := range norm.NFD.String(string(c)) {
 			marks = append(marks, mark{r, norm.NFD.PropertiesString(string(r)).CCC()})
 		}
@@ -65,7 +86,8 @@ func compose(marks []mark) []rune {
 	last := uint8(0)  // class of the rune before
 	adjacent := false // nothing is between the starter and this rune
 	for _, m := range marks {
-		if starter >= 0 && (adjacent || last < m.class) {
+		// Nothing below U+0300 is the second rune of a composition.
+		if starter >= 0 && m.r >= '\u0300' && (adjacent || last < m.class) {
 			pair := []rune(norm.NFC.String(string([]rune{out[starter], m.r})))
 			if len(pair) == 1 {
 				out[starter] = pair[0]
