@@ -520,7 +520,7 @@ func sparseMLPCases(t *testing.T, run func(string, optest.Case)) {
 						Build:  build(m),
 						Inputs: []*tensor.Dense{input(3, d, i*3, hidden), active},
 						Reference: perRow(func(x []float64) []float64 {
-							return mlpReference(m, x, activeSlots(active.Int32s()), nil)
+							return mlpReference(m, x, activeNeurons(active), nil)
 						}),
 						Tolerance: tolerance(d),
 						Allocates: exact(d),
@@ -545,7 +545,7 @@ func sparseMLPCases(t *testing.T, run func(string, optest.Case)) {
 					Reference: func(in ...*tensor.Dense) (*tensor.Dense, error) {
 						x, gates := vectors(in[0]), vectors(in[2])
 						for t := range x {
-							x[t] = mlpReference(biased, x[t], activeSlots(in[1].Int32s()), gates[t])
+							x[t] = mlpReference(biased, x[t], activeNeurons(in[1]), gates[t])
 						}
 						return newDense(in[0], x), nil
 					},

@@ -155,6 +155,9 @@ func allOps(t *testing.T) map[string]gorgonia.Op {
 	add(Union(mask, list))
 	add(Refresh(active, store))
 	add(SparseMLP(x, slots, scores, mlp, pool))
+	gradient, err := newSparseMLPGradientOp(gorgonia.Nodes{x, slots, x}, mlp)
+	require.NoError(t, err)
+	add(gorgonia.ApplyOp(gradient, x, slots, x))
 	return ops
 }
 
@@ -181,7 +184,7 @@ func opTypes(t *testing.T) (names []string) {
 			return true
 		})
 	}
-	require.Len(t, names, 14)
+	require.Len(t, names, 15)
 	return names
 }
 

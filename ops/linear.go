@@ -83,6 +83,18 @@ func (op *linearOp) WriteHash(h hash.Hash) {
 
 func (op *linearOp) Hashcode() uint32 { return hashcode(op) }
 
+// DiffWRT tells that there is a gradient for x if the weights are floating-point numbers.
+func (op *linearOp) DiffWRT(int) []bool { return []bool{differentiable(op.weight.Matrix)} }
+
+// SymDiff gives the gradient for x, grad·wᵀ, which is again a Linear.
+func (op *linearOp) SymDiff(inputs gorgonia.Nodes, output, grad *gorgonia.Node) (gorgonia.Nodes, error) {
+	if !differentiable(op.weight.Matrix) {
+		return op.signature.SymDiff(inputs, output, grad)
+	}
+	x, err := Linear(grad, op.weight.transposed(), WithPool(op.pool))
+	return gorgonia.Nodes{x}, err
+}
+
 // writeHash identifies w by its matrices, not by their contents: what is captured may change between runs.
 func (w Weight) writeHash(h hash.Hash) {
 	fmt.Fprintf(h, " weight %p %t %p", w.Matrix, w.InputMajor, w.Bias)

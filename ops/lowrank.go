@@ -90,3 +90,23 @@ func (op *lowRankOp) WriteHash(h hash.Hash) {
 }
 
 func (op *lowRankOp) Hashcode() uint32 { return hashcode(op) }
+
+// DiffWRT tells that there is a gradient for x if the weights are floating-point numbers.
+func (op *lowRankOp) DiffWRT(int) []bool { return []bool{op.differentiable()} }
+
+func (op *lowRankOp) differentiable() bool {
+	return differentiable(op.predictor.Down) && differentiable(op.predictor.Up)
+}
+
+// SymDiff gives the gradient for x, downᵀ(upᵀ(grad)).
+func (op *lowRankOp) SymDiff(inputs gorgonia.Nodes, output, grad *gorgonia.Node) (gorgonia.Nodes, error) {
+	if !op.differentiable() {
+		return op.signature.SymDiff(inputs, output, grad)
+	}
+	low, err := Linear(grad, Weight{Matrix: op.predictor.Up}.transposed(), WithPool(op.pool))
+	if err != nil {
+		return nil, err
+	}
+	x, err := Linear(low, Weight{Matrix: op.predictor.Down}.transposed(), WithPool(op.pool))
+	return gorgonia.Nodes{x}, err
+}

@@ -280,6 +280,16 @@ func slotsOf(active []bool) *tensor.Dense {
 	return ints(slots...)
 }
 
+// activeNeurons are the entries of slots before the padding.
+func activeNeurons(slots *tensor.Dense) (active []int32) {
+	for _, s := range slots.Int32s() {
+		if s >= 0 {
+			active = append(active, s)
+		}
+	}
+	return active
+}
+
 // newInput makes an input node with a value, named by its position among the nodes of g.
 func newInput(g *gorgonia.ExprGraph, d *tensor.Dense) *gorgonia.Node {
 	return gorgonia.NewTensor(g, d.Dtype(), d.Dims(), gorgonia.WithShape(d.Shape().Clone()...),

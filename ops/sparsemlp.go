@@ -137,15 +137,10 @@ func (op *sparseMLPOp) UsePreallocDo(output gorgonia.Value, inputs ...gorgonia.V
 }
 
 func runSparseMLP[E kernel.Elem](op *sparseMLPOp, v *values) error {
-	rows := op.mlp.Cache.Rows()
-	slots := activeSlots(v.in[1].Int32s())
-	if err := op.in[1].wantRange(slots, rows.Intermediate()); err != nil {
+	rows, neurons := op.mlp.Cache.Rows(), op.mlp.Cache.Neurons()
+	slots, err := op.mlp.activeSlots(&op.in[1], v.in[1].Int32s())
+	if err != nil {
 		return err
-	}
-	neurons := op.mlp.Cache.Neurons()
-	if neurons != nil && len(neurons) != len(slots) {
-		return fmt.Errorf("%d slots are active, the cache holds %d neurons: active is not from its last refresh",
-			len(slots), len(neurons))
 	}
 	var gate []E
 	if len(op.in) == 3 {
@@ -157,18 +152,56 @@ func runSparseMLP[E kernel.Elem](op *sparseMLPOp, v *values) error {
 	return nil
 }
 
-// activeSlots is active without its padding.
-func activeSlots(active []int32) []int32 {
+// activeSlots is active without its padding, if it is what the cache holds.
+func (m *MLP) activeSlots(input *operand, active []int32) ([]int32, error) {
 	if end := slices.IndexFunc(active, func(slot int32) bool { return slot < 0 }); end >= 0 {
-		return active[:end]
+		active = active[:end]
 	}
-	return active
+	if err := input.wantRange(active, m.Cache.Rows().Intermediate()); err != nil {
+		return nil, err
+	}
+	if neurons := m.Cache.Neurons(); neurons != nil && len(neurons) != len(active) {
+		return nil, fmt.Errorf("%d slots are active, the cache holds %d neurons: %s is not from its last refresh",
+			len(active), len(neurons), input.name)
+	}
+	return active, nil
 }
 
 func (op *sparseMLPOp) WriteHash(h hash.Hash) {
 	op.writeHash(h)
-	m := op.mlp
-	fmt.Fprintf(h, " cache %p act %d biases %p %p %p pool %p", m.Cache, m.Act, m.GateBias, m.UpBias, m.DownBias, op.pool)
+	op.mlp.writeHash(h)
+	fmt.Fprintf(h, " pool %p", op.pool)
 }
 
 func (op *sparseMLPOp) Hashcode() uint32 { return hashcode(op) }
+
+// writeHash identifies what m captures.
+func (m MLP) writeHash(h hash.Hash) {
+	fmt.Fprintf(h, " cache %p act %d biases %p %p %p", m.Cache, m.Act, m.GateBias, m.UpBias, m.DownBias)
+}
+
+// DiffWRT tells that there is a gradient for x, with the active set held constant, if the weights are floating-point
+// numbers and the gate is not an input.
+func (op *sparseMLPOp) DiffWRT(inputs int) []bool {
+	diff := make([]bool, inputs)
+	diff[0] = op.differentiable()
+	return diff
+}
+
+// With the gate as an input, the gradient for x alone would lack the part that comes through the gate.
+func (op *sparseMLPOp) differentiable() bool {
+	return len(op.in) == 2 && differentiable(op.mlp.Cache.Rows().Up)
+}
+
+// SymDiff gives the gradient for x.
+func (op *sparseMLPOp) SymDiff(inputs gorgonia.Nodes, output, grad *gorgonia.Node) (gorgonia.Nodes, error) {
+	if !op.differentiable() {
+		return op.signature.SymDiff(inputs, output, grad)
+	}
+	gradient, err := newSparseMLPGradientOp(gorgonia.Nodes{inputs[0], inputs[1], grad}, op.mlp)
+	if err != nil {
+		return nil, err
+	}
+	x, err := gorgonia.ApplyOp(gradient, inputs[0], inputs[1], grad)
+	return gorgonia.Nodes{x, nil}, err
+}

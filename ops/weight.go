@@ -35,6 +35,19 @@ func (w Weight) Outputs() int {
 	return w.Matrix.Rows()
 }
 
+// transposed is the transpose of w, without its bias.
+func (w Weight) transposed() Weight { return Weight{Matrix: w.Matrix, InputMajor: !w.InputMajor} }
+
+// differentiable tells whether the kernels of m compute with real numbers. Those of quantised weights round the
+// activations, and what is piecewise constant has no useful gradient.
+func differentiable(m *kernel.Matrix) bool {
+	switch m.Dtype() {
+	case kernel.F32, kernel.F64, kernel.F16, kernel.BF16:
+		return true
+	}
+	return false
+}
+
 // Weighted is implemented by the op of Linear. It lets rewriters read the captured weight.
 type Weighted interface {
 	gorgonia.Op
