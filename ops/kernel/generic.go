@@ -31,7 +31,7 @@ var generic = variant{
 	activate: [ReLU + 1]func(y, x unsafe.Pointer, n int){
 		SiLU: activateGeneric(SiLU), GELU: activateGeneric(GELU), GELUTanh: activateGeneric(GELUTanh), ReLU: activateGeneric(ReLU),
 	},
-	mul: mulGeneric, add: addGeneric,
+	mul: mulGeneric, add: addGeneric, scale: scaleGeneric,
 	expSum: expSumGeneric,
 	norm:   normGeneric, sumSquares: sumSquaresGeneric,
 	quantize16: quantize16Generic, quantizeGroups: quantizeGroupsGeneric,
@@ -270,4 +270,11 @@ func sumSquaresGeneric(xp unsafe.Pointer, n int) float64 {
 		s0 += float64(x[n-1]) * float64(x[n-1])
 	}
 	return s0 + s1
+}
+
+func scaleGeneric(yp unsafe.Pointer, factor float32, n int) {
+	y := values[float32](yp, n)
+	for k := range y {
+		y[k] *= factor
+	}
 }

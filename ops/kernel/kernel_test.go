@@ -74,10 +74,10 @@ func rounded(d Dtype, x []float32) []float64 {
 		for _, v := range part {
 			m = max(m, math.Abs(v))
 		}
-		s := float64(float32(m) / float32(limit))
+		s := float32(m) / float32(limit)
 		for i, v := range part {
 			if s != 0 {
-				part[i] = math.RoundToEven(v/s) * s
+				part[i] = math.RoundToEven(float64(float32(v)/s)) * float64(s)
 			}
 		}
 	}

@@ -58,10 +58,7 @@ func (v *variant) softmax(y, x []float32) {
 	for _, s := range x {
 		largest = max(largest, s)
 	}
-	inverse := 1 / v.expSum(address(y), address(x), largest, len(x))
-	for i := range y {
-		y[i] *= inverse
-	}
+	v.scale(address(y), 1/v.expSum(address(y), address(x), largest, len(x)), len(y))
 }
 
 // Argmax returns the index of the first largest number, −1 if x is empty. NaN

@@ -214,10 +214,10 @@ func encodeGroups(d Dtype, row []byte, src []float32) {
 	}
 }
 
-// quantum is v/s rounded to nearest even and clamped to ±limit; 0 if the scale is 0 or not finite.
+// quantum is the float32 v/s rounded to nearest even and clamped to ±limit; 0 if the scale is 0 or NaN.
 func quantum(v, s, limit float32) int {
-	q := math.RoundToEven(float64(v) / float64(s))
-	if !(s != 0 && math.Abs(q) <= math.MaxFloat64) {
+	q := math.RoundToEven(float64(v / s))
+	if s == 0 || q != q {
 		return 0
 	}
 	return int(min(max(q, float64(-limit)), float64(limit)))
@@ -225,14 +225,20 @@ func quantum(v, s, limit float32) int {
 
 // largest is the largest magnitude in x, NaN if one is NaN or infinite.
 func largest(x []float32) float32 {
-	var m float32
+	var m uint32
 	for _, v := range x {
-		m = max(m, abs(v)) // the builtin max keeps NaN
+		m = max(m, math.Float32bits(v)&0x7fffffff)
 	}
-	if m > math.MaxFloat32 {
+	return finite(m)
+}
+
+// finite is the float32 of bits, NaN for an infinity. As integers, the bits of
+// magnitudes are ordered, and NaN is the largest.
+func finite(bits uint32) float32 {
+	if bits > 0x7f7fffff {
 		return float32(math.NaN())
 	}
-	return m
+	return math.Float32frombits(bits)
 }
 
 func abs(x float32) float32 { return math.Float32frombits(math.Float32bits(x) &^ (1 << 31)) }

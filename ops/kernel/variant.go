@@ -42,6 +42,9 @@ type variant struct {
 	// mul writes a⊙b and add writes a+b for n numbers.
 	mul, add func(y, a, b unsafe.Pointer, n int)
 
+	// scale multiplies n numbers by a factor in place.
+	scale func(y unsafe.Pointer, factor float32, n int)
+
 	// expSum writes exp(x−shift) and returns the sum, for n numbers.
 	expSum func(y, x unsafe.Pointer, shift float32, n int) float32
 

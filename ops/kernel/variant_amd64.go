@@ -2,4 +2,112 @@
 
 package kernel
 
-func archVariants() []*variant { return nil }
+import (
+	"unsafe"
+
+	"golang.org/x/sys/cpu"
+)
+
+//go:generate go -C _gen run .
+
+// archVariants asks for every feature that the assembly uses: switching one off
+// with GODEBUG=cpu.avx2=off leaves those that depend on it on.
+func archVariants() []*variant {
+	x := &cpu.X86
+	var list []*variant
+	hasAVX2 := x.HasAVX2 && x.HasFMA && x.HasAVX && x.HasF16C
+	if hasAVX2 && x.HasAVX512F && x.HasAVX512BW && x.HasAVX512VL && x.HasAVX512DQ && x.HasAVX512VNNI {
+		list = append(list, &avx512)
+	}
+	if hasAVX2 {
+		list = append(list, &avx2)
+	}
+	return list
+}
+
+var avx2 = variant{
+	name: "avx2",
+	dot2: [dtypes]func(x, a, b unsafe.Pointer, n int) (xa, xb float32){
+		F32: dot2F32AVX2, F16: dot2F16AVX2, BF16: dot2BF16AVX2, Int8: dot2Int8AVX2,
+	},
+	dotGroups: [dtypes]func(x *operand, row groupRow, n int) float32{
+		Int8G: dotInt8GAVX2, Int4: dotInt4AVX2, Int4M: dotInt4MAVX2,
+	},
+	axpy4: [dtypes]func(y unsafe.Pointer, r *axpyRows, n int){
+		F32: axpy4F32AVX2, F16: axpy4F16AVX2, BF16: axpy4BF16AVX2, Int8: axpy4Int8AVX2,
+		Int8G: axpy4Int8GAVX2, Int4: axpy4Int4AVX2, Int4M: axpy4Int4MAVX2,
+	},
+	axpy1: [dtypes]func(y unsafe.Pointer, r *axpyRows, n int){
+		F32: axpy1F32AVX2, F16: axpy1F16AVX2, BF16: axpy1BF16AVX2, Int8: axpy1Int8AVX2,
+		Int8G: axpy1Int8GAVX2, Int4: axpy1Int4AVX2, Int4M: axpy1Int4MAVX2,
+	},
+	widen: [dtypes]func(dst, src unsafe.Pointer, n int){
+		F32: widenF32, F16: widenF16AVX2, BF16: widenBF16AVX2, Int8: widenInt8AVX2,
+	},
+	widenGroups: [dtypes]func(dst unsafe.Pointer, row groupRow, n int){
+		Int8G: widenInt8GAVX2, Int4: widenInt4AVX2, Int4M: widenInt4MAVX2,
+	},
+	tile: tileAVX2, tileRows: 6, tileCols: 16,
+	activate: [ReLU + 1]func(y, x unsafe.Pointer, n int){
+		SiLU: siluAVX2, GELU: activateGeneric(GELU), GELUTanh: geluTanhAVX2, ReLU: reluAVX2,
+	},
+	mul: mulAVX2, add: addAVX2, scale: scaleAVX2,
+	expSum: expSumAVX2,
+	norm:   normAVX2, sumSquares: sumSquaresAVX2,
+	quantize16: quantize16Vector, quantizeGroups: quantizeGroupsVector,
+}
+
+var avx512 = variant{
+	name: "avx512",
+	dot2: [dtypes]func(x, a, b unsafe.Pointer, n int) (xa, xb float32){
+		F32: dot2F32AVX512, F16: dot2F16AVX512, BF16: dot2BF16AVX512, Int8: dot2Int8AVX512,
+	},
+	dotGroups: [dtypes]func(x *operand, row groupRow, n int) float32{
+		Int8G: dotInt8GAVX512, Int4: dotInt4AVX512, Int4M: dotInt4MAVX512,
+	},
+	axpy4: [dtypes]func(y unsafe.Pointer, r *axpyRows, n int){
+		F32: axpy4F32AVX512, F16: axpy4F16AVX512, BF16: axpy4BF16AVX512, Int8: axpy4Int8AVX512,
+		Int8G: axpy4Int8GAVX512, Int4: axpy4Int4AVX512, Int4M: axpy4Int4MAVX512,
+	},
+	axpy1: [dtypes]func(y unsafe.Pointer, r *axpyRows, n int){
+		F32: axpy1F32AVX512, F16: axpy1F16AVX512, BF16: axpy1BF16AVX512, Int8: axpy1Int8AVX512,
+		Int8G: axpy1Int8GAVX512, Int4: axpy1Int4AVX512, Int4M: axpy1Int4MAVX512,
+	},
+	widen: [dtypes]func(dst, src unsafe.Pointer, n int){
+		F32: widenF32, F16: widenF16AVX512, BF16: widenBF16AVX512, Int8: widenInt8AVX512,
+	},
+	widenGroups: [dtypes]func(dst unsafe.Pointer, row groupRow, n int){
+		Int8G: widenInt8GAVX512, Int4: widenInt4AVX512, Int4M: widenInt4MAVX512,
+	},
+	tile: tileAVX512, tileRows: 12, tileCols: 32,
+	activate: [ReLU + 1]func(y, x unsafe.Pointer, n int){
+		SiLU: siluAVX512, GELU: activateGeneric(GELU), GELUTanh: geluTanhAVX512, ReLU: reluAVX512,
+	},
+	mul: mulAVX512, add: addAVX512, scale: scaleAVX512,
+	expSum: expSumAVX512,
+	norm:   normAVX512, sumSquares: sumSquaresAVX512,
+	quantize16: quantize16Vector, quantizeGroups: quantizeGroupsVector,
+}
+
+func quantize16Vector(o *operand, x []float32) {
+	o.scale = finite(absMaxAVX2(address(x), len(x))) / int16Limit
+	whole := len(x) &^ 15
+	if whole > 0 {
+		quantize16AVX2(o.q, address(x), o.scale, whole)
+	}
+	q := values[int16](o.q, len(x))
+	for k := whole; k < len(x); k++ {
+		q[k] = int16(quantum(x[k], o.scale, int16Limit))
+	}
+}
+
+func quantizeGroupsVector(o *operand, x []float32) {
+	whole := len(x) / group
+	if whole > 0 {
+		quantizeGroupsAVX2(o.q, o.d, o.s, address(x), whole)
+	}
+	if rest := x[whole*group:]; len(rest) > 0 {
+		last := operand{q: unsafe.Add(o.q, whole*group), d: unsafe.Add(o.d, 4*whole), s: unsafe.Add(o.s, 4*whole)}
+		quantizeGroupsGeneric(&last, rest)
+	}
+}

@@ -1,0 +1,248 @@
+package main
+
+import "fmt"
+
+var (
+	plain  = []string{"F32", "F16", "BF16", "Int8"}
+	bytes1 = map[string]int{"F32": 4, "F16": 2, "BF16": 2, "Int8": 1}
+)
+
+const dotSig = "(x, a, b unsafe.Pointer, n int) (xa, xb float32)"
+
+// widen loads a vector of weights as float32.
+func (g *generator) widen(d, mem string, r int) {
+	switch d {
+	case "F32":
+		g.p("VMOVUPS %s, v#%d", mem, r)
+	case "F16":
+		g.p("VCVTPH2PS %s, v#%d", mem, r)
+	case "BF16":
+		g.p("VPMOVZXWD %s, v#%d", mem, r)
+		g.p("VPSLLD $16, v#%d, v#%d", r, r)
+	case "Int8":
+		g.p("VPMOVSXBD %s, v#%d", mem, r)
+		g.p("VCVTDQ2PS v#%d, v#%d", r, r)
+	}
+}
+
+func (g *generator) floatKernels() {
+	for _, d := range plain[:3] {
+		g.dot2(d)
+	}
+	for _, d := range plain {
+		for _, rows := range []int{4, 1} {
+			g.axpy(d, rows)
+		}
+		if d != "F32" {
+			g.widenRow(d)
+		}
+	}
+}
+
+// dot2: four accumulators a row hide the latency of the FMA.
+func (g *generator) dot2(d string) {
+	w, size := g.width, bytes1[d]
+	g.fn("dot2"+d, dotSig, 0, 40)
+	g.load("x+0", "AX", "a+8", "SI", "b+16", "DI", "n+24", "CX")
+	g.zero(0, 1, 2, 3, 4, 5, 6, 7)
+	step := func(vectors int) {
+		for i := range vectors {
+			a, b := addr(i*w*size, "SI"), addr(i*w*size, "DI")
+			if d == "F32" {
+				g.p("VMOVUPS %d(AX), v#8", 4*w*i)
+				g.p("VFMADD231PS %s, v#8, v#%d", a, i)
+				g.p("VFMADD231PS %s, v#8, v#%d", b, 4+i)
+				continue
+			}
+			g.widen(d, a, 9)
+			g.widen(d, b, 10)
+			g.p("VMOVUPS %d(AX), v#8", 4*w*i)
+			g.p("VFMADD231PS v#9, v#8, v#%d", i)
+			g.p("VFMADD231PS v#10, v#8, v#%d", 4+i)
+		}
+		g.p("ADDQ $%d, AX", 4*w*vectors)
+		g.p("ADDQ $%d, SI", size*w*vectors)
+		g.p("ADDQ $%d, DI", size*w*vectors)
+	}
+	g.loop(4*w, 32, func(cols int) { step(cols / w) })
+	for _, r := range []int{0, 4} {
+		g.p("VADDPS v#%d, v#%d, v#%d", r+1, r, r)
+		g.p("VADDPS v#%d, v#%d, v#%d", r+3, r+2, r+2)
+		g.p("VADDPS v#%d, v#%d, v#%d", r+2, r, r)
+		g.sum(r, 8)
+	}
+	g.p("VMOVSS X0, xa+32(FP)")
+	g.p("VMOVSS X4, xb+36(FP)")
+	g.ret()
+}
+
+// loop runs body over CX columns, a multiple of 32: main at a time, then 32.
+func (g *generator) loop(main, rest int, body func(cols int)) {
+	if main <= rest {
+		g.at("loop")
+		body(rest)
+		g.p("SUBQ $%d, CX", rest)
+		g.p("JNZ loop")
+		return
+	}
+	g.p("SUBQ $%d, CX", main)
+	g.p("JL   rest")
+	g.at("loop")
+	body(main)
+	g.p("SUBQ $%d, CX", main)
+	g.p("JGE  loop")
+	g.at("rest")
+	g.p("ADDQ $%d, CX", main)
+	g.p("JZ   done")
+	g.at("last")
+	body(rest)
+	g.p("SUBQ $%d, CX", rest)
+	g.p("JNZ  last")
+	g.at("done")
+}
+
+var rowRegs = []string{"SI", "DI", "R8", "R9"}
+
+// axpy: y is read and written once for all rows.
+func (g *generator) axpy(d string, rows int) {
+	w, size := g.width, bytes1[d]
+	g.fn(fmt.Sprintf("axpy%d%s", rows, d), "(y unsafe.Pointer, r *axpyRows, n int)", 0, 24)
+	g.load("y+0", "AX", "r+8", "BX", "n+16", "CX")
+	for i := range rows {
+		g.p("MOVQ (axpyRows_row+%d)(BX), %s", 8*i, rowRegs[i])
+		g.p("VBROADCASTSS (axpyRows_coef+%d)(BX), v#%d", 4*i, 12+i)
+	}
+	g.p("XORQ DX, DX")
+	n := 32 / w
+	g.at("loop")
+	for i := range n {
+		g.p("VMOVUPS %d(AX), v#%d", 4*w*i, i)
+	}
+	for r := range rows {
+		for i := range n {
+			mem := fmt.Sprintf("%d(%s)(DX*1)", size*w*i, rowRegs[r])
+			if d == "F32" {
+				g.p("VFMADD231PS %s, v#%d, v#%d", mem, 12+r, i)
+				continue
+			}
+			g.widen(d, mem, 4+i)
+			g.p("VFMADD231PS v#%d, v#%d, v#%d", 4+i, 12+r, i)
+		}
+	}
+	for i := range n {
+		g.p("VMOVUPS v#%d, %d(AX)", i, 4*w*i)
+	}
+	g.p("ADDQ $128, AX")
+	g.p("ADDQ $%d, DX", 32*size)
+	g.p("SUBQ $32, CX")
+	g.p("JNZ  loop")
+	g.ret()
+}
+
+func (g *generator) widenRow(d string) {
+	w, size := g.width, bytes1[d]
+	g.fn("widen"+d, "(dst, src unsafe.Pointer, n int)", 0, 24)
+	g.load("dst+0", "DI", "src+8", "SI", "n+16", "CX")
+	g.at("loop")
+	for i := range 32 / w {
+		g.widen(d, addr(size*w*i, "SI"), i)
+		g.p("VMOVUPS v#%d, %d(DI)", i, 4*w*i)
+	}
+	g.p("ADDQ $128, DI")
+	g.p("ADDQ $%d, SI", 32*size)
+	g.p("SUBQ $32, CX")
+	g.p("JNZ  loop")
+	g.ret()
+}
+
+// int8Kernels: the weights are widened to int16 and multiplied with the int16
+// input in pairs, exactly.
+func (g *generator) int8Kernels() {
+	w := 2 * g.width // columns of a vector of int16
+	g.fn("dot2Int8", dotSig, 0, 40)
+	g.load("x+0", "AX", "a+8", "SI", "b+16", "DI", "n+24", "CX")
+	g.zero(0, 1, 2, 3, 4, 5, 6, 7)
+	g.loop(4*w, 32, func(cols int) {
+		for i := range cols / w {
+			g.p("VMOVDQU%s %d(AX), v#8", map[int]string{8: "", 16: "32"}[g.width], 2*w*i)
+			for r, base := range []string{"SI", "DI"} {
+				g.p("VPMOVSXBW %d(%s), v#%d", w*i, base, 9+r)
+				if g.width == 16 {
+					g.p("VPDPWSSD v#8, v#%d, v#%d", 9+r, 4*r+i)
+					continue
+				}
+				g.p("VPMADDWD v#8, v#%d, v#%d", 9+r, 9+r)
+				g.p("VPADDD v#%d, v#%d, v#%d", 9+r, 4*r+i, 4*r+i)
+			}
+		}
+		g.p("ADDQ $%d, AX", 2*cols)
+		g.p("ADDQ $%d, SI", cols)
+		g.p("ADDQ $%d, DI", cols)
+	})
+	for _, r := range []int{0, 4} {
+		g.p("VPADDD v#%d, v#%d, v#%d", r+1, r, r)
+		g.p("VPADDD v#%d, v#%d, v#%d", r+3, r+2, r+2)
+		g.p("VPADDD v#%d, v#%d, v#%d", r+2, r, r)
+		g.p("VCVTDQ2PS v#%d, v#%d", r, r)
+		g.sum(r, 8)
+	}
+	g.p("VMOVSS X0, xa+32(FP)")
+	g.p("VMOVSS X4, xb+36(FP)")
+	g.ret()
+}
+
+// tile: tileRows rows of weights, broadcast, times two vectors of tokens.
+func (g *generator) tile() {
+	w := g.width
+	rows := 6
+	if w == 16 {
+		rows = 12
+	}
+	g.fn("tile", "(c, w unsafe.Pointer, rowStep, colStep int, x unsafe.Pointer, k int)", 0, 48)
+	g.load("c+0", "AX", "w+8", "SI", "rowStep+16", "R8", "colStep+24", "R9", "x+32", "DX", "k+40", "CX")
+	bases := []string{"SI", "R10", "R11", "R12"}[:rows/3]
+	g.p("LEAQ (R8)(R8*2), R13")
+	for i := 1; i < len(bases); i++ {
+		g.p("LEAQ (%s)(R13*1), %s", bases[i-1], bases[i])
+	}
+	x := 2 * rows // registers of the inputs, then of the weights
+	for i := range 2 * rows {
+		g.p("VMOVUPS %d(AX), v#%d", 4*w*i, i)
+	}
+	column := func(u int) {
+		g.p("VMOVUPS %d(DX), v#%d", 8*w*u, x)
+		g.p("VMOVUPS %d(DX), v#%d", 8*w*u+4*w, x+1)
+		for r := range rows {
+			index := []string{"", "(R8*1)", "(R8*2)"}[r%3]
+			t := x + 2 + r%2
+			g.p("VBROADCASTSS (%s)%s, v#%d", bases[r/3], index, t)
+			g.p("VFMADD231PS v#%d, v#%d, v#%d", x, t, 2*r)
+			g.p("VFMADD231PS v#%d, v#%d, v#%d", x+1, t, 2*r+1)
+		}
+		for _, b := range bases {
+			g.p("ADDQ R9, %s", b)
+		}
+	}
+	g.p("SUBQ $4, CX")
+	g.p("JL   rest")
+	g.at("loop")
+	for u := range 4 {
+		column(u)
+	}
+	g.p("ADDQ $%d, DX", 32*w)
+	g.p("SUBQ $4, CX")
+	g.p("JGE  loop")
+	g.at("rest")
+	g.p("ADDQ $4, CX")
+	g.p("JZ   done")
+	g.at("last")
+	column(0)
+	g.p("ADDQ $%d, DX", 8*w)
+	g.p("DECQ CX")
+	g.p("JNZ  last")
+	g.at("done")
+	for i := range 2 * rows {
+		g.p("VMOVUPS v#%d, %d(AX)", i, 4*w*i)
+	}
+	g.ret()
+}
