@@ -53,6 +53,17 @@ func Run(t *testing.T, c Case) {
 	}
 }
 
+// Check is Run without a test: it gives the errors of all checks together.
+func Check(c Case) error {
+	var errs []error
+	for _, check := range checks {
+		if err := check.do(&c); err != nil && !errors.Is(err, errNotApplicable) {
+			errs = append(errs, fmt.Errorf("%s: %w", check.name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // Bench times UsePreallocDo of the case. The bytes of the inputs and the output are its traffic, unless the caller sets
 // another figure with b.SetBytes after it.
 func Bench(b *testing.B, c Case) {
