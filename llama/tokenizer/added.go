@@ -2,6 +2,8 @@ package tokenizer
 
 import (
 	"iter"
+	"slices"
+	"sort"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -19,12 +21,8 @@ type addedToken struct {
 
 // addedTokens finds added tokens in a text. A nil *addedTokens finds none.
 type addedTokens struct {
-	tokens []addedToken
-	// trie holds the contents byte by byte: the child of a node by its byte,
-	// keyed by node<<8 | byte. Node 0 is the root.
-	trie  map[uint64]uint32
-	token map[uint32]int // node → index of the token that ends there
-	start [256]bool      // bytes that a token begins with
+	tokens []addedToken // by content
+	start  [256]bool    // bytes that a token begins with
 }
 
 // newAddedTokens returns the matcher of tokens with distinct, non-empty
@@ -33,19 +31,9 @@ func newAddedTokens(tokens []addedToken) *addedTokens {
 	if len(tokens) == 0 {
 		return nil
 	}
-	a := &addedTokens{tokens: tokens, trie: map[uint64]uint32{}, token: map[uint32]int{}}
-	for i, t := range tokens {
-		node := uint32(0)
-		for j := range len(t.content) {
-			key := uint64(node)<<8 | uint64(t.content[j])
-			child, ok := a.trie[key]
-			if !ok {
-				child = uint32(len(a.trie) + 1)
-				a.trie[key] = child
-			}
-			node = child
-		}
-		a.token[node] = i
+	slices.SortFunc(tokens, func(a, b addedToken) int { return strings.Compare(a.content, b.content) })
+	a := &addedTokens{tokens: tokens}
+	for _, t := range tokens {
 		a.start[t.content[0]] = true
 	}
 	return a
@@ -100,22 +88,29 @@ func (a *addedTokens) find(text string, from int) (start, end int, t *addedToken
 		if !a.start[text[start]] {
 			continue
 		}
-		node := uint32(0)
-		for i := start; i < len(text); i++ {
-			child, ok := a.trie[uint64(node)<<8|uint64(text[i])]
-			if !ok {
-				break
-			}
-			node = child
-			if k, ok := a.token[node]; ok {
-				end, t = i+1, &a.tokens[k]
-			}
-		}
-		if t != nil {
-			return start, end, t
+		if t := a.longest(text[start:]); t != nil {
+			return start, start + len(t.content), t
 		}
 	}
 	return 0, 0, nil
+}
+
+// longest returns the longest added token that text begins with.
+func (a *addedTokens) longest(text string) (best *addedToken) {
+	// The tokens that begin with the first n bytes of text, in order.
+	tokens := a.tokens
+	for n := 0; len(tokens) > 0; n++ {
+		if len(tokens[0].content) == n {
+			best, tokens = &tokens[0], tokens[1:]
+		}
+		if n == len(text) {
+			break
+		}
+		lo := sort.Search(len(tokens), func(i int) bool { return tokens[i].content[n] >= text[n] })
+		hi := sort.Search(len(tokens), func(i int) bool { return tokens[i].content[n] > text[n] })
+		tokens = tokens[lo:hi]
+	}
+	return best
 }
 
 func endsInWord(s string) bool {

@@ -22,15 +22,19 @@ type merge struct{ rank, id int32 }
 
 // addMerge enters a pair of tokens; a pair given twice has the later rank.
 func (b *bpe) addMerge(rank int, left, right string) error {
-	var ids [3]int32
-	for i, token := range []string{left, right, left + right} {
-		id, ok := b.vocab[token]
-		if !ok {
-			return fmt.Errorf("token %q is not in the vocabulary", token)
-		}
-		ids[i] = id
+	l, ok := b.vocab[left]
+	if !ok {
+		return fmt.Errorf("token %q is not in the vocabulary", left)
 	}
-	b.merges[[2]int32{ids[0], ids[1]}] = merge{rank: int32(rank), id: ids[2]}
+	r, ok := b.vocab[right]
+	if !ok {
+		return fmt.Errorf("token %q is not in the vocabulary", right)
+	}
+	id, ok := b.vocab[left+right]
+	if !ok {
+		return fmt.Errorf("token %q is not in the vocabulary", left+right)
+	}
+	b.merges[[2]int32{l, r}] = merge{rank: int32(rank), id: id}
 	return nil
 }
 

@@ -35,7 +35,7 @@ func parseJSON(data []byte) (value, error) {
 		}
 		return value{}, err
 	}
-	return value{raw: raw}, nil
+	return value{raw: bytes.TrimSpace(raw)}, nil
 }
 
 func (v value) errorf(format string, args ...any) error {
@@ -64,47 +64,98 @@ func (v value) wrong(want string) error {
 	return v.errorf("want %s, got %s", want, text)
 }
 
-// each calls f for every member of an object, in order; a key given twice is an
-// error.
-func (v value) each(f func(key string, member value) error) error {
+// each calls f for every member of an object, in order.
+func (v value) each(f func(key string, raw json.RawMessage) error) error {
 	if !v.is('{') {
 		return v.wrong("an object")
 	}
-	d := json.NewDecoder(bytes.NewReader(v.raw))
-	if _, err := d.Token(); err != nil {
-		return v.errorf("%w", err)
-	}
-	seen := map[string]bool{}
-	for d.More() {
-		from := d.InputOffset()
-		token, err := d.Token()
+	for i := skipSpace(v.raw, 1); v.raw[i] != '}'; {
+		end := skipValue(v.raw, i)
+		key, err := value{v.path, v.raw[i:end]}.str()
 		if err != nil {
-			return v.errorf("%w", err)
-		}
-		key := token.(string)
-		if err := v.whole(key, v.raw[from:d.InputOffset()]); err != nil {
 			return err
 		}
-		if seen[key] {
-			return v.errorf("key %q is given twice", key)
-		}
-		seen[key] = true
-		var raw json.RawMessage
-		if err := d.Decode(&raw); err != nil {
-			return v.errorf("%w", err)
-		}
-		if err := f(key, v.member(key, raw)); err != nil {
+		i = skipSpace(v.raw, skipSpace(v.raw, end)+1) // after the colon
+		end = skipValue(v.raw, i)
+		if err := f(key, v.raw[i:end]); err != nil {
 			return err
 		}
+		i = skipComma(v.raw, end)
 	}
 	return nil
 }
 
-// object returns the members of an object by key.
+// items calls f for every element of a list. The elements have the path of the
+// list, which costs nothing; see list.
+func (v value) items(f func(i int, item value) error) error {
+	if !v.is('[') {
+		return v.wrong("a list")
+	}
+	n := 0
+	for i := skipSpace(v.raw, 1); v.raw[i] != ']'; n++ {
+		end := skipValue(v.raw, i)
+		if err := f(n, value{v.path, v.raw[i:end]}); err != nil {
+			return err
+		}
+		i = skipComma(v.raw, end)
+	}
+	return nil
+}
+
+// The skip functions walk over JSON that is known to be valid, so that members
+// and elements are parts of it, not copies.
+
+func skipSpace(raw []byte, i int) int {
+	for raw[i] == ' ' || raw[i] == '\t' || raw[i] == '\n' || raw[i] == '\r' {
+		i++
+	}
+	return i
+}
+
+// skipComma goes to the next member or element, or to the closing bracket.
+func skipComma(raw []byte, i int) int {
+	i = skipSpace(raw, i)
+	if raw[i] == ',' {
+		i = skipSpace(raw, i+1)
+	}
+	return i
+}
+
+// skipValue returns the end of the value at i.
+func skipValue(raw []byte, i int) int {
+	for depth := 0; ; {
+		switch raw[i] {
+		case '"':
+			for i++; raw[i] != '"'; i++ {
+				if raw[i] == '\\' {
+					i++
+				}
+			}
+		case '{', '[':
+			depth++
+		case '}', ']':
+			depth--
+		case ',', ':', ' ', '\t', '\n', '\r':
+		default: // a number, true, false or null
+			for i+1 < len(raw) && strings.IndexByte(",]} \t\n\r", raw[i+1]) < 0 {
+				i++
+			}
+		}
+		i++
+		if depth == 0 {
+			return i
+		}
+	}
+}
+
+// object returns the members of an object by key; a key given twice is an error.
 func (v value) object() (object, error) {
 	o := object{value: v, members: map[string]value{}}
-	err := v.each(func(key string, member value) error {
-		o.members[key] = member
+	err := v.each(func(key string, raw json.RawMessage) error {
+		if _, ok := o.members[key]; ok {
+			return v.errorf("key %q is given twice", key)
+		}
+		o.members[key] = v.member(key, raw)
 		return nil
 	})
 	return o, err
@@ -122,23 +173,15 @@ func (v value) member(key string, raw json.RawMessage) value {
 	return value{name, raw}
 }
 
+// list returns the elements of a list, each with its place in its path.
 func (v value) list() ([]value, error) {
-	if !v.is('[') {
-		return nil, v.wrong("a list")
-	}
-	var raw []json.RawMessage
-	if err := json.Unmarshal(v.raw, &raw); err != nil {
-		return nil, v.errorf("%w", err)
-	}
-	values := make([]value, len(raw))
-	for i, r := range raw {
-		values[i] = value{v.path, r}
-	}
-	return values, nil
+	var list []value
+	err := v.items(func(i int, item value) error {
+		list = append(list, value{fmt.Sprintf("%s[%d]", v.path, i), item.raw})
+		return nil
+	})
+	return list, err
 }
-
-// at names the value as an element of a list.
-func (v value) at(i int) value { return value{fmt.Sprintf("%s[%d]", v.path, i), v.raw} }
 
 func (v value) str() (string, error) {
 	if !v.is('"') {
@@ -151,16 +194,12 @@ func (v value) str() (string, error) {
 	if err := json.Unmarshal(v.raw, &s); err != nil {
 		return "", v.errorf("%w", err)
 	}
-	return s, v.whole(s, v.raw)
-}
-
-// whole refuses half a surrogate pair, which encoding/json turns into U+FFFD.
-func (v value) whole(s string, raw []byte) error {
-	if strings.ContainsRune(s, utf8.RuneError) && !bytes.ContainsRune(raw, utf8.RuneError) &&
-		!bytes.Contains(bytes.ToLower(raw), []byte(`\ufffd`)) {
-		return v.errorf("%s holds half a surrogate pair", bytes.TrimLeft(raw, ", \t\r\n"))
+	// encoding/json turns half a surrogate pair into U+FFFD.
+	if strings.ContainsRune(s, utf8.RuneError) && !bytes.ContainsRune(v.raw, utf8.RuneError) &&
+		!bytes.Contains(bytes.ToLower(v.raw), []byte(`\ufffd`)) {
+		return "", v.errorf("%s holds half a surrogate pair", v.raw)
 	}
-	return nil
+	return s, nil
 }
 
 // id is a token id: an integer from 0 to 2^31−1.

@@ -1,6 +1,7 @@
 package tokenizer
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"unicode/utf8"
@@ -127,10 +128,10 @@ func (t *Tokenizer) parseModel(v value) (model, error) {
 		return nil, err
 	}
 	vocab := o.get("vocab")
-	err = vocab.each(func(token string, v value) error {
-		id, err := v.id()
+	err = vocab.each(func(token string, raw json.RawMessage) error {
+		id, err := value{raw: raw}.id()
 		if err != nil {
-			return err
+			return vocab.member(token, raw).errorf("%w", err)
 		}
 		if err := t.add(token, id); err != nil {
 			return vocab.errorf("%w", err)
@@ -166,56 +167,46 @@ func (t *Tokenizer) parseModel(v value) (model, error) {
 
 // parseMerges reads merges written as "a b" or as ["a", "b"].
 func parseMerges(b *bpe, v value) error {
-	list, err := v.list()
-	if err != nil {
-		return err
-	}
-	for i, v := range list {
-		left, right, err := parseMerge(v)
-		if err == nil && left == "" {
-			continue
-		}
-		if err == nil {
+	return v.items(func(i int, item value) error {
+		item.path = ""
+		left, right, err := parseMerge(item)
+		if err == nil && left != "" {
 			err = b.addMerge(i, left, right)
 		}
 		if err != nil {
 			return fmt.Errorf("%s[%d]: %w", v.path, i, err)
 		}
-	}
-	return nil
+		return nil
+	})
 }
 
 // parseMerge returns the two tokens of a merge, or empty ones for the version
 // line of a merges.txt.
 func parseMerge(v value) (left, right string, err error) {
-	v.path = ""
 	if !v.is('[') {
 		line, err := v.str()
-		if err != nil {
+		if err != nil || strings.HasPrefix(line, "#version") {
 			return "", "", err
-		}
-		if strings.HasPrefix(line, "#version") {
-			return "", "", nil
 		}
 		return cutMerge(line)
 	}
-	pair, err := v.list()
-	if err != nil {
-		return "", "", err
+	var pair [2]string
+	n := 0
+	err = v.items(func(i int, item value) error {
+		s, err := item.str()
+		if i < len(pair) {
+			pair[i] = s
+		}
+		n++
+		return err
+	})
+	if err == nil && n != 2 {
+		err = fmt.Errorf("a merge has two tokens, not %d", n)
 	}
-	if len(pair) != 2 {
-		return "", "", fmt.Errorf("a merge has two tokens, not %d", len(pair))
+	if err == nil && (pair[0] == "" || pair[1] == "") {
+		err = fmt.Errorf("a token of a merge is empty")
 	}
-	if left, err = pair[0].str(); err != nil {
-		return "", "", err
-	}
-	if right, err = pair[1].str(); err != nil {
-		return "", "", err
-	}
-	if left == "" || right == "" {
-		return "", "", fmt.Errorf("a token of a merge is empty")
-	}
-	return left, right, nil
+	return pair[0], pair[1], err
 }
 
 func cutMerge(line string) (left, right string, err error) {
@@ -238,8 +229,7 @@ func (t *Tokenizer) parseAdded(v value) error {
 	}
 	var literal, normalized []addedToken
 	seen, seenNormalized := map[string]bool{}, map[string]bool{}
-	for i, v := range list {
-		v := v.at(i)
+	for _, v := range list {
 		o, err := v.object()
 		if err != nil {
 			return err
@@ -325,8 +315,8 @@ func parseNormalizer(v value, depth int) (normalizer, error) {
 			return nil, err
 		}
 		var all normalizer
-		for i, v := range list {
-			n, err := parseNormalizer(v.at(i), depth+1)
+		for _, v := range list {
+			n, err := parseNormalizer(v, depth+1)
 			if err != nil {
 				return nil, err
 			}
@@ -389,8 +379,8 @@ func parsePreTokenizer(v value, depth int) ([]preTokenizer, error) {
 			return nil, err
 		}
 		var all []preTokenizer
-		for i, v := range list {
-			p, err := parsePreTokenizer(v.at(i), depth+1)
+		for _, v := range list {
+			p, err := parsePreTokenizer(v, depth+1)
 			if err != nil {
 				return nil, err
 			}
@@ -513,8 +503,8 @@ func (t *Tokenizer) parsePostProcessor(v value, depth int) error {
 		if err != nil {
 			return err
 		}
-		for i, v := range list {
-			if err := t.parsePostProcessor(v.at(i), depth+1); err != nil {
+		for _, v := range list {
+			if err := t.parsePostProcessor(v, depth+1); err != nil {
 				return err
 			}
 		}
@@ -542,8 +532,7 @@ func (t *Tokenizer) parseTemplate(o object) error {
 	}
 	var prefix, suffix []int32
 	texts := 0
-	for i, v := range pieces {
-		v := v.at(i)
+	for _, v := range pieces {
 		piece, err := v.object()
 		if err != nil {
 			return err
@@ -597,8 +586,7 @@ func (t *Tokenizer) parseSpecial(v value) ([]int32, error) {
 		return nil, err
 	}
 	var ids []int32
-	for i, v := range list {
-		v := v.at(i)
+	for _, v := range list {
 		id, err := v.id()
 		if err != nil {
 			return nil, err
@@ -633,8 +621,8 @@ func (d *decoderParser) parse(v value, depth int) error {
 		if err != nil {
 			return err
 		}
-		for i, v := range list {
-			if err := d.parse(v.at(i), depth+1); err != nil {
+		for _, v := range list {
+			if err := d.parse(v, depth+1); err != nil {
 				return err
 			}
 		}

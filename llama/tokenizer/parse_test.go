@@ -54,6 +54,7 @@ func TestParseSample(t *testing.T) {
 // brokenFiles are tokenizer.json files made by replacing a part of sample, and
 // what the error must say.
 var brokenFiles = []struct{ name, old, new, want string }{
+	{"white space", sample, " \n\t" + strings.ReplaceAll(strings.ReplaceAll(sample, ":", "\r\n : "), ",", " \n, ") + "\n ", ""},
 	{"truncated", `"model": {`, `"model": {` + "\x00", "byte "},
 	{"empty", sample, ``, "unexpected end"},
 	{"not an object", sample, `[1]`, "want an object"},
@@ -79,7 +80,7 @@ var brokenFiles = []struct{ name, old, new, want string }{
 	{"vocabulary of a wrong kind", `{"a": 0, "b": 1, "ab": 2, "Ġ": 3}`, `["a", "b"]`, "model.vocab: want an object"},
 	{"empty vocabulary", `{"a": 0, "b": 1, "ab": 2, "Ġ": 3}`, `{}`, "model.vocab: is empty"},
 	{"id twice", `"ab": 2`, `"ab": 1`, `model.vocab: id 1 of token "ab" is also the id of "b"`},
-	{"token twice", `"ab": 2`, `"ab": 2, "ab": 7`, `model.vocab: key "ab" is given twice`},
+	{"token twice", `"ab": 2`, `"ab": 2, "ab": 7`, `model.vocab: token "ab" has the ids 2 and 7`},
 	{"id negative", `"ab": 2`, `"ab": -2`, "model.vocab.ab: token id -2 is outside"},
 	{"id 2^31", `"ab": 2`, `"ab": 2147483648`, "model.vocab.ab: token id 2147483648 is outside"},
 	{"id 2^60", `"ab": 2`, `"ab": 1152921504606846976`, "model.vocab.ab: "},
