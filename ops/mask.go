@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash"
 	"math"
+	"slices"
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
@@ -31,7 +32,9 @@ const (
 
 // Threshold makes the neurons with score s ≥ tau active. tau is one number, or one for each of the I neurons.
 // Integer scores are compared with tau as a real number.
-func Threshold(tau ...float64) MaskMethod { return MaskMethod{kind: maskThreshold, tau: tau} }
+func Threshold(tau ...float64) MaskMethod {
+	return MaskMethod{kind: maskThreshold, tau: slices.Clone(tau)}
+}
 
 // Magnitude compares |s| instead of s with the threshold.
 func (m MaskMethod) Magnitude() MaskMethod {

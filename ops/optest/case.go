@@ -150,7 +150,7 @@ func (c *Case) node(build Builder) (inputs gorgonia.Nodes, output *gorgonia.Node
 		return nil, nil, err
 	}
 	if output.Op() == nil {
-		return nil, nil, errors.New("Build gave a node without an op")
+		return nil, nil, errors.New("the node that Build gave has no op")
 	}
 	return inputs, output, nil
 }

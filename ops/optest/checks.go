@@ -53,11 +53,11 @@ func (c *Case) result() (*tensor.Dense, error) {
 func do(op gorgonia.Op, inputs []*tensor.Dense) (*tensor.Dense, error) {
 	v, err := call(op, toValues(inputs))
 	if err != nil {
-		return nil, fmt.Errorf("Do: %w", err)
+		return nil, fmt.Errorf("calling Do: %w", err)
 	}
 	d, ok := v.(*tensor.Dense)
 	if !ok {
-		return nil, fmt.Errorf("Do gave a %T, want a *tensor.Dense", v)
+		return nil, fmt.Errorf("got a %T from Do, want a *tensor.Dense", v)
 	}
 	return d, nil
 }
@@ -72,7 +72,7 @@ func checkReference(c *Case) error {
 	}
 	want, err := c.Reference(c.Inputs...)
 	if err != nil {
-		return fmt.Errorf("Reference: %w", err)
+		return fmt.Errorf("calling Reference: %w", err)
 	}
 	return compare(got, want, c.Tolerance)
 }
@@ -147,7 +147,7 @@ func checkDeclarations(c *Case) error {
 		return fmt.Errorf("OverwritesInput is %d, there are %d inputs", o, len(c.Inputs))
 	}
 	if op.String() == "" {
-		return errors.New("String is empty")
+		return errors.New("the op has an empty String")
 	}
 	got, err := do(op, c.Inputs)
 	if err != nil {
@@ -333,7 +333,7 @@ func checkInputs(c *Case) error {
 	}
 	for i, in := range inputs {
 		if !bytes.Equal(in.Raw, c.Inputs[i].Raw) && op.OverwritesInput() != i {
-			return fmt.Errorf("Do changed input %d", i)
+			return fmt.Errorf("input %d was changed by Do", i)
 		}
 	}
 	want := got.Clone().(*tensor.Dense)

@@ -193,7 +193,7 @@ func TestWrongOpsFail(t *testing.T) {
 		}, "Reference", "got shape (4, 3)"},
 		"scalar": {func(op *double) {
 			op.do = func(*double, *tensor.Dense) (gorgonia.Value, error) { return gorgonia.NewF64(1), nil }
-		}, "Reference", "Do gave a *gorgonia.F64"},
+		}, "Reference", "got a *gorgonia.F64 from Do"},
 		"panic": {func(op *double) {
 			op.do = func(*double, *tensor.Dense) (gorgonia.Value, error) { panic("oh") }
 		}, "Reference", "panic: oh"},
@@ -240,7 +240,7 @@ func TestWrongOpsFail(t *testing.T) {
 				x.Float64s()[0] *= 1.5
 				return y, nil
 			}
-		}, "Inputs", "Do changed input 0"},
+		}, "Inputs", "input 0 was changed by Do"},
 		"aliases the input": {func(op *double) {
 			op.do = func(_ *double, x *tensor.Dense) (gorgonia.Value, error) { return x, nil }
 		}, "Inputs", "shares memory"},
@@ -297,9 +297,9 @@ func TestWrongCasesFail(t *testing.T) {
 		text   string
 	}{
 		"no reference":        {func(c *Case) { c.Reference = nil }, "no Reference"},
-		"failing reference":   {func(c *Case) { c.Reference = failingReference }, "Reference: cannot"},
+		"failing reference":   {func(c *Case) { c.Reference = failingReference }, "calling Reference: cannot"},
 		"failing build":       {func(c *Case) { c.Build = failingBuild }, "cannot"},
-		"build of an input":   {func(c *Case) { c.Build = func(in ...*gorgonia.Node) (*gorgonia.Node, error) { return in[0], nil } }, "a node without an op"},
+		"build of an input":   {func(c *Case) { c.Build = func(in ...*gorgonia.Node) (*gorgonia.Node, error) { return in[0], nil } }, "the node that Build gave has no op"},
 		"failing variant":     {func(c *Case) { c.Variants = []Builder{failingBuild} }, "variant 0: cannot"},
 		"same variant":        {func(c *Case) { c.Variants = []Builder{c.Build} }, "the graph merged the op and variant 0"},
 		"stateful without":    {func(c *Case) { c.Stateful = true }, "different captured state have the same hash"},

@@ -81,7 +81,7 @@ func symbolic(output *gorgonia.Node, r *tensor.Dense, wrt gorgonia.Nodes) (gradi
 	}
 	grads, err := gorgonia.Grad(cost, wrt...)
 	if err != nil {
-		return nil, fmt.Errorf("Grad: %w", err)
+		return nil, fmt.Errorf("calling Grad: %w", err)
 	}
 	read := make([]gorgonia.Value, len(grads))
 	for i, g := range grads {
