@@ -62,7 +62,7 @@ func (a *addedTokens) split(text string) iter.Seq[segment] {
 				continue
 			}
 			if t.lstrip {
-				start = max(from, len(strings.TrimRightFunc(text[:start], unicode.IsSpace)))
+				start = len(strings.TrimRightFunc(text[:start], unicode.IsSpace))
 			}
 			if t.rstrip {
 				end = len(text) - len(strings.TrimLeftFunc(text[end:], unicode.IsSpace))

@@ -110,3 +110,19 @@ func TestSpacePrefix(t *testing.T) {
 		}
 	}
 }
+
+// Merges make neither control nor byte tokens.
+func TestOnlyNormalTokensMerge(t *testing.T) {
+	v := DefaultVocabulary("llama", "")
+	v.Tokens = []string{"<s>", "▁", "a", "▁a", "<", "0", "x", "4", "1", ">", "<0", "<0x", "41", "41>", "<0x41>"}
+	v.Types = make([]int32, len(v.Tokens))
+	v.Types[0], v.Types[3], v.Types[14] = ggufControl, ggufControl, ggufByte
+	v.Scores = make([]float32, len(v.Tokens))
+	v.BOS = 0
+	tok, err := FromGGUF("x", v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ids, err := tok.EncodePlain("a<0x41>")
+	checkIDs(t, "EncodePlain", "a<0x41>", ids, err, []int32{1, 2, 11, 13})
+}

@@ -87,6 +87,7 @@ var brokenFiles = []struct{ name, old, new, want string }{
 	{"id 1e99", `"ab": 2`, `"ab": 1e99`, "model.vocab.ab: want a token id"},
 	{"id a string", `"ab": 2`, `"ab": "2"`, `model.vocab.ab: want a token id, got "2"`},
 	{"id a fraction", `"ab": 2`, `"ab": 2.5`, "model.vocab.ab: want a token id"},
+	{"version line of merges", `["a b"]`, `["#version: 0.2", "a b"]`, ""},
 	{"no merges", `"merges"`, `"merge"`, "model.merges: missing"},
 	{"merges of a wrong kind", `["a b"]`, `"a b"`, "model.merges: want a list"},
 	{"merge of one token", `["a b"]`, `["ab"]`, `model.merges[0]: merge "ab" is not two`},

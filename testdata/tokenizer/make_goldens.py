@@ -77,6 +77,7 @@ WRITTEN = [
     "<s>", "</s>", "<unk>", "<s>hi</s>", "a <s> b", "<s><s></s>", " <s> ", "<s", "s>", "< s >", "<|begin_of_text|>", "<|begin_of_text|>hi<|end_of_text|>", "<|eot_id|><|eot_id|>", "<|endoftext|>", "a<|endoftext|>b", " <|endoftext|> ", "<|endoftext|", "<|im_start|>user\nhi<|im_end|>\n", "<|im_start|>", "<|im_start", "<|IM_START|>", "<|reserved_special_token_1|><|reserved_special_token_12|>", "<|reserved_special_token_1", "<repo_name>x<file_sep>", "<think>hmm</think>", "<tool><tool> x <tool>", "foo<tool>bar", "a <tool>", "<tool> a",
     "left  <left>  left", "right  <right>  right", "both \n <both> \t both", "<both><both>", "  <left><right>  ", "<right>  <left>", "<left>", " <left>", "<right> ", "single word", "xword", "word", "words", " word ", "word.", "wordword", "_word_", "word1", "wörd word", "word\u0301", "\u0301word", "ZZ", "ZZZ", "ZZZZ", "ZZZZZ", "aZZb", "ÅÅ", "ÅÅ", "x<nrm>y", "x <nrm> y", "<nrm>", "caféé", "cafe\u0301", "le cafe\u0301 bar", "\u00a0<left>\u00a0<right>\u00a0", "  \n", "a  \nb", "a\n\n\n\nb",
     "a" * 3000, " " * 3000, "\n" * 999, "ab" * 1000, "1" * 1000, "!" * 1000, "a " * 700, " a" * 700, "\r\n" * 300, "é" * 500, "日" * 500, "🙂" * 200, "\u0301" * 300, "Z" * 1001, "word" * 200, "<s>" * 100, "▁" * 300, "'s" * 300, "\t \n" * 200, "e" + "\u0301\u0316\u0327" * 40 + "Z", "ᄀ" * 40 + "ᅡ" * 40 + "ᆨ", "a\u034f" + "\u0345\u0301" * 50 + "\u0958" * 9, "x" * 255 + " " + "y" * 257, "thequickbrownfox" * 40,
+    "an unmerged word", " unmerged", "unmerged jumpsover quick brown", "wordⒶ word", "Ⓐword🅰 word", "<nrm>a <nrm> b", "a" + "\u0316\u0301\u0300\u0317" * 20 + "b",
     "Lorem ipsum dolor sit amet, consectetur adipiscing elit, sed do eiusmod tempor incididunt ut labore et dolore magna aliqua.",
 ] + LINES
 
@@ -180,6 +181,7 @@ def kinds():
     vocab, merges = bytes_bpe(regex(LLAMA3), 1500)
     names = ["begin_of_text", "end_of_text", "reserved_special_token_0", "reserved_special_token_1", "finetune_right_pad_id", "step_id",
              "start_header_id", "end_header_id", "eom_id", "eot_id", "python_tag"] + [f"reserved_special_token_{i}" for i in range(2, 40)]
+    vocab.append("Ġunmerged")
     yield "llama3", tokenizer(
         vocab, merges, [added(len(vocab) + i, f"<|{n}|>") for i, n in enumerate(names)], None,
         sequence("pretokenizers", split(LLAMA3), byte_level(regex=False)),
@@ -218,7 +220,7 @@ def kinds():
     def metaspace(scheme, cut):
         return {"type": "Metaspace", "replacement": "▁", "prepend_scheme": scheme, "split": cut}
 
-    yield "llama2-metaspace", tokenizer(vocab, merges, special, None, metaspace("first", False), template(["<s>"]), decoder, **llama2)
+    yield "llama2-metaspace", tokenizer(vocab, merges, special + [added(len(vocab), "<nrm>", special=False, normalized=True)], None, metaspace("first", False), template(["<s>"]), decoder, **llama2)
 
     # The other forms of Metaspace, without bytes: runs of unknown characters.
     vocab, merges = train(text, pre_tokenizers.Metaspace(), 600, limit=100)
