@@ -77,7 +77,7 @@ WRITTEN = [
     "<s>", "</s>", "<unk>", "<s>hi</s>", "a <s> b", "<s><s></s>", " <s> ", "<s", "s>", "< s >", "<|begin_of_text|>", "<|begin_of_text|>hi<|end_of_text|>", "<|eot_id|><|eot_id|>", "<|endoftext|>", "a<|endoftext|>b", " <|endoftext|> ", "<|endoftext|", "<|im_start|>user\nhi<|im_end|>\n", "<|im_start|>", "<|im_start", "<|IM_START|>", "<|reserved_special_token_1|><|reserved_special_token_12|>", "<|reserved_special_token_1", "<repo_name>x<file_sep>", "<think>hmm</think>", "<tool><tool> x <tool>", "foo<tool>bar", "a <tool>", "<tool> a",
     "left  <left>  left", "right  <right>  right", "both \n <both> \t both", "<both><both>", "  <left><right>  ", "<right>  <left>", "<left>", " <left>", "<right> ", "single word", "xword", "word", "words", " word ", "word.", "wordword", "_word_", "word1", "wörd word", "word\u0301", "\u0301word", "ZZ", "ZZZ", "ZZZZ", "ZZZZZ", "aZZb", "ÅÅ", "ÅÅ", "x<nrm>y", "x <nrm> y", "<nrm>", "caféé", "cafe\u0301", "le cafe\u0301 bar", "\u00a0<left>\u00a0<right>\u00a0", "  \n", "a  \nb", "a\n\n\n\nb",
     "a" * 3000, " " * 3000, "\n" * 999, "ab" * 1000, "1" * 1000, "!" * 1000, "a " * 700, " a" * 700, "\r\n" * 300, "é" * 500, "日" * 500, "🙂" * 200, "\u0301" * 300, "Z" * 1001, "word" * 200, "<s>" * 100, "▁" * 300, "'s" * 300, "\t \n" * 200, "e" + "\u0301\u0316\u0327" * 40 + "Z", "ᄀ" * 40 + "ᅡ" * 40 + "ᆨ", "a\u034f" + "\u0345\u0301" * 50 + "\u0958" * 9, "x" * 255 + " " + "y" * 257, "thequickbrownfox" * 40,
-    "an unmerged word", " unmerged", "unmerged jumpsover quick brown", "wordⒶ word", "Ⓐword🅰 word", "<nrm>a <nrm> b", "a" + "\u0316\u0301\u0300\u0317" * 20 + "b",
+    "an unmerged word", " unmerged", "unmerged jumpsover quick brown", "wordⒶ word", "oké日", "Ⓐword🅰 word", "<nrm>a <nrm> b", "a" + "\u0316\u0301\u0300\u0317" * 20 + "b",
     "Lorem ipsum dolor sit amet, consectetur adipiscing elit, sed do eiusmod tempor incididunt ut labore et dolore magna aliqua.",
 ] + LINES
 
@@ -237,7 +237,7 @@ def kinds():
         ("<left>", dict(lstrip=True)), ("<right>", dict(rstrip=True)), ("<both>", dict(lstrip=True, rstrip=True)), ("word", dict(single_word=True, special=False)),
         ("ZZ", dict(special=False)), ("ZZZ", dict(special=False)), ("<nrm>", dict(normalized=True, special=False)), ("cafe\u0301", dict(normalized=True, special=False)),
         ("ÅÅ", dict(normalized=True, special=False)), ("  \n", dict(special=False)), ("\n\n\n", dict(special=False, normalized=True)), ("<s>", {}), ("</s>", {}), ("日本", dict(special=False, single_word=True)),
-        ("'s", dict(special=False, single_word=True, normalized=True)), ("<|endoftext|>", dict(normalized=True)), ("12", dict(special=False, lstrip=True)),
+        ("'s", dict(special=False, single_word=True, normalized=True)), ("<|endoftext|>", dict(normalized=True)), ("12", dict(special=False, lstrip=True)), ("oké日", dict(special=False)),
     ]
     yield "flags", tokenizer(
         vocab, merges, [added(len(vocab) + i, t, **f) for i, (t, f) in enumerate(flags)], sequence("normalizers", {"type": "NFC"}, {"type": "Replace", "pattern": {"String": "``"}, "content": "\""}),
