@@ -28,10 +28,10 @@
 //
 // # Unicode versions
 //
-// Letters, numbers and spaces are those of Go's unicode package, and NFC that
-// of golang.org/x/text. Hugging Face's library brings its own tables, so a code
-// point that one of the two does not yet know as assigned may be split off
-// differently.
+// Letters, numbers and spaces are those of Go's unicode package, and NFC knows
+// the marks of golang.org/x/text. Hugging Face's library brings other versions
+// of these tables: letters and numbers newer than Go's (Unicode 15 in Go 1.26)
+// may be cut differently, and marks newer than Unicode 9 composed differently.
 //
 // # Lifetime
 //
