@@ -48,7 +48,7 @@ func Open(path string) (*Tokenizer, error) {
 // nor bytes, is left out, as Hugging Face does. Text of 2 GiB and more is an
 // error.
 func (t *Tokenizer) Encode(text string) ([]int32, error) {
-	ids, err := t.encode(append([]int32(nil), t.prefix...), text)
+	ids, err := t.encode(t.prefix, text)
 	if err != nil {
 		return nil, err
 	}
@@ -60,12 +60,14 @@ func (t *Tokenizer) EncodePlain(text string) ([]int32, error) {
 	return t.encode(nil, text)
 }
 
-func (t *Tokenizer) encode(ids []int32, text string) ([]int32, error) {
+// encode returns prefix and the ids of text, never nil.
+func (t *Tokenizer) encode(prefix []int32, text string) ([]int32, error) {
 	// Positions in a piece are 32 bits wide, and the byte alphabet and ▁ make a
 	// piece up to three times as long as its text.
 	if len(text) > math.MaxInt32/3 {
 		return nil, fmt.Errorf("tokenizer: text of %d bytes is too long", len(text))
 	}
+	ids := append(make([]int32, 0, len(prefix)+len(text)/4), prefix...)
 	var m merger
 	var pieces, next []piece
 	for outer := range t.literal.split(text) {

@@ -21,6 +21,12 @@ func TestDecodeErrors(t *testing.T) {
 	}
 }
 
+func TestEmptyTextHasIDs(t *testing.T) {
+	if ids, err := open(t, "gpt2").EncodePlain(""); err != nil || ids == nil || len(ids) != 0 {
+		t.Errorf("%#v, %v", ids, err)
+	}
+}
+
 // Bytes that are not UTF-8 reach the ids where the vocabulary has bytes, and
 // text again as U+FFFD.
 func TestTextThatIsNotUTF8(t *testing.T) {
