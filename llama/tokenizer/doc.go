@@ -24,7 +24,8 @@
 // class of the patterns (they count as symbols) and are encoded as themselves
 // where the vocabulary has bytes, so no byte is lost in the ids. Decoding
 // always gives valid UTF-8: what is not becomes U+FFFD, one for each maximal
-// part of a character as the Unicode standard recommends.
+// part of a character as the Unicode standard recommends, or one for each byte of
+// a broken run of byte-fallback tokens, as Hugging Face has it.
 //
 // # Unicode versions
 //
