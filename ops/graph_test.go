@@ -338,10 +338,42 @@ func TestSparseMLPProperty(t *testing.T) {
 		require.NoError(r, err)
 		runTape(t, g)
 		got := vectors(y.Value().(*tensor.Dense))
+		epsilon := 1e-6
+		if d == kernel.F64 {
+			epsilon = 1e-14
+		}
+		list := activeNeurons(slotsOf(active))
 		for i, row := range vectors(x.Value().(*tensor.Dense)) {
-			assertClose(r, mlpReference(m, row, activeNeurons(slotsOf(active)), nil), got[i], tolerance(d))
+			want, bound := mlpReference(m, row, list, nil), mlpMagnitude(m, row, list)
+			for k := range want {
+				assert.InDelta(r, want[k], got[i][k], epsilon*bound[k])
+			}
 		}
 	})
+}
+
+// mlpMagnitude bounds the sum of the magnitudes of all terms, to which rounding errors are relative.
+func mlpMagnitude(m MLP, x []float64, neurons []int32) []float64 {
+	rows := m.Cache.Rows()
+	magnitudes := func(v []float64) []float64 {
+		out := make([]float64, len(v))
+		for i := range v {
+			out[i] = math.Abs(v[i])
+		}
+		return out
+	}
+	x = magnitudes(x)
+	bound := make([]float64, rows.Hidden())
+	for _, i := range neurons {
+		h := dot(x, magnitudes(decodedAt(rows.Up, int(i))))
+		if rows.Gated() {
+			h *= dot(x, magnitudes(decodedAt(rows.Gate, int(i))))
+		}
+		for k, d := range magnitudes(decodedAt(rows.Down, int(i))) {
+			bound[k] += h * d
+		}
+	}
+	return bound
 }
 
 // Grad panics on an op that does not say that it has no gradient.
