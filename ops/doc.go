@@ -15,9 +15,10 @@
 //
 // # Promises
 //
-// Every op runs on any Gorgonia machine: the tape machine, or graph.NewMachine, which calls UsePreallocDo with values
-// that it reuses, and then an op allocates nothing. Do and UsePreallocDo share one implementation. Inputs are neither
-// changed nor kept. Inputs that do not lie in row-major order (transposes, slices of columns) are copied first.
+// Every op runs on any Gorgonia machine: the tape machine, the lisp machine without gradients, or graph.NewMachine,
+// which calls UsePreallocDo with values that it reuses. Then an op on float32 values allocates nothing; the kernels of
+// the other dtypes, made for checking, may. Do and UsePreallocDo share one implementation. Inputs are neither changed
+// nor kept. Inputs that do not lie in row-major order (transposes, slices of columns) are copied first.
 //
 // An op is built for the exact shapes and dtypes of its inputs, since graphs are static. Its hash covers them, every
 // option, and the identity of the weights, caches and pool that it captures, so that Gorgonia, which merges nodes of

@@ -106,6 +106,21 @@ func TestSparseLayersOnTapeMachine(t *testing.T) {
 	}
 }
 
+// The lisp machine walks the graph itself, without compiling it.
+func TestSparseLayerOnLispMachine(t *testing.T) {
+	const tau = 0.8
+	l := newSparseLayer(t, 1, kernel.F32, 40, 17, Threshold(tau))
+	g := gorgonia.NewGraph()
+	x := newInput(g, input(1, kernel.F32, 3, 17))
+	y := l.build(t, x, nil)
+	m := gorgonia.NewLispMachine(g, gorgonia.ExecuteFwdOnly())
+	defer m.Close()
+	require.NoError(t, m.RunAll())
+	for row, want := range l.reference(vectors(x.Value().(*tensor.Dense)), nil, tau) {
+		assertClose(t, want, vectors(y.Value().(*tensor.Dense))[row], 1e-5)
+	}
+}
+
 // assertClose allows a difference relative to the largest number, or to 1 where all are smaller.
 func assertClose(t assert.TestingT, want, got []float64, tolerance float64) {
 	largest := 1.0

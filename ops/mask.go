@@ -102,7 +102,7 @@ func (m MaskMethod) check(intermediate int) error {
 
 // Mask applies m to the scores of each token: scores T×I → bool T×I, or I → I. Scores are float32, float64, int32 or
 // int64.
-func Mask(scores *gorgonia.Node, m MaskMethod, opts ...Option) (*gorgonia.Node, error) {
+func Mask(scores *gorgonia.Node, m MaskMethod, _ ...Option) (*gorgonia.Node, error) {
 	op, err := newMaskOp(scores, m)
 	if err != nil {
 		return nil, err

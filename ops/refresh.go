@@ -15,7 +15,7 @@ import (
 // neuron order, then −1.
 //
 // The op changes c: use each cache in one Refresh of a graph, so that the order of the changes is given.
-func Refresh(active *gorgonia.Node, c cache.Cache, opts ...Option) (*gorgonia.Node, error) {
+func Refresh(active *gorgonia.Node, c cache.Cache, _ ...Option) (*gorgonia.Node, error) {
 	op, err := newRefreshOp(active, c)
 	if err != nil {
 		return nil, err

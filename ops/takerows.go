@@ -11,7 +11,7 @@ import (
 
 // TakeRows takes rows of x: x T×H, rows int32 of length N → N×H. Row −1 gives zeros; another row outside x is an error
 // when the op runs. A language model takes the rows whose logits are wanted before it computes them.
-func TakeRows(x, rows *gorgonia.Node, opts ...Option) (*gorgonia.Node, error) {
+func TakeRows(x, rows *gorgonia.Node, _ ...Option) (*gorgonia.Node, error) {
 	op, err := newTakeRowsOp(x, rows)
 	if err != nil {
 		return nil, err

@@ -11,7 +11,7 @@ import (
 
 // Union makes active what is active for any token: mask bool T×I → bool I. live, if not nil, is int32 of length T;
 // a row with a negative entry is padding and does not count. A mask that is a vector is one token's.
-func Union(mask, live *gorgonia.Node, opts ...Option) (*gorgonia.Node, error) {
+func Union(mask, live *gorgonia.Node, _ ...Option) (*gorgonia.Node, error) {
 	inputs := gorgonia.Nodes{mask}
 	if live != nil {
 		inputs = append(inputs, live)
