@@ -251,8 +251,8 @@ func guarded(d *tensor.Dense) (_ *tensor.Dense, guards func() []byte, _ error) {
 	return tensor.New(tensor.WithShape(d.Shape().Clone()...), tensor.WithBacking(backing)), guards, nil
 }
 
-// checkLayout gives every matrix input as a lazy transpose and as a slice of a wider matrix: the op must refuse it or
-// give the same result.
+// checkLayout gives every matrix input as a lazy transpose and as a slice of a wider matrix, and every vector as a
+// column of a matrix: the op must refuse it or give the same result.
 func checkLayout(c *Case) error {
 	op, err := c.op()
 	if err != nil {
@@ -263,11 +263,8 @@ func checkLayout(c *Case) error {
 		return err
 	}
 	for i, in := range c.Inputs {
-		for _, layout := range []struct {
-			name string
-			make func(*tensor.Dense) (*tensor.Dense, error)
-		}{{"transposed", transposed}, {"column-sliced", columnSliced}} {
-			if in.Dims() != 2 || slice(in) == nil {
+		for _, layout := range layouts {
+			if in.Dims() != layout.dims || slice(in) == nil {
 				continue
 			}
 			view, err := layout.make(in)
@@ -287,6 +284,16 @@ func checkLayout(c *Case) error {
 		}
 	}
 	return nil
+}
+
+var layouts = []struct {
+	name string
+	dims int
+	make func(*tensor.Dense) (*tensor.Dense, error)
+}{
+	{"transposed", 2, transposed},
+	{"column-sliced", 2, columnSliced},
+	{"a column", 1, column},
 }
 
 // transposed has the elements of d and lies in memory as its transpose.
@@ -318,6 +325,23 @@ func columnSliced(d *tensor.Dense) (*tensor.Dense, error) {
 		return d, nil
 	}
 	return v, nil
+}
+
+// column has the elements of d and is a view of the middle column of a matrix.
+func column(d *tensor.Dense) (*tensor.Dense, error) {
+	size, width := d.Shape()[0], int(d.Dtype().Size())
+	if size == 1 { // a slice of one element is a scalar
+		return d, nil
+	}
+	wide := tensor.New(tensor.Of(d.Dtype()), tensor.WithShape(size, 3))
+	for r := range size {
+		copy(wide.Raw[(r*3+1)*width:], d.Raw[r*width:(r+1)*width])
+	}
+	view, err := wide.Slice(nil, tensor.S(1))
+	if err != nil {
+		return nil, err
+	}
+	return view.(*tensor.Dense), nil
 }
 
 // checkInputs tells whether Do leaves its inputs alone, during the call and after it.

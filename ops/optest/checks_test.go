@@ -365,6 +365,19 @@ func TestViews(t *testing.T) {
 	}
 }
 
+func TestColumn(t *testing.T) {
+	d := Normal(1, tensor.Int32, 4)
+	v, err := column(d)
+	require.NoError(t, err)
+	require.Equal(t, d.Shape(), v.Shape())
+	assert.Equal(t, []int{3}, v.Strides())
+	for i, want := range d.Int32s() {
+		got, err := v.At(i)
+		require.NoError(t, err)
+		assert.Equal(t, want, got)
+	}
+}
+
 func TestNormal(t *testing.T) {
 	for _, dtype := range []tensor.Dtype{tensor.Float32, tensor.Float64, tensor.Int32, tensor.Int64, tensor.Bool} {
 		a, b, other := Normal(1, dtype, 20, 3), Normal(1, dtype, 20, 3), Normal(2, dtype, 20, 3)

@@ -40,8 +40,8 @@ func (op *shrink) Do(in ...gorgonia.Value) (gorgonia.Value, error) {
 		return nil, fmt.Errorf("shrink: %d inputs, want 1", len(in))
 	}
 	x, ok := in[0].(*tensor.Dense)
-	if !ok || x == nil || x.Dtype() != tensor.Float64 || x.Dims() != 1 {
-		return nil, fmt.Errorf("shrink: input %T, want a float64 vector", in[0])
+	if !ok || x == nil || x.Dtype() != tensor.Float64 || x.Dims() != 1 || x.RequiresIterator() {
+		return nil, fmt.Errorf("shrink: input %T, want a contiguous float64 vector", in[0])
 	}
 	return op.UsePreallocDo(tensor.New(tensor.Of(tensor.Float64), tensor.WithShape(x.Shape()...)), x)
 }
