@@ -1,0 +1,68 @@
+package checkpoint
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// A file is the contents of one, mapped or in memory.
+type file struct {
+	name   string // in messages
+	data   []byte
+	mapped bool
+}
+
+// A source is where the files of a Hugging Face checkpoint are. Names are those of package fs.
+type source interface {
+	path(name string) string // for messages
+	read(name string) ([]byte, error)
+	open(name string) (*file, error)
+}
+
+// directory is a source of mapped files.
+type directory string
+
+func (d directory) path(name string) string {
+	return filepath.Join(string(d), filepath.FromSlash(name))
+}
+
+func (d directory) read(name string) ([]byte, error) {
+	f, _, err := openRegular(d.path(name))
+	if err != nil {
+		return nil, err
+	}
+	_ = f.Close()
+	return os.ReadFile(d.path(name))
+}
+
+func (d directory) open(name string) (*file, error) { return mapFile(d.path(name)) }
+
+// fileSystem is a source of files in memory.
+type fileSystem struct{ fs.FS }
+
+func (s fileSystem) path(name string) string { return name }
+
+func (s fileSystem) read(name string) ([]byte, error) { return fs.ReadFile(s.FS, name) }
+
+func (s fileSystem) open(name string) (*file, error) {
+	data, err := s.read(name)
+	return &file{name: name, data: data}, err
+}
+
+// openRegular opens a file that has a size: a pipe would block, a device never end.
+func openRegular(path string) (f *os.File, size int, err error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, 0, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, 0, fmt.Errorf("%s: not a regular file", path)
+	}
+	if size = int(info.Size()); int64(size) != info.Size() {
+		return nil, 0, fmt.Errorf("%s: %d bytes do not fit in the address space", path, info.Size())
+	}
+	f, err = os.Open(path)
+	return f, size, err
+}

@@ -1,0 +1,48 @@
+//go:build unix
+
+package checkpoint
+
+import (
+	"fmt"
+	"os"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+func mapFile(path string) (*file, error) {
+	f, size, err := openRegular(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if size == 0 { // cannot be mapped
+		return &file{name: path}, nil
+	}
+	data, err := unix.Mmap(int(f.Fd()), 0, size, unix.PROT_READ, unix.MAP_SHARED)
+	if err != nil {
+		return nil, fmt.Errorf("mmap %s: %w", path, err)
+	}
+	return &file{name: path, data: data, mapped: true}, nil
+}
+
+func (f *file) close() error {
+	if !f.mapped {
+		return nil
+	}
+	f.mapped = false
+	if err := unix.Munmap(f.data); err != nil {
+		return fmt.Errorf("checkpoint: munmap %s: %w", f.name, err)
+	}
+	return nil
+}
+
+// dontNeed takes the whole pages of a mapping out of memory. It is advice: an error loses nothing.
+func dontNeed(data []byte) {
+	page := uintptr(os.Getpagesize())
+	begin := uintptr(unsafe.Pointer(unsafe.SliceData(data)))
+	end := (begin + uintptr(len(data))) &^ (page - 1)
+	if skip := -begin & (page - 1); begin+skip < end {
+		_ = unix.Madvise(data[skip:end-begin], unix.MADV_DONTNEED)
+	}
+}

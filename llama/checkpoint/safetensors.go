@@ -1,0 +1,177 @@
+package checkpoint
+
+import (
+	"cmp"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// maxHeader is the limit of the format.
+const maxHeader = 100_000_000
+
+// safetensorsTypes are the dtypes of the format.
+var safetensorsTypes = map[string]storage{
+	"F64": stored(F64), "F32": stored(F32), "F16": stored(F16), "BF16": stored(BF16),
+
+	"BOOL": other("BOOL", 1, 1), "C64": other("C64", 1, 8),
+	"U8": other("U8", 1, 1), "U16": other("U16", 1, 2), "U32": other("U32", 1, 4), "U64": other("U64", 1, 8),
+	"I8": other("I8", 1, 1), "I16": other("I16", 1, 2), "I32": other("I32", 1, 4), "I64": other("I64", 1, 8),
+	"F8_E4M3": other("F8_E4M3", 1, 1), "F8_E5M2": other("F8_E5M2", 1, 1), "F8_E8M0": other("F8_E8M0", 1, 1),
+	"F8_E4M3FNUZ": other("F8_E4M3FNUZ", 1, 1), "F8_E5M2FNUZ": other("F8_E5M2FNUZ", 1, 1),
+	"F6_E2M3": other("F6_E2M3", 4, 3), "F6_E3M2": other("F6_E3M2", 4, 3), "F4": other("F4", 2, 1),
+}
+
+// parseSafetensors returns the tensors of a file in the order of their names.
+//
+//	length of header: u64 | header: JSON | data, every byte in one tensor
+func parseSafetensors(name string, data []byte) ([]entry, error) {
+	fail := func(err error) ([]entry, error) { return nil, fmt.Errorf("checkpoint: %s: %w", name, err) }
+	if len(data) < 8 {
+		return fail(fmt.Errorf("header length: the file has %d bytes, want at least 8", len(data)))
+	}
+	length, data := binary.LittleEndian.Uint64(data), data[8:]
+	if length > uint64(len(data)) {
+		return fail(fmt.Errorf("header length %d: only %d bytes follow", length, len(data)))
+	}
+	if length > maxHeader {
+		return fail(fmt.Errorf("header length %d is over the format's limit of %d", length, maxHeader))
+	}
+	header, data := data[:length], data[length:]
+	if length == 0 || header[0] != '{' {
+		return fail(errors.New("header: does not begin with {"))
+	}
+	text, err := checkJSON(header)
+	if err != nil {
+		return fail(fmt.Errorf("header: %w", err))
+	}
+	tensors, err := object(text)
+	if err != nil {
+		return fail(fmt.Errorf("header: %w", err))
+	}
+	entries := make([]entry, 0, len(tensors))
+	for _, m := range tensors {
+		if m.key == "__metadata__" {
+			if _, err := object(m.value); err != nil {
+				return fail(fmt.Errorf("header: __metadata__: %w", err))
+			}
+			continue
+		}
+		e, err := parseInfo(m.value, data)
+		if err != nil {
+			return fail(fmt.Errorf("tensor %s: %w", quote(m.key), err))
+		}
+		e.name = m.key
+		entries = append(entries, e)
+	}
+	if err := checkContiguous(entries, uint64(len(data))); err != nil {
+		return fail(err)
+	}
+	return entries, nil
+}
+
+// parseInfo reads what the header says about a tensor: dtype, shape, data_offsets. Other fields are ignored.
+func parseInfo(text string, data []byte) (entry, error) {
+	fields, err := object(text)
+	if err != nil {
+		return entry{}, err
+	}
+	field := func(name string, kind byte) (string, error) {
+		i, ok := slices.BinarySearchFunc(fields, name, func(m member, name string) int { return cmp.Compare(m.key, name) })
+		if !ok {
+			return "", fmt.Errorf("%s is missing", name)
+		}
+		if v := fields[i].value; v[0] != kind {
+			return "", fmt.Errorf("%s: %s does not begin with %c", name, quote(v), kind)
+		}
+		return fields[i].value, nil
+	}
+
+	var e entry
+	dtype, err := field("dtype", '"')
+	if err != nil {
+		return e, err
+	}
+	dtype, _ = unquote(dtype)
+	var ok bool
+	if e.stored, ok = safetensorsTypes[dtype]; !ok {
+		return e, fmt.Errorf("dtype %s is unknown", quote(dtype))
+	}
+
+	dims, err := field("shape", '[')
+	if err != nil {
+		return e, err
+	}
+	shape, err := numbers(dims)
+	if err != nil {
+		return e, fmt.Errorf("shape: %w", err)
+	}
+	var size uint64
+	if e.shape, size, err = e.stored.size(shape); err != nil {
+		return e, err
+	}
+
+	span, err := field("data_offsets", '[')
+	if err != nil {
+		return e, err
+	}
+	offsets, err := numbers(span)
+	if err != nil {
+		return e, fmt.Errorf("data_offsets: %w", err)
+	}
+	if len(offsets) != 2 {
+		return e, fmt.Errorf("data_offsets: %d numbers, want 2", len(offsets))
+	}
+	begin, end := offsets[0], offsets[1]
+	switch {
+	case begin > end:
+		return e, fmt.Errorf("data_offsets: begin %d is after end %d", begin, end)
+	case end > uint64(len(data)):
+		return e, fmt.Errorf("data_offsets: end %d is past the end of the data, %d bytes", end, len(data))
+	case end-begin != size:
+		return e, fmt.Errorf("data_offsets: %d bytes from %d to %d, but %s of shape %v takes %d", end-begin, begin, end, dtype, e.shape, size)
+	}
+	e.begin, e.bytes, e.data = begin, size, data[begin:end:end]
+	return e, nil
+}
+
+// numbers reads an array of integers that are not negative.
+func numbers(text string) ([]uint64, error) {
+	list := make([]uint64, 0, strings.Count(text, ",")+1)
+	for _, part := range parts(text) {
+		n, err := strconv.ParseUint(part, 10, 64)
+		if err != nil {
+			return nil, fmt.Errorf("%s is not an integer from 0 to 2^64-1", quote(part))
+		}
+		list = append(list, n)
+	}
+	return list, nil
+}
+
+// checkContiguous checks that every byte of the data belongs to one tensor, as the format demands.
+func checkContiguous(entries []entry, size uint64) error {
+	order := make([]*entry, len(entries))
+	for i := range entries {
+		order[i] = &entries[i]
+	}
+	slices.SortFunc(order, func(a, b *entry) int {
+		return cmp.Or(cmp.Compare(a.begin, b.begin), cmp.Compare(a.bytes, b.bytes))
+	})
+	var end uint64
+	for i, e := range order {
+		if e.begin < end {
+			return fmt.Errorf("tensor %s: data_offsets: begins at %d, inside tensor %s", quote(e.name), e.begin, quote(order[i-1].name))
+		}
+		if e.begin > end {
+			return fmt.Errorf("tensor %s: data_offsets: begins at %d, but the bytes from %d belong to no tensor", quote(e.name), e.begin, end)
+		}
+		end += e.bytes
+	}
+	if end < size {
+		return fmt.Errorf("data: the last %d of %d bytes belong to no tensor", size-end, size)
+	}
+	return nil
+}

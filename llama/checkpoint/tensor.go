@@ -1,0 +1,78 @@
+package checkpoint
+
+import (
+	"fmt"
+)
+
+// A Tensor is a view of the numbers of a checkpoint.
+type Tensor struct {
+	Name  string
+	Type  Type
+	Shape []int  // row-major, outermost first; empty for a scalar
+	Data  []byte // as stored, little-endian; aliases the mapping
+
+	mapped bool
+}
+
+// Rows returns the number of rows: the product of all sizes but the last.
+func (t Tensor) Rows() int {
+	rows := 1
+	for _, n := range t.Shape[:max(len(t.Shape)-1, 0)] {
+		rows *= n
+	}
+	return rows
+}
+
+// Cols returns the length of a row: the last size, 1 for a scalar.
+func (t Tensor) Cols() int { return rowLength(t.Shape) }
+
+// Float32 decodes all numbers of the tensor, row by row. F64 is rounded to
+// nearest; every other type is exact up to what ggml itself computes. It is an
+// error if dst has not one place for each number.
+func (t Tensor) Float32(dst []float32) error {
+	if n := t.Rows() * t.Cols(); len(dst) != n {
+		return fmt.Errorf("checkpoint: tensor %s: %d places for %d numbers", quote(t.Name), len(dst), n)
+	}
+	return t.decode(dst, t.Data)
+}
+
+// Float32Row decodes a row into dst, of length Cols.
+func (t Tensor) Float32Row(dst []float32, row int) error {
+	rows := t.Rows()
+	if row < 0 || row >= rows {
+		return fmt.Errorf("checkpoint: tensor %s: row %d of %d", quote(t.Name), row, rows)
+	}
+	if len(dst) != t.Cols() {
+		return fmt.Errorf("checkpoint: tensor %s: %d places for a row of %d", quote(t.Name), len(dst), t.Cols())
+	}
+	n := len(t.Data) / rows
+	return t.decode(dst, t.Data[row*n:(row+1)*n])
+}
+
+// Release tells the operating system that the numbers will not be needed soon,
+// after they were copied: their pages leave the memory of the process. Data
+// stays valid and is read from the file again when used.
+func (t Tensor) Release() {
+	if t.mapped {
+		dontNeed(t.Data)
+	}
+}
+
+func (t Tensor) decode(dst []float32, data []byte) error {
+	if !t.Type.valid() {
+		return fmt.Errorf("checkpoint: tensor %s: %v is %w", quote(t.Name), t.Type, ErrUnsupported)
+	}
+	l := &layouts[t.Type]
+	if len(dst)%l.block != 0 || len(data) != len(dst)/l.block*l.bytes {
+		return fmt.Errorf("checkpoint: tensor %s: %d bytes of %v for %d numbers", quote(t.Name), len(data), t.Type, len(dst))
+	}
+	if l.block == 1 {
+		l.decode(dst, data)
+		return nil
+	}
+	for len(dst) > 0 {
+		l.decode(dst[:l.block], data[:l.bytes])
+		dst, data = dst[l.block:], data[l.bytes:]
+	}
+	return nil
+}
