@@ -34,6 +34,7 @@ var generic = variant{
 	mul: mulGeneric, add: addGeneric, scale: scaleGeneric,
 	expSum: expSumGeneric,
 	norm:   normGeneric, sumSquares: sumSquaresGeneric,
+	read:       [5]func(p unsafe.Pointer, step, n int) float32{1: readGeneric(1), 2: readGeneric(2), 4: readGeneric(4)},
 	quantize16: quantize16Generic, quantizeGroups: quantizeGroupsGeneric,
 }
 
@@ -276,5 +277,19 @@ func scaleGeneric(yp unsafe.Pointer, factor float32, n int) {
 	y := values[float32](yp, n)
 	for k := range y {
 		y[k] *= factor
+	}
+}
+
+func readGeneric(streams int) func(p unsafe.Pointer, step, n int) float32 {
+	return func(p unsafe.Pointer, step, n int) float32 {
+		var sum uint64
+		for o := 0; o < n; o += 256 {
+			for s := range streams {
+				for _, w := range (*[32]uint64)(unsafe.Add(p, s*step+o)) {
+					sum += w
+				}
+			}
+		}
+		return float32(sum)
 	}
 }

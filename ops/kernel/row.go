@@ -182,12 +182,12 @@ func encodeGroups(d Dtype, row []byte, src []float32) {
 		case Int4: // all 16 levels: the largest magnitude becomes −8, as in Q4_0
 			var extreme float32
 			for _, v := range in {
-				if !(abs(v) <= abs(extreme)) {
+				if abs(v) > abs(extreme) {
 					extreme = v
 				}
 			}
-			if !(abs(extreme) <= math.MaxFloat32) {
-				extreme = float32(math.NaN())
+			if m := largest(in); m != m {
+				extreme = m
 			}
 			h = toF16(extreme / -8)
 			s := fromF16(h)

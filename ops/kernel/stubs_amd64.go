@@ -127,6 +127,15 @@ func quantize16AVX2(q, x unsafe.Pointer, scale float32, n int)
 func quantizeGroupsAVX2(q, d, s, x unsafe.Pointer, n int)
 
 //go:noescape
+func read1AVX2(p unsafe.Pointer, step, n int) float32
+
+//go:noescape
+func read2AVX2(p unsafe.Pointer, step, n int) float32
+
+//go:noescape
+func read4AVX2(p unsafe.Pointer, step, n int) float32
+
+//go:noescape
 func dot2F32AVX512(x, a, b unsafe.Pointer, n int) (xa, xb float32)
 
 //go:noescape
@@ -236,3 +245,12 @@ func scaleAVX512(y unsafe.Pointer, factor float32, n int)
 
 //go:noescape
 func sumSquaresAVX512(x unsafe.Pointer, n int) float64
+
+//go:noescape
+func read1AVX512(p unsafe.Pointer, step, n int) float32
+
+//go:noescape
+func read2AVX512(p unsafe.Pointer, step, n int) float32
+
+//go:noescape
+func read4AVX512(p unsafe.Pointer, step, n int) float32

@@ -52,6 +52,10 @@ type variant struct {
 	norm       func(y, x, w unsafe.Pointer, scale float32, n int)
 	sumSquares func(x unsafe.Pointer, n int) float64
 
+	// read reads n bytes, a multiple of 256, of each of 1, 2 or 4 streams that
+	// start step bytes apart, and returns something that depends on them.
+	read [5]func(p unsafe.Pointer, step, n int) float32
+
 	// quantize16 and quantizeGroups fill an operand from its float32 input.
 	quantize16     func(o *operand, x []float32)
 	quantizeGroups func(o *operand, x []float32)

@@ -54,6 +54,7 @@ var avx2 = variant{
 	mul: mulAVX2, add: addAVX2, scale: scaleAVX2,
 	expSum: expSumAVX2,
 	norm:   normAVX2, sumSquares: sumSquaresAVX2,
+	read:       [5]func(p unsafe.Pointer, step, n int) float32{1: read1AVX2, 2: read2AVX2, 4: read4AVX2},
 	quantize16: quantize16Vector, quantizeGroups: quantizeGroupsVector,
 }
 
@@ -86,6 +87,7 @@ var avx512 = variant{
 	mul: mulAVX512, add: addAVX512, scale: scaleAVX512,
 	expSum: expSumAVX512,
 	norm:   normAVX512, sumSquares: sumSquaresAVX512,
+	read:       [5]func(p unsafe.Pointer, step, n int) float32{1: read1AVX512, 2: read2AVX512, 4: read4AVX512},
 	quantize16: quantize16Vector, quantizeGroups: quantizeGroupsVector,
 }
 

@@ -327,3 +327,34 @@ func (g *generator) maxLanes(r, t int) {
 	g.p("VPSHUFD $0xb1, X%d, X%d", r, t)
 	g.p("VPMAXUD X%d, X%d, X%d", t, r, r)
 }
+
+// read sums what it reads, so that the loads cannot be left out: the bytes of
+// 1, 2 or 4 streams, n each and a multiple of 256, step apart.
+func (g *generator) read() {
+	bases := []string{"SI", "DI", "R8", "R9"}
+	for _, streams := range []int{1, 2, 4} {
+		g.fn(fmt.Sprint("read", streams), "(p unsafe.Pointer, step, n int) float32", 0, 28)
+		g.load("p+0", "SI", "step+8", "BX", "n+16", "CX")
+		for i := 1; i < streams; i++ {
+			g.p("LEAQ (%s)(BX*1), %s", bases[i-1], bases[i])
+		}
+		g.zero(0, 1, 2, 3)
+		g.at("loop")
+		for i := range 64 / g.width {
+			for _, b := range bases[:streams] {
+				g.p("VADDPS %d(%s), v#%d, v#%d", 4*g.width*i, b, i%4, i%4)
+			}
+		}
+		for _, b := range bases[:streams] {
+			g.p("ADDQ $256, %s", b)
+		}
+		g.p("SUBQ $256, CX")
+		g.p("JNZ  loop")
+		for i := 1; i < 4; i++ {
+			g.p("VADDPS v#%d, v#0, v#0", i)
+		}
+		g.sum(0, 1)
+		g.p("VMOVSS X0, ret+24(FP)")
+		g.ret()
+	}
+}

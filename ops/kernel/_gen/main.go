@@ -36,6 +36,7 @@ func run(dir string, check bool) error {
 		g.tile()
 		g.elementwise()
 		g.quantizers()
+		g.read()
 	}
 	stubs, err := format.Source(g.stubs())
 	if err != nil {

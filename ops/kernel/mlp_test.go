@@ -1,0 +1,309 @@
+package kernel
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+)
+
+func TestLinearT(t *testing.T) {
+	everywhere(t, func(t *testing.T, p *Pool) {
+		r := rand.New(rand.NewPCG(3, 4))
+		for _, d := range floatDtypes {
+			for _, shape := range [][3]int{{1, 576, 192}, {1, 100, 33}, {2, 64, 101}, {3, 192, 576}, {8, 288, 97}, {17, 100, 200}, {32, 576, 31}, {1, 1, 1}, {9, 130, 400}} {
+				T, O, K := shape[0], shape[1], shape[2]
+				w := randomMatrix(r, d, K, O)
+				x, bias := randoms(r, T*K), randoms(r, O)
+				y := make([]float32, T*O)
+				LinearT(p, y, x, w, bias)
+				wf := decoded(w)
+				want, terms := make([]float64, T*O), make([]float64, T*O)
+				for tok := range T {
+					for o := range O {
+						s, a := float64(bias[o]), math.Abs(float64(bias[o]))
+						for k, v := range x[tok*K:][:K] {
+							term := float64(v) * wf[k][o]
+							s += term
+							a += math.Abs(term)
+						}
+						want[tok*O+o], terms[tok*O+o] = s, a
+					}
+				}
+				near(t, fmt.Sprintf("%v T=%d O=%d K=%d", d, T, O, K), y, want, terms, 4e-6)
+			}
+		}
+	})
+}
+
+// referenceMLP is SparseMLP in float64 on the decoded weights; the second
+// result bounds the size of the terms summed.
+func referenceMLP(m *MLP[float32], x []float32, slots, neurons []int32, gate []float32, T int) (y, terms []float64) {
+	H := m.Up.Cols()
+	y, terms = make([]float64, T*H), make([]float64, T*H)
+	up, down := decoded(m.Up), decoded(m.Down)
+	var gw [][]float64
+	if m.Gate != nil {
+		gw = decoded(m.Gate)
+	}
+	bias := func(b []float32, i int32) float64 {
+		if b == nil {
+			return 0
+		}
+		return float64(b[i])
+	}
+	for t := range T {
+		d := m.Up.Dtype()
+		if T >= smallT {
+			d = F32
+		}
+		in := rounded(d, x[t*H:][:H])
+		for k, s := range slots {
+			n := s
+			if neurons != nil {
+				n = neurons[k]
+			}
+			dot := func(row []float64) (sum, size float64) {
+				for j, v := range in {
+					sum += v * row[j]
+					size += math.Abs(v * row[j])
+				}
+				return sum, size
+			}
+			u, size := dot(up[s])
+			u += bias(m.UpBias, n)
+			h := 0.0
+			switch {
+			case gate != nil:
+				h = float64(gate[t*(len(gate)/T)+int(n)]) * u
+				size *= math.Abs(float64(gate[t*(len(gate)/T)+int(n)]))
+			case gw != nil:
+				g, gs := dot(gw[s])
+				g += bias(m.GateBias, n)
+				h = m.Act.Apply64(g) * u
+				size = size*(math.Abs(g)+1) + gs*(math.Abs(u)+1)
+			default:
+				h = m.Act.Apply64(u)
+			}
+			for j, v := range down[s] {
+				y[t*H+j] += h * v
+				terms[t*H+j] += (math.Abs(h) + size) * math.Abs(v)
+			}
+		}
+		for j := range H {
+			y[t*H+j] += bias(m.DownBias, int32(j))
+			terms[t*H+j] += math.Abs(y[t*H+j])
+		}
+	}
+	return y, terms
+}
+
+func TestSparseMLP(t *testing.T) {
+	everywhere(t, func(t *testing.T, p *Pool) {
+		r := rand.New(rand.NewPCG(5, 6))
+		for _, d := range floatDtypes {
+			for _, shape := range [][3]int{{1, 576, 200}, {1, 100, 64}, {2, 192, 96}, {3, 64, 50}, {8, 100, 120}, {17, 192, 130}, {32, 64, 250}} {
+				T, H, I := shape[0], shape[1], shape[2]
+				for mode := range 6 {
+					m := &MLP[float32]{Gate: randomMatrix(r, d, I, H), Up: randomMatrix(r, d, I, H), Down: randomMatrix(r, d, I, H), Act: Activation(mode % 4)}
+					var gate []float32
+					var neurons []int32
+					slots := []int32{}
+					for i := range I {
+						if r.IntN(3) == 0 {
+							slots = append(slots, int32(i))
+						}
+					}
+					switch mode {
+					case 1:
+						m.GateBias, m.UpBias, m.DownBias = randoms(r, I), randoms(r, I), randoms(r, H)
+					case 2:
+						m.Gate, m.UpBias = nil, randoms(r, I)
+					case 3:
+						gate = randoms(r, T*I)
+					case 4:
+						neurons = slices.Clone(slots)
+						r.Shuffle(len(slots), func(i, j int) { slots[i], slots[j] = slots[j], slots[i] })
+						m.UpBias = randoms(r, I)
+					case 5:
+						slots, m.DownBias = slots[:0], randoms(r, H)
+					}
+					x, y := randoms(r, T*H), make([]float32, T*H)
+					SparseMLP(p, y, x, m, slots, neurons, gate)
+					want, terms := referenceMLP(m, x, slots, neurons, gate, T)
+					near(t, fmt.Sprintf("%v T=%d H=%d mode %d", d, T, H, mode), y, want, terms, 4e-6)
+				}
+			}
+		}
+	})
+}
+
+// All neurons active is the dense MLP.
+func TestSparseMLPAllActive(t *testing.T) {
+	everywhere(t, func(t *testing.T, p *Pool) {
+		r := rand.New(rand.NewPCG(7, 8))
+		const H, I = 192, 300
+		slots := make([]int32, I)
+		for i := range slots {
+			slots[i] = int32(i)
+		}
+		for _, T := range []int{1, 3, 17} {
+			m := &MLP[float32]{Gate: randomMatrix(r, F32, I, H), Up: randomMatrix(r, F32, I, H), Down: randomMatrix(r, F32, I, H)}
+			x := randoms(r, T*H)
+			got, want := make([]float32, T*H), make([]float32, T*H)
+			SparseMLP(p, got, x, m, slots, nil, nil)
+			g, u := make([]float32, T*I), make([]float32, T*I)
+			Linear(p, g, x, m.Gate, nil)
+			Linear(p, u, x, m.Up, nil)
+			Gated(p, g, g, u, SiLU)
+			LinearT(p, want, g, m.Down, nil)
+			if !slices.Equal(got, want) {
+				t.Errorf("T=%d: sparse and dense differ with all neurons active", T)
+			}
+		}
+	})
+}
+
+// The bits of every kernel are the same for any number of threads.
+func TestDeterminism(t *testing.T) {
+	r := rand.New(rand.NewPCG(9, 10))
+	const H, I = 576, 1000
+	type result map[string][]float32
+	for _, d := range floatDtypes {
+		m := &MLP[float32]{Gate: randomMatrix(r, d, I, H), Up: randomMatrix(r, d, I, H), Down: randomMatrix(r, d, I, H)}
+		var slots []int32
+		for i := range I {
+			if i%3 != 1 {
+				slots = append(slots, int32(i))
+			}
+		}
+		xs := randoms(r, 9*H)
+		compute := func(p *Pool) result {
+			out := result{}
+			for _, T := range []int{1, 2, 9} {
+				x := xs[:T*H]
+				y, wide := make([]float32, T*H), make([]float32, T*I)
+				SparseMLP(p, y, x, m, slots, nil, nil)
+				Linear(p, wide, x, m.Gate, nil)
+				back := make([]float32, T*H)
+				LinearT(p, back, wide, m.Down, nil)
+				out[fmt.Sprint("mlp", T)], out[fmt.Sprint("linear", T)], out[fmt.Sprint("linearT", T)] = y, wide, back
+			}
+			return out
+		}
+		for _, name := range Variants() {
+			var first result
+			for _, threads := range []int{1, 2, 3, 4, 7} {
+				p := NewPool(threads, WithVariant(name))
+				for range 2 {
+					got := compute(p)
+					if first == nil {
+						first = got
+					}
+					for k, v := range first {
+						if !slices.Equal(v, got[k]) {
+							t.Fatalf("%v %s %s: other bits with %d threads", name, d, k, threads)
+						}
+					}
+				}
+				p.Close()
+			}
+		}
+	}
+}
+
+func exactCase[E Elem](t *testing.T, p *Pool, r *rand.Rand, d Dtype, act Activation, value func() E) {
+	const T, H, I = 3, 37, 50
+	matrix := func() (*Matrix, [][]E) {
+		m, rows := NewMatrix(d, I, H), make([][]E, I)
+		for i := range rows {
+			for range H {
+				rows[i] = append(rows[i], value())
+			}
+			SetRow(m, i, rows[i])
+		}
+		return m, rows
+	}
+	gm, g := matrix()
+	um, u := matrix()
+	dm, w := matrix()
+	bias, x := make([]E, H), make([]E, T*H)
+	for i := range bias {
+		bias[i] = value()
+	}
+	for i := range x {
+		x[i] = value()
+	}
+	slots := []int32{1, 4, 5, 11, 48, 49}
+	got, want := make([]E, T*H), make([]E, T*H)
+	SparseMLP(p, got, x, &MLP[E]{Gate: gm, Up: um, Down: dm, DownBias: bias, Act: act}, slots, nil, nil)
+	for tok := range T {
+		out := want[tok*H:][:H]
+		for _, s := range slots {
+			var a, b E
+			for j, v := range x[tok*H:][:H] {
+				a += v * g[s][j]
+				b += v * u[s][j]
+			}
+			h := apply(act, a) * b
+			for j := range out {
+				out[j] += h * w[s][j]
+			}
+		}
+		for j := range out {
+			out[j] += bias[j]
+		}
+	}
+	for i := range want {
+		if diff := math.Abs(float64(got[i]) - float64(want[i])); got[i] != want[i] && (d != F64 || diff > 1e-9*(1+math.Abs(float64(want[i])))) {
+			t.Fatalf("%v: element %d is %v, want %v", d, i, got[i], want[i])
+		}
+	}
+}
+
+// Integers wrap as the plain loop does; float64 differs by the order of a sum.
+func TestExactDtypes(t *testing.T) {
+	p := NewPool(3)
+	defer p.Close()
+	r := rand.New(rand.NewPCG(11, 12))
+	exactCase(t, p, r, F64, SiLU, r.NormFloat64)
+	exactCase(t, p, r, Int32, ReLU, func() int32 { return int32(r.Uint32()) })
+	exactCase(t, p, r, Int64, ReLU, func() int64 { return int64(r.Uint64()) })
+}
+
+// What is not finite spreads as the package comment says and never past its row.
+func TestNonFinite(t *testing.T) {
+	everywhere(t, func(t *testing.T, p *Pool) {
+		r := rand.New(rand.NewPCG(13, 14))
+		const O, K = 40, 200
+		for _, d := range floatDtypes {
+			for _, T := range []int{2, 9} {
+				w := randomMatrix(r, d, O, K)
+				for _, bad := range []float32{float32(math.NaN()), float32(math.Inf(1))} {
+					x, y := randoms(r, T*K), make([]float32, T*O)
+					x[K+5] = bad
+					Linear(p, y, x, w, nil)
+					for o := range O {
+						if y[o] != y[o] || y[o] > math.MaxFloat32 {
+							t.Fatalf("%v T=%d: %v in row 1 reached row 0", d, T, bad)
+						}
+						if v := float64(y[O+o]); !math.IsNaN(v) && !math.IsInf(v, 0) {
+							t.Fatalf("%v T=%d: %v in the input gave %v", d, T, bad, v)
+						}
+					}
+				}
+				row := randoms(r, K)
+				row[7] = float32(math.NaN())
+				SetRow(w, 3, row)
+				x, y := randoms(r, T*K), make([]float32, T*O)
+				Linear(p, y, x, w, nil)
+				for i, v := range y {
+					if (v != v) != (i%O == 3) {
+						t.Fatalf("%v T=%d: a NaN weight in row 3 gave y[%d] = %v", d, T, i, v)
+					}
+				}
+			}
+		}
+	})
+}

@@ -1,0 +1,76 @@
+package kernel
+
+import (
+	"sync"
+	"time"
+	"unsafe"
+)
+
+// ReadRoof returns the bytes per second that the threads of p read from data,
+// which should be much larger than the caches and must have been written once
+// (pages never written are all the same zeros): each thread reads its part as
+// 1, 2 or 4 streams. It is the most that a product with few tokens can read its weights with.
+func ReadRoof(p *Pool, data []byte, streams int) float64 {
+	p = orDefault(p)
+	read := p.variant.read[streams]
+	// Parts of 1 MiB and more keep the shared counter out of the measurement
+	// and let a disturbed thread do less.
+	const least = 1 << 20
+	pieces := max(min(len(data)/least, 16*p.threads), 1)
+	step := len(data) / pieces / streams &^ 255
+	if step == 0 {
+		return 0
+	}
+	start := time.Now()
+	p.Run(pieces, func(i int) {
+		sink.add(read(unsafe.Pointer(&data[i*step*streams]), step, step))
+	})
+	return float64(pieces*step*streams) / time.Since(start).Seconds()
+}
+
+// BestReadRoof is the best ReadRoof of 1, 2 and 4 streams.
+func BestReadRoof(p *Pool, data []byte) float64 {
+	return max(ReadRoof(p, data, 1), ReadRoof(p, data, 2), ReadRoof(p, data, 4))
+}
+
+// FMAPeak returns the float32 operations per second (two a multiply-add) that
+// the threads of p reach in the inner loop of the matrix product on data in the
+// L1 cache, measured for about d.
+func FMAPeak(p *Pool, d time.Duration) float64 {
+	p = orDefault(p)
+	v := p.variant
+	const k = 64
+	type operands struct{ c, w, x []float32 }
+	data := make([]operands, p.threads)
+	for i := range data {
+		data[i] = operands{floats(v.tileRows * v.tileCols), floats(v.tileRows * k), floats(v.tileCols * k)}
+	}
+	work := func(calls int) time.Duration {
+		start := time.Now()
+		p.Run(p.threads, func(i int) {
+			o := &data[i]
+			for range calls {
+				v.tile(address(o.c), address(o.w), 4*k, 4, address(o.x), k)
+			}
+		})
+		return time.Since(start)
+	}
+	calls := 1000
+	calls = max(int(float64(calls)*float64(d)/float64(work(calls)+1)), 1)
+	t := work(calls)
+	return 2 * float64(v.tileRows*v.tileCols*k) * float64(calls*p.threads) / t.Seconds()
+}
+
+// sink takes results that nobody reads.
+var sink discard
+
+type discard struct {
+	mu  sync.Mutex
+	sum float32
+}
+
+func (s *discard) add(x float32) {
+	s.mu.Lock()
+	s.sum += x
+	s.mu.Unlock()
+}
