@@ -1,0 +1,4 @@
+package calibrate
+
+// Plan is a skeleton.
+type Plan struct{}

@@ -1,0 +1,85 @@
+package llama
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/sparsegonia/sparsegonia/ops/kernel"
+)
+
+// Config is the shape of a Llama and what its layers compute.
+type Config struct {
+	HiddenSize       int // H, the width of the residual stream
+	IntermediateSize int // I, the number of neurons of each MLP
+	Layers           int
+	Heads            int // query heads
+	KVHeads          int // key and value heads; divides Heads
+	HeadDim          int // need not be HiddenSize/Heads
+	VocabSize        int
+	MaxContext       int // the longest sequence that the model was trained for
+
+	RMSNormEps    float32
+	RoPE          kernel.RotaryConfig
+	Activation    kernel.Activation
+	TieEmbeddings bool // the head is the embedding
+	AttentionBias bool // on the q, k, v and o projections
+	MLPBias       bool // on the gate, up and down projections
+
+	BOS int32   // begins a text; −1: none
+	EOS []int32 // each ends a text
+}
+
+// Limits on what a configuration may ask for. They are far above every Llama there is, and low enough that no product of
+// two of them overflows.
+const (
+	maxWidth   = 1 << 22 // hidden, intermediate, heads × head_dim
+	maxLayers  = 1 << 12
+	maxVocab   = 1 << 26
+	maxContext = 1 << 30
+)
+
+// Validate reports the first field that no Llama can have. Errors name the field as config.json does.
+func (c *Config) Validate() error {
+	for _, f := range []struct {
+		name       string
+		value, max int
+	}{
+		{"hidden_size", c.HiddenSize, maxWidth},
+		{"intermediate_size", c.IntermediateSize, maxWidth},
+		{"num_hidden_layers", c.Layers, maxLayers},
+		{"num_attention_heads", c.Heads, maxWidth},
+		{"num_key_value_heads", c.KVHeads, maxWidth},
+		{"head_dim", c.HeadDim, maxWidth},
+		{"vocab_size", c.VocabSize, maxVocab},
+		{"max_position_embeddings", c.MaxContext, maxContext},
+	} {
+		if f.value < 1 || f.value > f.max {
+			return fmt.Errorf("%s %d is not between 1 and %d", f.name, f.value, f.max)
+		}
+	}
+	switch {
+	case c.Heads%c.KVHeads != 0:
+		return fmt.Errorf("num_key_value_heads %d does not divide num_attention_heads %d", c.KVHeads, c.Heads)
+	case c.HeadDim%2 != 0:
+		return fmt.Errorf("head_dim %d is odd", c.HeadDim)
+	case c.Heads*c.HeadDim > maxWidth:
+		return fmt.Errorf("num_attention_heads %d × head_dim %d is over %d", c.Heads, c.HeadDim, maxWidth)
+	case !(c.RMSNormEps >= 0) || math.IsInf(float64(c.RMSNormEps), 0):
+		return fmt.Errorf("rms_norm_eps %v is not a finite number from 0 up", c.RMSNormEps)
+	case !(c.RoPE.Theta > 0) || math.IsInf(c.RoPE.Theta, 0):
+		return fmt.Errorf("rope_theta %v is not a positive number", c.RoPE.Theta)
+	case c.RoPE.HeadDim != c.HeadDim:
+		return fmt.Errorf("rope: head dimension %d is not head_dim %d", c.RoPE.HeadDim, c.HeadDim)
+	case c.BOS < -1 || int(c.BOS) >= c.VocabSize:
+		return fmt.Errorf("bos_token_id %d is not in a vocabulary of %d", c.BOS, c.VocabSize)
+	}
+	for _, id := range c.EOS {
+		if id < 0 || int(id) >= c.VocabSize {
+			return fmt.Errorf("eos_token_id %d is not in a vocabulary of %d", id, c.VocabSize)
+		}
+	}
+	if _, err := kernel.NewRotary(c.RoPE); err != nil {
+		return fmt.Errorf("rope: %w", err)
+	}
+	return nil
+}

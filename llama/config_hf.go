@@ -1,0 +1,295 @@
+package llama
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strconv"
+
+	"github.com/sparsegonia/sparsegonia/ops/kernel"
+)
+
+// ParseConfig reads a Hugging Face config.json. Keys that are missing or null have the defaults of transformers'
+// LlamaConfig. name is what errors call the file.
+//
+// Both spellings of everything that changed over the years are read: rope_theta and rope_scaling at the top level or
+// rope_parameters, "type" or "rope_type", one eos_token_id or a list. A model_type other than llama is refused by name;
+// "llama-skip", the name that NimbleEdge's sparse_transformers gives to the same shapes, is taken.
+func ParseConfig(name string, data []byte) (Config, error) {
+	c, err := parseConfig(data)
+	if err != nil {
+		return Config{}, fmt.Errorf("llama: %s: %w", name, err)
+	}
+	return c, nil
+}
+
+func parseConfig(data []byte) (Config, error) {
+	f, err := parseFields(data)
+	if err != nil {
+		return Config{}, err
+	}
+	if err := checkModelType(f); err != nil {
+		return Config{}, err
+	}
+	c := Config{
+		HiddenSize:       f.integer("hidden_size", 4096),
+		IntermediateSize: f.integer("intermediate_size", 11008),
+		Layers:           f.integer("num_hidden_layers", 32),
+		Heads:            f.integer("num_attention_heads", 32),
+		VocabSize:        f.integer("vocab_size", 32000),
+		MaxContext:       f.integer("max_position_embeddings", 2048),
+		RMSNormEps:       float32(f.number("rms_norm_eps", 1e-6)),
+		TieEmbeddings:    f.boolean("tie_word_embeddings", false),
+		AttentionBias:    f.boolean("attention_bias", false),
+		MLPBias:          f.boolean("mlp_bias", false),
+		BOS:              f.id("bos_token_id", 1),
+		EOS:              f.ids("eos_token_id", 2),
+	}
+	c.KVHeads = f.integer("num_key_value_heads", c.Heads)
+	c.HeadDim = f.integer("head_dim", c.HiddenSize/max(c.Heads, 1))
+	if c.Activation, err = kernel.ParseActivation(f.text("hidden_act", "silu")); err != nil {
+		return Config{}, fmt.Errorf("hidden_act: %w", err)
+	}
+	c.RoPE = parseRoPE(f, c)
+	if f.err != nil {
+		return Config{}, f.err
+	}
+	return c, c.Validate()
+}
+
+// checkModelType refuses what is not a plain Llama, by the name that it gives itself.
+func checkModelType(f *fields) error {
+	switch kind := f.text("model_type", ""); kind {
+	case "llama", "llama-skip":
+	case "":
+		return errors.New(`model_type is missing (want "llama")`)
+	default:
+		return fmt.Errorf("model_type %q is not supported (want \"llama\")", kind)
+	}
+	if q := f.object("quantization_config"); q != nil {
+		return fmt.Errorf("quantization_config: checkpoints quantised by %q are not supported", q.text("quant_method", "unknown"))
+	}
+	return f.err
+}
+
+// parseRoPE reads the rotary embedding, which transformers has written in three ways: rope_theta beside a rope_scaling
+// whose kind is "type" (4.31), or "rope_type" (4.43), and everything in rope_parameters (5.0).
+func parseRoPE(f *fields, c Config) kernel.RotaryConfig {
+	r := kernel.RotaryConfig{HeadDim: c.HeadDim, Dim: c.HeadDim, MaxContext: c.MaxContext, Scaling: "default", Factor: 1}
+	r.Theta = f.number("rope_theta", 10000)
+
+	scaling := f.object("rope_scaling")
+	if scaling == nil {
+		scaling = f.object("rope_parameters")
+	}
+	if scaling == nil {
+		return r
+	}
+	r.Theta = scaling.number("rope_theta", r.Theta)
+	r.Scaling = scaling.text("rope_type", scaling.text("type", "default"))
+	if r.Scaling != "default" {
+		r.Factor = scaling.number("factor", math.NaN())
+	}
+	switch r.Scaling {
+	case "default", "linear":
+	case "dynamic":
+		// The base grows with sequences longer than the model's own context, whatever original context is written down.
+		r.OriginalContext = c.MaxContext
+	case "llama3":
+		r.LowFreqFactor = scaling.number("low_freq_factor", math.NaN())
+		r.HighFreqFactor = scaling.number("high_freq_factor", math.NaN())
+		r.OriginalContext = scaling.integer("original_max_position_embeddings", c.MaxContext)
+	default:
+		scaling.fail("rope_type", "%q is not supported (default, linear, dynamic or llama3)", r.Scaling)
+	}
+	// transformers' Llama ignores a partial rotation without scaling, and fails on one with it.
+	if part := scaling.number("partial_rotary_factor", 1); part != 1 && r.Scaling != "default" {
+		scaling.fail("partial_rotary_factor", "%v is not supported with %s scaling", part, r.Scaling)
+	}
+	return r
+}
+
+// fields are the members of one JSON object. The first bad one is kept in err, and everything after it reads as its
+// default, so that a caller can read all fields and look once.
+type fields struct {
+	path    string // of the object in its file: "" or "rope_scaling."
+	members map[string]json.RawMessage
+	err     error
+	parent  *fields
+}
+
+// parseFields splits a JSON object into its members. No key may be there twice: which one counts would depend on the reader.
+func parseFields(data []byte) (*fields, error) {
+	d := json.NewDecoder(bytes.NewReader(data))
+	if t, err := d.Token(); err != nil {
+		return nil, fmt.Errorf("not JSON: %w", unexpectedEnd(err))
+	} else if t != json.Delim('{') {
+		return nil, fmt.Errorf("not a JSON object but %v", t)
+	}
+	f := &fields{members: map[string]json.RawMessage{}}
+	for d.More() {
+		t, err := d.Token()
+		if err != nil {
+			return nil, fmt.Errorf("not JSON: %w", unexpectedEnd(err))
+		}
+		key, _ := t.(string) // the decoder lets nothing but strings be keys
+		if _, twice := f.members[key]; twice {
+			return nil, fmt.Errorf("%s is there twice", key)
+		}
+		var v json.RawMessage
+		if err := d.Decode(&v); err != nil {
+			return nil, fmt.Errorf("%s: %w", key, unexpectedEnd(err))
+		}
+		f.members[key] = v
+	}
+	if _, err := d.Token(); err != nil {
+		return nil, fmt.Errorf("not JSON: %w", unexpectedEnd(err))
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return nil, errors.New("there is something after the JSON object")
+	}
+	return f, nil
+}
+
+func unexpectedEnd(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// fail records the error of a field unless there is one already.
+func (f *fields) fail(key, format string, args ...any) {
+	root := f
+	for root.parent != nil {
+		root = root.parent
+	}
+	if root.err == nil {
+		root.err = fmt.Errorf("%s%s "+format, append([]any{f.path, key}, args...)...)
+	}
+}
+
+// get is the raw value of a field, false if it is missing or null.
+func (f *fields) get(key string) (json.RawMessage, bool) {
+	v, ok := f.members[key]
+	return v, ok && string(v) != "null"
+}
+
+// abridged is a value for an error message: no longer than a line.
+func abridged(v json.RawMessage) string {
+	const most = 40
+	if len(v) > most {
+		return string(v[:most]) + "…"
+	}
+	return string(v)
+}
+
+func (f *fields) integer(key string, missing int) int {
+	v, ok := f.get(key)
+	if !ok {
+		return missing
+	}
+	n, err := strconv.Atoi(string(v))
+	if err != nil {
+		f.fail(key, "%s is not an integer", abridged(v))
+		return missing
+	}
+	return n
+}
+
+// number reads a finite number. A missing value of NaN means that the field has to be there.
+func (f *fields) number(key string, missing float64) float64 {
+	v, ok := f.get(key)
+	if !ok {
+		if math.IsNaN(missing) {
+			f.fail(key, "is missing")
+		}
+		return missing
+	}
+	var x float64
+	if err := json.Unmarshal(v, &x); err != nil {
+		f.fail(key, "%s is not a number", abridged(v))
+		return missing
+	}
+	return x
+}
+
+func (f *fields) boolean(key string, missing bool) bool {
+	v, ok := f.get(key)
+	if !ok {
+		return missing
+	}
+	var b bool
+	if err := json.Unmarshal(v, &b); err != nil {
+		f.fail(key, "%s is not true or false", abridged(v))
+		return missing
+	}
+	return b
+}
+
+func (f *fields) text(key, missing string) string {
+	v, ok := f.get(key)
+	if !ok {
+		return missing
+	}
+	var s string
+	if err := json.Unmarshal(v, &s); err != nil {
+		f.fail(key, "%s is not a string", abridged(v))
+		return missing
+	}
+	return s
+}
+
+// object is nil if the field is missing.
+func (f *fields) object(key string) *fields {
+	v, ok := f.get(key)
+	if !ok {
+		return nil
+	}
+	o, err := parseFields(v)
+	if err != nil {
+		f.fail(key, "%s: %v", abridged(v), err)
+		return nil
+	}
+	o.path, o.parent = f.path+key+".", f
+	return o
+}
+
+// id reads a token id; null is −1, none.
+func (f *fields) id(key string, missing int32) int32 {
+	ids := f.ids(key, missing)
+	if len(ids) == 0 {
+		return -1
+	}
+	return ids[0]
+}
+
+// ids reads one token id or a list of them; null is none.
+func (f *fields) ids(key string, missing int32) []int32 {
+	v, ok := f.members[key]
+	if !ok {
+		return []int32{missing}
+	}
+	if !bytes.HasPrefix(v, []byte("[")) {
+		v = slices.Concat([]byte("["), v, []byte("]"))
+	}
+	if string(v) == "[null]" {
+		return nil
+	}
+	var numbers []json.Number
+	err := json.Unmarshal(v, &numbers)
+	ids := make([]int32, len(numbers))
+	for i := 0; i < len(ids) && err == nil; i++ {
+		var id int64
+		id, err = strconv.ParseInt(string(numbers[i]), 10, 32)
+		ids[i] = int32(id)
+	}
+	if err != nil {
+		f.fail(key, "%s is not a token id or a list of them", abridged(v))
+	}
+	return ids
+}

@@ -1,0 +1,181 @@
+package llama
+
+import (
+	"errors"
+	"fmt"
+	"math"
+
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	"github.com/sparsegonia/sparsegonia/ops"
+	"github.com/sparsegonia/sparsegonia/ops/kernel"
+)
+
+// GraphOptions say which graph BuildGraph builds.
+type GraphOptions struct {
+	Tokens int // T, the rows of the graph: tokens of one or of several sequences
+	Rows   int // N, the rows that logits are computed for; 0: none, the output is the residual stream, T×H
+	State  *State
+
+	// Stock writes every linear as Gorgonia's Mul with a float32 weight node, and SiLU, ReLU and the tanh form of GELU as
+	// Gorgonia's elementwise nodes. Otherwise they are ops of this module, which read weights of any width.
+	Stock bool
+
+	Pool *kernel.Pool // nil: kernel.DefaultPool
+}
+
+// Graph is the forward pass of a Llama over T rows. Row t is the token Tokens[t] at position Positions[t] of sequence
+// Sequences[t]. A row whose position and token are −1 is padding: it leaves no trace in the state.
+type Graph struct {
+	Graph *gorgonia.ExprGraph
+
+	Tokens    *gorgonia.Node // int32 T
+	Positions *gorgonia.Node // int32 T
+	Sequences *gorgonia.Node // int32 T
+	Rows      *gorgonia.Node // int32 N: the rows that have logits; −1: none. Nil if N is 0
+
+	Output *gorgonia.Node // N×vocabulary logits, or T×H if N is 0
+
+	// AttentionInput of a layer is its normalised input, T×H: what look-ahead predictors see.
+	AttentionInput []*gorgonia.Node
+}
+
+// BuildGraph builds the forward pass. Its nodes are named as Hugging Face names the modules that they stand for, without
+// the "model." in front: layers.0.mlp.gate_proj. The graph shares the weights of m and writes to o.State, which only one
+// graph may do at a time.
+func (m *Model) BuildGraph(o GraphOptions) (g *Graph, err error) {
+	if o.Tokens < 1 || o.Tokens > maxTokens || o.Rows < 0 || o.Rows > maxTokens {
+		return nil, fmt.Errorf("llama: a graph of %d tokens and %d rows of logits (at most %d)", o.Tokens, o.Rows, maxTokens)
+	}
+	if o.State == nil || len(o.State.kv) != len(m.layers) {
+		return nil, errors.New("llama: a graph needs a State of its model")
+	}
+	b := &builder{Model: m, o: o, pool: ops.WithPool(o.Pool)}
+	b.Graph.Graph = gorgonia.NewGraph(gorgonia.WithGraphName("llama"))
+	defer func() {
+		switch e := recover().(type) {
+		case nil:
+		case buildError:
+			g, err = nil, e.error
+		default:
+			panic(e)
+		}
+	}()
+	b.forward()
+	return &b.Graph, nil
+}
+
+const maxTokens = 1 << 16
+
+// builder writes the forward pass. Its methods give up with a buildError, which BuildGraph returns: the network reads as
+// it would be drawn.
+type builder struct {
+	*Model
+	Graph
+	o    GraphOptions
+	pool ops.Option
+}
+
+type buildError struct{ error }
+
+// name returns a function that takes the result of an op's constructor and names the node.
+func (b *builder) name(name string) func(*gorgonia.Node, error) *gorgonia.Node {
+	return func(n *gorgonia.Node, err error) *gorgonia.Node {
+		if err != nil {
+			panic(buildError{fmt.Errorf("llama: %s: %w", name, err)})
+		}
+		gorgonia.WithName(name)(n)
+		return n
+	}
+}
+
+// forward is the network from top to bottom.
+func (b *builder) forward() {
+	b.Tokens = b.input("tokens", b.o.Tokens)
+	b.Positions = b.input("positions", b.o.Tokens)
+	b.Sequences = b.input("sequences", b.o.Tokens)
+
+	x := b.name("embed_tokens")(ops.Embedding(b.Tokens, b.embedding, b.pool))
+	for i := range b.layers {
+		x = b.attention(x, i)
+		x = b.mlp(x, i)
+	}
+	b.Output = x
+	if b.o.Rows == 0 {
+		return
+	}
+	b.Rows = b.input("rows", b.o.Rows)
+	x = b.name("rows")(ops.TakeRows(x, b.Rows, b.pool))
+	x = b.name("norm")(ops.RMSNorm(x, b.norm, b.Config.RMSNormEps, b.pool))
+	b.Output = b.linear("lm_head", x, b.head)
+}
+
+// attention is x + o(attention(q, k, v)), where q, k and v come from the normalised x.
+func (b *builder) attention(x *gorgonia.Node, i int) *gorgonia.Node {
+	l, c, layer := &b.layers[i], &b.Config, fmt.Sprintf("layers.%d.", i)
+
+	h := b.name(layer + "input_layernorm")(ops.RMSNorm(x, l.attentionNorm, c.RMSNormEps, b.pool))
+	b.AttentionInput = append(b.AttentionInput, h)
+
+	q := b.linear(layer+"self_attn.q_proj", h, l.q)
+	k := b.linear(layer+"self_attn.k_proj", h, l.k)
+	v := b.linear(layer+"self_attn.v_proj", h, l.v)
+	q = b.name(layer + "self_attn.q_rope")(ops.RoPE(q, b.Positions, c.Heads, b.o.State.rotary, b.pool))
+	k = b.name(layer + "self_attn.k_rope")(ops.RoPE(k, b.Positions, c.KVHeads, b.o.State.rotary, b.pool))
+
+	scale := float32(1 / math.Sqrt(float64(c.HeadDim)))
+	y := b.name(layer + "self_attn")(ops.Attention(q, k, v, b.Positions, b.Sequences, c.Heads, b.o.State.kv[i], scale, b.pool))
+	y = b.linear(layer+"self_attn.o_proj", y, l.o)
+	return b.name(layer + "self_attn.residual")(gorgonia.Add(x, y))
+}
+
+// mlp is x + down(act(gate(h)) ⊙ up(h)) with h the normalised x: separate nodes, as anyone would write them, for
+// graph.Swap to find.
+func (b *builder) mlp(x *gorgonia.Node, i int) *gorgonia.Node {
+	l, layer := &b.layers[i], fmt.Sprintf("layers.%d.", i)
+
+	h := b.name(layer + "post_attention_layernorm")(ops.RMSNorm(x, l.mlpNorm, b.Config.RMSNormEps, b.pool))
+	gate := b.linear(layer+"mlp.gate_proj", h, l.gate)
+	up := b.linear(layer+"mlp.up_proj", h, l.up)
+	act := b.activate(layer+"mlp.act_fn", gate)
+	y := b.name(layer + "mlp.product")(gorgonia.HadamardProd(act, up))
+	y = b.linear(layer+"mlp.down_proj", y, l.down)
+	return b.name(layer + "mlp.residual")(gorgonia.Add(x, y))
+}
+
+func (b *builder) linear(name string, x *gorgonia.Node, w ops.Weight) *gorgonia.Node {
+	if !b.o.Stock {
+		return b.name(name)(ops.Linear(x, w, b.pool))
+	}
+	weight, bias, err := b.stock.of(w, b.o.Pool)
+	if err != nil {
+		panic(buildError{fmt.Errorf("llama: %s: %w", name, err)})
+	}
+	g := b.Graph.Graph
+	if bias == nil {
+		return b.name(name)(gorgonia.Mul(x, gorgonia.NodeFromAny(g, weight, gorgonia.WithName(name+".weight"))))
+	}
+	y := b.name(name+".product")(gorgonia.Mul(x, gorgonia.NodeFromAny(g, weight, gorgonia.WithName(name+".weight"))))
+	return b.name(name)(gorgonia.BroadcastAdd(y, gorgonia.NodeFromAny(g, bias, gorgonia.WithName(name+".bias")), nil, []byte{0}))
+}
+
+func (b *builder) activate(name string, x *gorgonia.Node) *gorgonia.Node {
+	if !b.o.Stock {
+		return b.name(name)(ops.Activate(x, b.Config.Activation, b.pool))
+	}
+	switch b.Config.Activation {
+	case kernel.SiLU:
+		return b.name(name)(gorgonia.HadamardProd(x, b.name(name+".sigmoid")(gorgonia.Sigmoid(x))))
+	case kernel.ReLU:
+		return b.name(name)(gorgonia.Rectify(x))
+	default: // Gorgonia has no erf, and its tanh form would be eight passes over x.
+		return b.name(name)(ops.Activate(x, b.Config.Activation, b.pool))
+	}
+}
+
+// input is an int32 vector that is bound to a tensor from the start: a session writes into it.
+func (b *builder) input(name string, n int) *gorgonia.Node {
+	t := tensor.New(tensor.WithShape(n), tensor.WithBacking(make([]int32, n)))
+	return gorgonia.NewVector(b.Graph.Graph, tensor.Int32, gorgonia.WithName(name), gorgonia.WithShape(n), gorgonia.WithValue(t))
+}

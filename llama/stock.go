@@ -1,0 +1,78 @@
+package llama
+
+import (
+	"sync"
+
+	"gorgonia.org/tensor"
+
+	"github.com/sparsegonia/sparsegonia/ops"
+	"github.com/sparsegonia/sparsegonia/ops/kernel"
+)
+
+// stockWeights are the float32 matrices that weight nodes of stock graphs are bound to: made when the first such graph
+// is built and shared by all. A tensor can view neither a narrow matrix nor the rows of a neuron store, so those are
+// copied.
+type stockWeights struct {
+	mu   sync.Mutex
+	rows map[*kernel.Matrix][]float32 // O×K
+}
+
+// of is w as tensors: K×O, to be multiplied from the left, and O or nil.
+//
+// The weight lies in memory with a row per output, seen through a transpose: BLAS then reads each row once, as a dot
+// product, which takes half the time of the other order. Every call makes a new tensor over the same memory, because
+// machines turn weights in place.
+func (s *stockWeights) of(w ops.Weight, p *kernel.Pool) (weight, bias *tensor.Dense, err error) {
+	rows, err := s.byOutput(w, p)
+	if err != nil {
+		return nil, nil, err
+	}
+	weight = tensor.New(tensor.WithShape(w.Outputs(), w.Inputs()), tensor.WithBacking(rows))
+	if err := weight.T(); err != nil {
+		return nil, nil, err
+	}
+	if w.Bias != nil {
+		values, _ := kernel.Values[float32](w.Bias)
+		bias = tensor.New(tensor.WithShape(len(values)), tensor.WithBacking(values))
+	}
+	return weight, bias, nil
+}
+
+// byOutput are the elements of w, a row per output.
+func (s *stockWeights) byOutput(w ops.Weight, p *kernel.Pool) ([]float32, error) {
+	if values, ok := kernel.Values[float32](w.Matrix); ok && !w.InputMajor {
+		return values, nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if values, ok := s.rows[w.Matrix]; ok {
+		return values, nil
+	}
+	values := make([]float32, w.Outputs()*w.Inputs())
+	m, err := kernel.MatrixOf(w.Outputs(), w.Inputs(), values)
+	if err != nil {
+		return nil, err
+	}
+	if err := copyByOutput(p, m, w); err != nil {
+		return nil, err
+	}
+	if s.rows == nil {
+		s.rows = map[*kernel.Matrix][]float32{}
+	}
+	s.rows[w.Matrix] = values
+	return values, nil
+}
+
+func copyByOutput(p *kernel.Pool, to *kernel.Matrix, w ops.Weight) error {
+	if !w.InputMajor {
+		return kernel.Copy(p, to, w.Matrix)
+	}
+	if w.Matrix.Dtype() == kernel.F32 {
+		return kernel.Transpose(p, to, w.Matrix)
+	}
+	wide := kernel.NewMatrix(kernel.F32, w.Matrix.Rows(), w.Matrix.Cols())
+	if err := kernel.Copy(p, wide, w.Matrix); err != nil {
+		return err
+	}
+	return kernel.Transpose(p, to, wide)
+}
