@@ -156,7 +156,7 @@ func (b *builder) linear(name string, x *gorgonia.Node, w ops.Weight) *gorgonia.
 	if bias == nil {
 		return b.name(name)(gorgonia.Mul(x, gorgonia.NodeFromAny(g, weight, gorgonia.WithName(name+".weight"))))
 	}
-	y := b.name(name+".product")(gorgonia.Mul(x, gorgonia.NodeFromAny(g, weight, gorgonia.WithName(name+".weight"))))
+	y := b.name(name + ".product")(gorgonia.Mul(x, gorgonia.NodeFromAny(g, weight, gorgonia.WithName(name+".weight"))))
 	return b.name(name)(gorgonia.BroadcastAdd(y, gorgonia.NodeFromAny(g, bias, gorgonia.WithName(name+".bias")), nil, []byte{0}))
 }
 
