@@ -161,13 +161,27 @@ func axpyGeneric(d Dtype, rows int) func(y unsafe.Pointer, r *axpyRows, n int) {
 				if d.grouped() {
 					decodeGroups(d, w[:], groupRow{r.row[i], r.scales[i], r.mins[i]}, k, len(out))
 				} else {
-					widenGeneric[d](unsafe.Pointer(&w[0]), unsafe.Add(r.row[i], k*d.size()), len(out))
+					widenAny(d, unsafe.Pointer(&w[0]), unsafe.Add(r.row[i], k*d.size()), len(out))
 				}
 				for j := range out {
 					out[j] += c * w[j]
 				}
 			}
 		}
+	}
+}
+
+// widenAny calls what widenGeneric holds: through a table, what dst points to would move to the heap.
+func widenAny(d Dtype, dst, src unsafe.Pointer, n int) {
+	switch d {
+	case F32:
+		widenF32(dst, src, n)
+	case F16:
+		widenF16(dst, src, n)
+	case BF16:
+		widenBF16(dst, src, n)
+	case Int8:
+		widenInt8(dst, src, n)
 	}
 }
 
