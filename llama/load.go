@@ -1,6 +1,7 @@
 package llama
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -311,30 +312,50 @@ func (l *loader) fill(m *kernel.Matrix, t checkpoint.Tensor) error {
 	if v, ok := view(t); ok {
 		return kernel.Copy(l.pool, m, v)
 	}
+	if sameBlocks(m, t) {
+		rowBytes := len(t.Data) / m.Rows()
+		return l.eachRow(m, func(i int, _ []float32) error {
+			return kernel.SetRowBlocks(m, i, t.Data[i*rowBytes:(i+1)*rowBytes])
+		})
+	}
 	return l.decode(m, t)
+}
+
+// sameBlocks tells whether m can take over the quantised blocks of t as they are.
+func sameBlocks(m *kernel.Matrix, t checkpoint.Tensor) bool {
+	switch t.Type {
+	case checkpoint.Q8_0:
+		return m.Dtype() == kernel.Int8G
+	case checkpoint.Q4_0:
+		return m.Dtype() == kernel.Int4
+	case checkpoint.Q4_1:
+		return m.Dtype() == kernel.Int4M
+	}
+	return false
 }
 
 // decode is fill for the types that only the checkpoint can read.
 func (l *loader) decode(m *kernel.Matrix, t checkpoint.Tensor) error {
-	const block = 32 // rows of one job
-	errs := make([]error, (m.Rows()+block-1)/block)
-	pool := l.pool
-	if pool == nil {
-		pool = kernel.DefaultPool()
-	}
-	pool.Run(len(errs), func(b int) {
-		row := make([]float32, m.Cols())
-		for i := b * block; i < min((b+1)*block, m.Rows()) && errs[b] == nil; i++ {
-			errs[b] = t.Float32Row(row, i)
-			kernel.SetRow(m, i, row)
-		}
-	})
-	for _, err := range errs {
-		if err != nil {
+	return l.eachRow(m, func(i int, row []float32) error {
+		if err := t.Float32Row(row, i); err != nil {
 			return err
 		}
-	}
-	return nil
+		kernel.SetRow(m, i, row)
+		return nil
+	})
+}
+
+// eachRow calls do for every row of m on the threads of the pool, with room for the numbers of a row.
+func (l *loader) eachRow(m *kernel.Matrix, do func(i int, row []float32) error) error {
+	const block = 32 // rows of one job
+	errs := make([]error, (m.Rows()+block-1)/block)
+	l.pool.Run(len(errs), func(b int) {
+		row := make([]float32, m.Cols())
+		for i := b * block; i < min((b+1)*block, m.Rows()) && errs[b] == nil; i++ {
+			errs[b] = do(i, row)
+		}
+	})
+	return cmp.Or(errs...)
 }
 
 // fillTransposed copies t, H×I, to m, I×H.
