@@ -1,0 +1,54 @@
+package llama_test
+
+import (
+	"testing"
+
+	"github.com/sparsegonia/sparsegonia/llama"
+	"github.com/sparsegonia/sparsegonia/ops/kernel"
+)
+
+// BenchmarkSmolLM2Decode decodes after a prompt of 128 tokens. MB/s are the bytes of all weights, read once a token.
+func BenchmarkSmolLM2Decode(b *testing.B) {
+	for _, d := range []kernel.Dtype{kernel.F32, kernel.F16, kernel.BF16, kernel.Int8, kernel.Int8G, kernel.Int4, kernel.Int4M} {
+		b.Run(d.String(), func(b *testing.B) {
+			m := open(b, smolLM2(b), llama.Options{Dtype: &d})
+			s := session(b, m, llama.SessionOptions{})
+			if _, err := s.Prefill(background, 0, randomIDs(1, 128, m.Config.VocabSize)); err != nil {
+				b.Fatal(err)
+			}
+			b.SetBytes(m.Bytes())
+			b.ReportAllocs()
+			for b.Loop() {
+				if s.Length(0) > 1000 {
+					b.StopTimer()
+					s.Reset()
+					if _, err := s.Prefill(background, 0, randomIDs(1, 128, m.Config.VocabSize)); err != nil {
+						b.Fatal(err)
+					}
+					b.StartTimer()
+				}
+				if _, err := s.Decode(background, []int32{7}); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkSmolLM2Prefill runs prompts of 128 tokens.
+func BenchmarkSmolLM2Prefill(b *testing.B) {
+	for _, d := range []kernel.Dtype{kernel.F32, kernel.F16, kernel.BF16, kernel.Int8, kernel.Int8G, kernel.Int4, kernel.Int4M} {
+		b.Run(d.String(), func(b *testing.B) {
+			m := open(b, smolLM2(b), llama.Options{Dtype: &d})
+			s := session(b, m, llama.SessionOptions{})
+			ids := randomIDs(1, 128, m.Config.VocabSize)
+			for b.Loop() {
+				s.Reset()
+				if _, err := s.Prefill(background, 0, ids); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(b.N*len(ids))/b.Elapsed().Seconds(), "tokens/s")
+		})
+	}
+}
