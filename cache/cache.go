@@ -41,3 +41,11 @@ func (s Stats) HitRate() float64 {
 	}
 	return float64(s.Hits) / float64(s.Hits+s.Misses)
 }
+
+// Active is the mean number of active neurons of a Refresh, 0 if there was none.
+func (s Stats) Active() float64 {
+	if s.Refreshes == 0 {
+		return 0
+	}
+	return float64(s.Hits+s.Misses) / float64(s.Refreshes)
+}

@@ -147,6 +147,11 @@ func TestHitRate(t *testing.T) {
 	assert.Equal(t, 0.75, Stats{Hits: 3, Misses: 1, Leaves: 9}.HitRate())
 }
 
+func TestActive(t *testing.T) {
+	assert.Zero(t, Stats{}.Active())
+	assert.Equal(t, 2.5, Stats{Refreshes: 2, Hits: 3, Misses: 2, Leaves: 9}.Active())
+}
+
 func BenchmarkInPlaceRefresh(b *testing.B) {
 	const intermediate = 8192
 	for _, percent := range []int{10, 50} {
