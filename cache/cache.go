@@ -42,6 +42,16 @@ func (s Stats) HitRate() float64 {
 	return float64(s.Hits) / float64(s.Hits+s.Misses)
 }
 
+// Add adds the counts of another cache.
+func (s *Stats) Add(t Stats) {
+	s.Refreshes += t.Refreshes
+	s.Hits += t.Hits
+	s.Misses += t.Misses
+	s.Leaves += t.Leaves
+	s.BytesMoved += t.BytesMoved
+	s.ResidentBytes += t.ResidentBytes
+}
+
 // Active is the mean number of active neurons of a Refresh, 0 if there was none.
 func (s Stats) Active() float64 {
 	if s.Refreshes == 0 {

@@ -3,6 +3,7 @@ package cache
 import (
 	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -145,6 +146,19 @@ func TestInPlaceAllocatesNothing(t *testing.T) {
 func TestHitRate(t *testing.T) {
 	assert.Zero(t, Stats{}.HitRate())
 	assert.Equal(t, 0.75, Stats{Hits: 3, Misses: 1, Leaves: 9}.HitRate())
+}
+
+// Every field takes part.
+func TestStatsAdd(t *testing.T) {
+	var a, b Stats
+	for i := range reflect.TypeFor[Stats]().NumField() {
+		reflect.ValueOf(&a).Elem().Field(i).SetInt(int64(i + 1))
+		reflect.ValueOf(&b).Elem().Field(i).SetInt(100)
+	}
+	a.Add(b)
+	for i := range reflect.TypeFor[Stats]().NumField() {
+		assert.EqualValues(t, i+101, reflect.ValueOf(a).Field(i).Int(), reflect.TypeFor[Stats]().Field(i).Name)
+	}
 }
 
 func TestActive(t *testing.T) {
