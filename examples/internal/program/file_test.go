@@ -1,0 +1,151 @@
+package program_test
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"testing"
+
+	"github.com/sparsegonia/sparsegonia/examples/internal/program"
+)
+
+// entries are the names in a directory.
+func entries(t *testing.T, dir string) []string {
+	t.Helper()
+	list, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, e := range list {
+		names = append(names, e.Name())
+	}
+	return names
+}
+
+func wantContent(t *testing.T, path, want string) {
+	t.Helper()
+	got, err := os.ReadFile(path)
+	if err != nil || string(got) != want {
+		t.Errorf("%s holds %q (%v), want %q", path, got, err, want)
+	}
+}
+
+func text(s string) func(io.Writer) error {
+	return func(w io.Writer) error {
+		_, err := io.WriteString(w, s)
+		return err
+	}
+}
+
+func TestWriteFile(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "out")
+	if err := program.WriteFile(path, text("old")); err != nil {
+		t.Fatal(err)
+	}
+	wantContent(t, path, "old")
+	if err := os.Chmod(path, 0o640); err != nil {
+		t.Fatal(err)
+	}
+
+	failure := errors.New("half way")
+	err := program.WriteFile(path, func(w io.Writer) error { return errors.Join(text("new")(w), failure) })
+	if !errors.Is(err, failure) {
+		t.Errorf("error %v", err)
+	}
+	wantContent(t, path, "old")
+
+	err = program.WriteFile(path, func(w io.Writer) error {
+		wantContent(t, path, "old")
+		err := text("new")(w)
+		wantContent(t, path, "old")
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantContent(t, path, "new")
+	if info, err := os.Stat(path); err != nil || runtime.GOOS != "windows" && info.Mode().Perm() != 0o640 {
+		t.Errorf("mode %v, %v", info.Mode(), err)
+	}
+	if names := entries(t, dir); len(names) != 1 {
+		t.Errorf("left behind: %v", names)
+	}
+}
+
+func TestCreateSaysAtOnceWhatIsWrong(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	if err := program.WriteFile(file, text("x")); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{dir, filepath.Join(dir, "missing", "out"), filepath.Join(file, "out"), ""} {
+		if f, err := program.Create(path); err == nil {
+			t.Errorf("%q can be written", path)
+			f.Discard()
+		}
+	}
+	if names := entries(t, dir); len(names) != 1 {
+		t.Errorf("left behind: %v", names)
+	}
+}
+
+// A file that cannot be named stays what it was, and nothing is left.
+func TestCommitFails(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "out")
+	f, err := program.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Join(path, "in the way"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Commit(); err == nil {
+		t.Error("a directory was replaced")
+	}
+	f.Discard()
+	if names := entries(t, dir); len(names) != 1 || names[0] != "out" {
+		t.Errorf("left behind: %v", names)
+	}
+}
+
+func TestDiscard(t *testing.T) {
+	dir := t.TempDir()
+	f, err := program.Create(filepath.Join(dir, "out"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Discard()
+	f.Discard()
+	if names := entries(t, dir); len(names) != 0 {
+		t.Errorf("left behind: %v", names)
+	}
+}
+
+// Devices are written to, never replaced; links go on leading where they led.
+func TestSpecialFiles(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("has neither")
+	}
+	if err := program.WriteFile(os.DevNull, text("x")); err != nil {
+		t.Error(err)
+	}
+	if info, err := os.Stat(os.DevNull); err != nil || info.Mode()&fs.ModeDevice == 0 {
+		t.Fatalf("%s is %v, %v", os.DevNull, info.Mode(), err)
+	}
+
+	dir := t.TempDir()
+	file, link := filepath.Join(dir, "file"), filepath.Join(dir, "link")
+	if err := errors.Join(program.WriteFile(file, text("old")), os.Symlink("file", link), program.WriteFile(link, text("new"))); err != nil {
+		t.Fatal(err)
+	}
+	wantContent(t, file, "new")
+	if info, err := os.Lstat(link); err != nil || info.Mode()&fs.ModeSymlink == 0 {
+		t.Errorf("the link is %v, %v", info.Mode(), err)
+	}
+}
