@@ -48,6 +48,20 @@ func Add[E Elem](p *Pool, y, a, b []E) {
 	}
 }
 
+// Mul writes a⊙b; y may be a or b.
+func Mul[E Elem](p *Pool, y, a, b []E) {
+	if len(y) != len(a) || len(y) != len(b) {
+		panic(panicShape)
+	}
+	if dtypeOf[E]() == F32 {
+		orDefault(p).elementwise(elementTask{y: float32s(y), a: float32s(a), b: float32s(b), do: mulElements})
+		return
+	}
+	for i, v := range a {
+		y[i] = v * b[i]
+	}
+}
+
 // elementTask applies do to ranges of its vectors.
 type elementTask struct {
 	pool    *Pool
@@ -83,6 +97,10 @@ func activateElements(t *elementTask, _ *worker, y, a, _ []float32) {
 
 func addElements(t *elementTask, _ *worker, y, a, b []float32) {
 	t.pool.variant.add(address(y), address(a), address(b), len(y))
+}
+
+func mulElements(t *elementTask, _ *worker, y, a, b []float32) {
+	t.pool.variant.mul(address(y), address(a), address(b), len(y))
 }
 
 func gateElements(t *elementTask, w *worker, y, a, b []float32) {

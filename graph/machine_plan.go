@@ -1,0 +1,355 @@
+package graph
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"unsafe"
+
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	"github.com/sparsegonia/sparsegonia/ops"
+)
+
+// schedule lists the nodes that outputs depend on, all nodes if there are none, and the Reads of them. Nodes come after
+// what they depend on, otherwise in the order in which they were made: ops that change state keep the order in which
+// they were written down.
+func schedule(g *gorgonia.ExprGraph, outputs gorgonia.Nodes) (gorgonia.Nodes, error) {
+	if g == nil {
+		return nil, errors.New("no graph")
+	}
+	all := slices.Clone(g.AllNodes())
+	if len(all) == 0 {
+		return nil, errors.New("the graph is empty")
+	}
+	slices.SortFunc(all, func(a, b *gorgonia.Node) int { return cmp.Compare(a.ID(), b.ID()) })
+
+	wanted := map[*gorgonia.Node]bool{}
+	var want func(n *gorgonia.Node)
+	want = func(n *gorgonia.Node) {
+		if !wanted[n] {
+			wanted[n] = true
+			for _, c := range children(g, n) {
+				want(c)
+			}
+		}
+	}
+	for i, n := range outputs {
+		switch {
+		case n == nil:
+			return nil, fmt.Errorf("output %d is nil", i)
+		case !slices.Contains(all, n):
+			return nil, fmt.Errorf("output %d, %v, is not in the graph", i, describe(n))
+		case typeName(n.Op()) == "readOp" || typeName(n.Op()) == "letOp":
+			return nil, fmt.Errorf("output %d, %v, has no value", i, describe(n))
+		}
+		want(n)
+	}
+	for _, n := range all {
+		if len(outputs) == 0 || typeName(n.Op()) == "readOp" && wanted[children(g, n)[0]] {
+			want(n)
+		}
+	}
+
+	var nodes gorgonia.Nodes
+	listed := map[*gorgonia.Node]bool{}
+	var list func(n *gorgonia.Node)
+	list = func(n *gorgonia.Node) {
+		if listed[n] {
+			return
+		}
+		listed[n] = true
+		for _, c := range children(g, n) {
+			list(c)
+		}
+		nodes = append(nodes, n)
+	}
+	for _, n := range all {
+		if wanted[n] {
+			list(n)
+		}
+	}
+	return nodes, nil
+}
+
+// children are the inputs of n, in order.
+func children(g *gorgonia.ExprGraph, n *gorgonia.Node) gorgonia.Nodes {
+	var ns gorgonia.Nodes
+	if n.Op() == nil {
+		return nil
+	}
+	for it := g.From(n.ID()); it.Next(); {
+		ns = append(ns, it.Node().(*gorgonia.Node))
+	}
+	return ns
+}
+
+// The packages that ops are from decide how they are run: Gorgonia's ops are not exported and only their type names
+// tell them apart.
+var (
+	gorgoniaPath = reflect.TypeFor[gorgonia.Node]().PkgPath()
+	opsPath      = reflect.TypeFor[ops.Weight]().PkgPath()
+)
+
+func opType(op gorgonia.Op) reflect.Type {
+	t := reflect.TypeOf(op)
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	return t
+}
+
+// typeName is the name of the type of one of Gorgonia's ops, and empty for other ops.
+func typeName(op gorgonia.Op) string {
+	if op == nil || opType(op).PkgPath() != gorgoniaPath {
+		return ""
+	}
+	return opType(op).Name()
+}
+
+// plan is a machine that is being made.
+type plan struct {
+	m         *Machine
+	g         *gorgonia.ExprGraph
+	registers map[*gorgonia.Node]*register
+	constants []*register
+	read      map[*gorgonia.Node]bool // has a consumer
+
+	// memory is what the value of a register lies in or may lie in: an op that is not known to make a new value may
+	// give what it got.
+	memory map[*register][]*buffer
+	made   []*buffer
+}
+
+// buffer is the memory of one value in the arena.
+type buffer struct {
+	register    *register
+	bytes       int
+	offset      int
+	first, last int // steps
+}
+
+func newPlan(m *Machine, nodes gorgonia.Nodes) *plan {
+	return &plan{
+		m: m, g: nodes[0].Graph(),
+		registers: map[*gorgonia.Node]*register{},
+		read:      map[*gorgonia.Node]bool{},
+		memory:    map[*register][]*buffer{},
+	}
+}
+
+// add plans one node. Its inputs have been added.
+func (p *plan) add(n *gorgonia.Node) error {
+	op, name := n.Op(), typeName(n.Op())
+	if len(n.DerivOf()) > 0 {
+		return fmt.Errorf("%v is a gradient of %v, and this machine computes none: name the outputs that are wanted",
+			describe(n), describe(n.DerivOf()[0]))
+	}
+	r := &register{node: n}
+	p.registers[n] = r
+	switch {
+	case op == nil:
+		in, err := newInput(r)
+		if err != nil {
+			return err
+		}
+		p.m.inputs = append(p.m.inputs, in)
+		return nil
+	case name == "constantScalar" || name == "constantTensor":
+		r.value = n.Value()
+		if r.value == nil {
+			var err error
+			if r.value, err = op.Do(); err != nil {
+				return fmt.Errorf("%v: %w", describe(n), err)
+			}
+		}
+		p.constants = append(p.constants, r)
+		return nil
+	case name == "letOp":
+		return fmt.Errorf("%v: Set statements do not run on this machine", describe(n))
+	}
+	if op, ok := op.(gorgonia.TrainModeOp); ok {
+		p.m.trained = append(p.m.trained, op)
+	}
+
+	s := &step{node: n, op: op, out: r, machine: p.m}
+	p.m.steps = append(p.m.steps, s)
+	ins := children(p.g, n)
+	s.args = make([]gorgonia.Value, len(ins))
+	for i, c := range ins {
+		p.read[c] = true
+		in := p.registers[c]
+		in.uses = append(in.uses, use{arg: &s.args[i], own: slices.Contains(ins[:i], c)})
+	}
+	return p.choose(s, ins)
+}
+
+// choose decides how the step is done and where its value lies.
+func (p *plan) choose(s *step, ins gorgonia.Nodes) error {
+	var err error
+	s.dtype, s.shape, err = typeOf(s.node)
+	name := typeName(s.op)
+	if name == "readOp" {
+		s.out = nil
+		s.do = (*step).read
+		if s.into, err = readTarget(s.op); err != nil {
+			return fmt.Errorf("%v: %w", describe(s.node), err)
+		}
+		p.uses(s, ins)
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("%v: %w", describe(s.node), err)
+	}
+	s.prealloc, _ = s.op.(gorgonia.UsePreallocDoer)
+	s.unsafe, _ = s.op.(gorgonia.UnsafeDoer)
+	planned := true
+	switch {
+	case !plannable(s.dtype, s.shape):
+		planned = false
+	case opType(s.op).PkgPath() == opsPath && s.prealloc != nil:
+		s.do = (*step).preallocated
+	case name == "reshapeOp":
+		s.do = (*step).reshape
+		p.uses(s, ins)
+		p.memory[s.out] = p.memory[p.registers[ins[0]]]
+		return nil
+	case name == "elemBinOp" && isFloat(s.dtype) && sameOperands(s, ins) && s.op.String() == addition:
+		s.do = (*step).add
+	case name == "elemBinOp" && isFloat(s.dtype) && sameOperands(s, ins) && s.op.String() == product:
+		s.do = (*step).multiply
+	case name == "elemUnaryOp":
+		s.do = (*step).overwrite
+	case name != "":
+		if planned = reliable[name]; planned {
+			s.do = (*step).preallocated
+		}
+	case s.prealloc != nil && s.op.ReturnsPtr() && s.op.CallsExtern():
+		s.do = (*step).zeroed
+	default:
+		planned = false
+	}
+	p.uses(s, ins)
+	if !planned {
+		s.do = (*step).fresh
+		for _, c := range ins {
+			p.memory[s.out] = append(p.memory[s.out], p.memory[p.registers[c]]...)
+		}
+		return nil
+	}
+	now := len(p.m.steps) - 1
+	b := &buffer{register: s.out, bytes: s.shape.TotalSize() * int(s.dtype.Size()), first: now, last: now}
+	p.made = append(p.made, b)
+	p.memory[s.out] = []*buffer{b}
+	return nil
+}
+
+// reliable are the types of Gorgonia's ops whose UsePreallocDo gives what Do gives, whatever the memory held before, and
+// keeps nothing. Those of dropoutOp, ctcLossOp and sliceIncrOp do not.
+var reliable = map[string]bool{
+	"linAlgBinOp": true,
+	"elemBinOp":   true,
+	"repeatOp":    true,
+	"softmaxOp":   true,
+	"im2colOp":    true,
+	"maxPoolOp":   true,
+	"avgPoolOp":   true,
+	"BatchNormOp": true,
+	"GroupNormOp": true,
+}
+
+// uses records that the step reads ins.
+func (p *plan) uses(s *step, ins gorgonia.Nodes) {
+	for _, c := range ins {
+		for _, b := range p.memory[p.registers[c]] {
+			b.last = len(p.m.steps) - 1
+		}
+	}
+}
+
+// roots are the nodes that have values and no consumers but Reads.
+func (p *plan) roots() gorgonia.Nodes {
+	read := map[*gorgonia.Node]bool{}
+	for _, s := range p.m.steps {
+		if s.out != nil {
+			for _, c := range children(p.g, s.node) {
+				read[c] = true
+			}
+		}
+	}
+	var roots gorgonia.Nodes
+	for _, s := range p.m.steps {
+		if s.out != nil && !read[s.node] {
+			roots = append(roots, s.node)
+		}
+	}
+	return roots
+}
+
+// finish lays out the arena and gives the values that stay the same to the steps.
+func (p *plan) finish(outputs gorgonia.Nodes) {
+	for _, n := range outputs {
+		r := p.registers[n]
+		for _, b := range p.memory[r] {
+			b.last = len(p.m.steps)
+		}
+		if n.Op() != nil && !slices.Contains(p.constants, r) && !slices.Contains(p.m.outputs, r) {
+			p.m.outputs = append(p.m.outputs, r)
+		}
+	}
+	size := layOut(p.made)
+	p.m.bytes = int64(size)
+	arena := newArena(size)
+	dense := map[*register]*tensor.Dense{}
+	for _, b := range p.made {
+		dense[b.register] = denseIn(arena[b.offset:][:b.bytes:b.bytes], b.register.node)
+	}
+	for _, s := range p.m.steps {
+		if s.out != nil && dense[s.out] != nil {
+			s.y = dense[s.out]
+			s.out.set(s.y)
+		}
+	}
+	for _, r := range p.constants {
+		r.set(private(r.value))
+	}
+}
+
+// alignment is what values start at multiples of: a cache line.
+const alignment = 64
+
+func newArena(bytes int) []byte {
+	arena := make([]byte, bytes+alignment)
+	skip := -uintptr(unsafe.Pointer(unsafe.SliceData(arena))) % alignment
+	return arena[skip:][:bytes]
+}
+
+// layOut gives each buffer an offset such that two buffers overlap only if their lives do not, and returns the size of
+// the arena. Large buffers come first, each as low as it fits (Pisarchyk and Lee, arXiv 2001.03288, greedy by size).
+func layOut(buffers []*buffer) (size int) {
+	queue := slices.Clone(buffers)
+	slices.SortStableFunc(queue, func(a, b *buffer) int { return cmp.Compare(b.bytes, a.bytes) })
+	var placed []*buffer // by offset
+	for _, b := range queue {
+		offset := 0
+		for _, other := range placed {
+			if other.last < b.first || b.last < other.first {
+				continue
+			}
+			if offset+b.bytes <= other.offset {
+				break
+			}
+			offset = max(offset, roundUp(other.offset+other.bytes))
+		}
+		b.offset = offset
+		i, _ := slices.BinarySearchFunc(placed, offset, func(p *buffer, o int) int { return cmp.Compare(p.offset, o) })
+		placed = slices.Insert(placed, i, b)
+		size = max(size, offset+b.bytes)
+	}
+	return size
+}
+
+func roundUp(n int) int { return (n + alignment - 1) / alignment * alignment }

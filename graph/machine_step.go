@@ -1,0 +1,200 @@
+package graph
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	"github.com/sparsegonia/sparsegonia/ops/kernel"
+)
+
+// step runs the op of one node.
+type step struct {
+	do      func(*step) error // one of the methods below
+	args    []gorgonia.Value  // kept up to date by the registers of the inputs
+	y       *tensor.Dense     // the value in the arena, nil if it is made anew
+	out     *register         // nil for a Read
+	machine *Machine
+
+	node     *gorgonia.Node
+	op       gorgonia.Op
+	prealloc gorgonia.UsePreallocDoer
+	unsafe   gorgonia.UnsafeDoer
+	into     *gorgonia.Value // of a Read
+	from     *tensor.Dense   // of a reshape: what the value was made of
+
+	dtype tensor.Dtype
+	shape tensor.Shape
+}
+
+// preallocated lets the op write into the arena.
+func (s *step) preallocated() error {
+	v, err := s.prealloc.UsePreallocDo(s.y, s.args...)
+	if err != nil {
+		return err
+	}
+	if v != gorgonia.Value(s.y) {
+		return s.copy(v)
+	}
+	return nil
+}
+
+// copy is for an op that gave another value than the one that it was to write into.
+func (s *step) copy(v gorgonia.Value) error {
+	if err := s.check(v); err != nil {
+		return err
+	}
+	_, err := gorgonia.Copy(s.y, v)
+	return err
+}
+
+// zeroed lets an op of unknown origin write into the arena: the tape machine would give it new memory.
+func (s *step) zeroed() error {
+	clear(s.y.Raw)
+	return s.preallocated()
+}
+
+// overwrite lets an op that can only overwrite its input do that to a copy.
+func (s *step) overwrite() error {
+	x, ok := s.args[0].(*tensor.Dense)
+	if !ok || !contiguous(x) {
+		return s.fallBack()
+	}
+	copy(s.y.Raw, x.Raw)
+	v, err := s.unsafe.UnsafeDo(s.y)
+	if err != nil {
+		return err
+	}
+	if v != gorgonia.Value(s.y) {
+		return s.copy(v)
+	}
+	return nil
+}
+
+func (s *step) fallBack() error {
+	if s.prealloc != nil {
+		return s.preallocated()
+	}
+	v, err := s.op.Do(s.args...)
+	if err != nil {
+		return err
+	}
+	return s.copy(v)
+}
+
+// fresh runs an op that makes its own value.
+func (s *step) fresh() error {
+	v, err := s.op.Do(s.args...)
+	if err != nil {
+		return err
+	}
+	if err := s.check(v); err != nil {
+		return err
+	}
+	s.out.set(v)
+	return nil
+}
+
+// check is for values that an op made: they must be what the graph was built for. Among Gorgonia's own ops some leave
+// out or add dimensions of size 1.
+func (s *step) check(v gorgonia.Value) error {
+	if v == nil {
+		return errors.New("the op gave no value")
+	}
+	if v.Dtype() != s.dtype {
+		return fmt.Errorf("the op gave a value of dtype %v, want %v", v.Dtype(), s.dtype)
+	}
+	shape := v.Shape()
+	if !shape.Eq(s.shape) && (typeName(s.op) == "" || shape.TotalSize() != s.shape.TotalSize()) {
+		return fmt.Errorf("the op gave a value of shape %v, want %v", shape, s.shape)
+	}
+	return nil
+}
+
+// reshape makes another header for the memory of its input, when that has changed.
+func (s *step) reshape() error {
+	x, ok := s.args[0].(*tensor.Dense)
+	if !ok || !contiguous(x) {
+		s.from = nil
+		return s.fresh()
+	}
+	if x == s.from {
+		return nil
+	}
+	y := view(x.Raw, x.Dtype(), s.shape, x.Engine())
+	if y == nil {
+		return s.fresh()
+	}
+	s.from = x
+	s.out.set(y)
+	return nil
+}
+
+// read copies the value for a Read.
+func (s *step) read() (err error) {
+	if s.args[0] == nil {
+		return errors.New("there is no value to read")
+	}
+	if old := *s.into; old != nil && old.Dtype() == s.args[0].Dtype() && slices.Equal(old.Shape(), s.args[0].Shape()) {
+		*s.into, err = gorgonia.Copy(old, s.args[0])
+		return err
+	}
+	*s.into, err = gorgonia.CloneValue(s.args[0])
+	return err
+}
+
+// What String of Gorgonia's elementwise additions and products is.
+const (
+	addition = "+ false"
+	product  = "⊙ false"
+)
+
+func isFloat(d tensor.Dtype) bool { return d == tensor.Float32 || d == tensor.Float64 }
+
+// sameOperands tells whether an elementwise op has two operands of the shape of its value.
+func sameOperands(s *step, ins gorgonia.Nodes) bool {
+	for _, in := range ins {
+		dtype, shape, err := typeOf(in)
+		if err != nil || dtype != s.dtype || !slices.Equal(shape, s.shape) {
+			return false
+		}
+	}
+	return len(ins) == 2
+}
+
+// operands are the two arguments, if they lie in memory as their shape says.
+func (s *step) operands() (a, b *tensor.Dense, ok bool) {
+	a, okA := s.args[0].(*tensor.Dense)
+	b, okB := s.args[1].(*tensor.Dense)
+	return a, b, okA && okB && contiguous(a) && contiguous(b)
+}
+
+// add and multiply do what Gorgonia's ops do, without allocating.
+func (s *step) add() error {
+	a, b, ok := s.operands()
+	switch {
+	case !ok:
+		return s.preallocated()
+	case s.dtype == tensor.Float32:
+		kernel.Add(s.machine.pool, s.y.Float32s(), a.Float32s(), b.Float32s())
+	default:
+		kernel.Add(s.machine.pool, s.y.Float64s(), a.Float64s(), b.Float64s())
+	}
+	return nil
+}
+
+func (s *step) multiply() error {
+	a, b, ok := s.operands()
+	switch {
+	case !ok:
+		return s.preallocated()
+	case s.dtype == tensor.Float32:
+		kernel.Mul(s.machine.pool, s.y.Float32s(), a.Float32s(), b.Float32s())
+	default:
+		kernel.Mul(s.machine.pool, s.y.Float64s(), a.Float64s(), b.Float64s())
+	}
+	return nil
+}

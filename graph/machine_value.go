@@ -1,0 +1,225 @@
+package graph
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"unsafe"
+
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+)
+
+// register holds the value of a node and hands it to the steps that use it.
+type register struct {
+	node  *gorgonia.Node
+	value gorgonia.Value
+	uses  []use
+}
+
+// use is an argument of a step.
+type use struct {
+	arg *gorgonia.Value
+	own bool // the step has the value twice: an op that turns one of them must not turn the other
+}
+
+func (r *register) set(v gorgonia.Value) {
+	r.value = v
+	for _, u := range r.uses {
+		*u.arg = v
+		if u.own {
+			*u.arg = private(v)
+		}
+	}
+}
+
+// input is a node that gets its value from outside.
+type input struct {
+	register *register
+	dtype    tensor.Dtype
+	shape    tensor.Shape // nil if the graph does not say
+
+	bound  gorgonia.Value // as of the last run
+	data   uintptr        // of bound, if it is dense, as are
+	dims   []int
+	stride []int
+	gather bool // bound must be copied at every run
+}
+
+func newInput(r *register) (*input, error) {
+	dtype, shape, err := typeOf(r.node)
+	if err != nil {
+		return nil, fmt.Errorf("%v: %w", describe(r.node), err)
+	}
+	if t, ok := r.node.Type().(gorgonia.TensorType); ok && len(shape) == 0 && t.Dims > 0 {
+		shape = nil
+	}
+	return &input{register: r, dtype: dtype, shape: shape}, nil
+}
+
+// load gives the value of the node to the steps that use it, if it is another one than in the last run.
+func (in *input) load() error {
+	v := in.register.node.Value()
+	if v == nil {
+		return fmt.Errorf("%v has no value", describe(in.register.node))
+	}
+	d, _ := v.(*tensor.Dense)
+	if v == in.bound && (d == nil || d.Uintptr() == in.data && slices.Equal(d.Shape(), in.dims) && slices.Equal(d.Strides(), in.stride)) {
+		if in.gather {
+			in.register.set(d.Materialize())
+		}
+		return nil
+	}
+	in.bound = nil
+	if v.Dtype() != in.dtype {
+		return fmt.Errorf("%v has a value of dtype %v, want %v", describe(in.register.node), v.Dtype(), in.dtype)
+	}
+	if in.shape != nil && !in.shape.Eq(v.Shape()) {
+		return fmt.Errorf("%v has a value of shape %v, want %v", describe(in.register.node), v.Shape(), in.shape)
+	}
+	in.gather = false
+	switch own := private(v); {
+	case d == nil || d.IsScalar() || own != gorgonia.Value(d):
+		in.register.set(own)
+	case d.IsMaterializable():
+		in.gather = true
+		in.register.set(d.Materialize())
+	default:
+		in.register.set(v)
+	}
+	if d != nil {
+		in.data, in.dims, in.stride = d.Uintptr(), slices.Clone(d.Shape()), slices.Clone(d.Strides())
+	}
+	in.bound = v
+	return nil
+}
+
+// private is a header of the machine's own for the memory of v: Gorgonia's products transpose the headers of their
+// operands for the time that they take. It is v itself if v is a scalar, of a dtype that the arena does not hold, or a
+// view with gaps.
+func private(v gorgonia.Value) gorgonia.Value {
+	d, ok := v.(*tensor.Dense)
+	if !ok || d.IsScalar() || d.IsMasked() || !d.IsNativelyAccessible() || !plannable(d.Dtype(), d.Shape()) {
+		return v
+	}
+	shape, strides := d.Shape(), d.Strides()
+	if len(strides) != len(shape) {
+		return v
+	}
+	// axes are those of d as they lie in memory, the longest stride first. If that is row-major order, d is a transpose
+	// of a tensor whose memory has no gaps.
+	axes := make([]int, len(shape))
+	for i := range axes {
+		axes[i] = i
+	}
+	slices.SortStableFunc(axes, func(a, b int) int { return strides[b] - strides[a] })
+	base, back := make(tensor.Shape, len(axes)), make([]int, len(axes))
+	for i, axis := range axes {
+		base[i], back[axis] = shape[axis], i
+	}
+	size := 1
+	for i := len(axes) - 1; i >= 0; i-- {
+		if base[i] != 1 && strides[axes[i]] != size {
+			return v
+		}
+		size *= base[i]
+	}
+	if size*int(d.Dtype().Size()) != len(d.Raw) {
+		return v
+	}
+	own := view(d.Raw, d.Dtype(), base, d.Engine())
+	if !slices.IsSorted(back) {
+		if err := own.T(back...); err != nil {
+			return v
+		}
+	}
+	return own
+}
+
+// contiguous tells whether the elements of d are its memory, in order.
+func contiguous(d *tensor.Dense) bool {
+	shape, strides := d.Shape(), d.Strides()
+	if len(strides) != len(shape) || d.IsMasked() {
+		return false
+	}
+	size := 1
+	for i := len(shape) - 1; i >= 0; i-- {
+		if shape[i] != 1 && strides[i] != size {
+			return false
+		}
+		size *= shape[i]
+	}
+	return size*int(d.Dtype().Size()) == len(d.Raw)
+}
+
+// typeOf is the dtype and the shape of the value of n.
+func typeOf(n *gorgonia.Node) (dtype tensor.Dtype, shape tensor.Shape, err error) {
+	switch t := n.Type().(type) {
+	case tensor.Dtype:
+		return t, n.Shape(), nil
+	case gorgonia.TensorType:
+		if dtype, ok := t.Of.(tensor.Dtype); ok {
+			return dtype, n.Shape(), nil
+		}
+		return dtype, nil, fmt.Errorf("it has the open type %v", t)
+	case nil:
+		return dtype, nil, errors.New("it has no type")
+	default:
+		return dtype, nil, fmt.Errorf("it has the open type %v", t)
+	}
+}
+
+// plannable tells whether the arena can hold tensors of that kind.
+func plannable(dtype tensor.Dtype, shape tensor.Shape) bool {
+	for _, dim := range shape {
+		if dim < 1 {
+			return false
+		}
+	}
+	return len(shape) > 0 && backing([]byte{}, dtype) != nil
+}
+
+// denseIn is the value of n in the given memory.
+func denseIn(memory []byte, n *gorgonia.Node) *tensor.Dense {
+	dtype, shape, _ := typeOf(n)
+	return view(memory, dtype, shape, tensor.StdEng{})
+}
+
+// view is a tensor over memory, which the garbage collector sees. It is nil if the dtype is not plannable.
+func view(memory []byte, dtype tensor.Dtype, shape tensor.Shape, e tensor.Engine) *tensor.Dense {
+	elements := backing(memory, dtype)
+	if elements == nil {
+		return nil
+	}
+	return tensor.New(tensor.WithShape(shape.Clone()...), tensor.WithBacking(elements), tensor.WithEngine(e))
+}
+
+// backing is memory as a slice of the Go type of dtype, nil if that is none of the plain ones.
+func backing(memory []byte, dtype tensor.Dtype) any {
+	switch dtype {
+	case tensor.Float32:
+		return elements[float32](memory)
+	case tensor.Float64:
+		return elements[float64](memory)
+	case tensor.Int:
+		return elements[int](memory)
+	case tensor.Int64:
+		return elements[int64](memory)
+	case tensor.Int32:
+		return elements[int32](memory)
+	case tensor.Int16:
+		return elements[int16](memory)
+	case tensor.Int8:
+		return elements[int8](memory)
+	case tensor.Uint8:
+		return memory
+	case tensor.Bool:
+		return elements[bool](memory)
+	}
+	return nil
+}
+
+func elements[E any](memory []byte) []E {
+	var e E
+	return unsafe.Slice((*E)(unsafe.Pointer(unsafe.SliceData(memory))), uintptr(len(memory))/unsafe.Sizeof(e))
+}
