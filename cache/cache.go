@@ -23,18 +23,21 @@ type Cache interface {
 	Reset()
 }
 
-// Stats counts what a cache did. Hits, Misses and Leaves add up over the Refreshes.
+// Stats counts what a cache did. All but ResidentBytes add up over the Refreshes.
 type Stats struct {
 	Refreshes int64
-	Hits      int64 // neurons active before and after a Refresh
-	Misses    int64 // neurons that became active
+	Hits      int64 // active neurons that the cache held already
+	Misses    int64 // active neurons that it had to fetch
 	Leaves    int64 // neurons that ceased to be active
+	Replaced  int64 // neurons that took the slot of another
 
-	BytesMoved    int64 // weight bytes copied
-	ResidentBytes int64 // weight bytes held in memory
+	BytesMoved    int64 // weight bytes copied for neurons that arrived: Misses times the bytes of a neuron
+	BytesRepacked int64 // weight bytes copied from slot to slot, to keep a smaller set together or to grow
+	BytesRead     int64 // weight bytes read from a neuron file, those read ahead included
+	ResidentBytes int64 // weight bytes held in memory, alignment included if the cache allocated them
 }
 
-// HitRate is the fraction of the active neurons that were active already, 0 if there were none.
+// HitRate is the fraction of the active neurons that were held already, 0 if there were none.
 func (s Stats) HitRate() float64 {
 	if s.Hits+s.Misses == 0 {
 		return 0
@@ -48,7 +51,10 @@ func (s *Stats) Add(t Stats) {
 	s.Hits += t.Hits
 	s.Misses += t.Misses
 	s.Leaves += t.Leaves
+	s.Replaced += t.Replaced
 	s.BytesMoved += t.BytesMoved
+	s.BytesRepacked += t.BytesRepacked
+	s.BytesRead += t.BytesRead
 	s.ResidentBytes += t.ResidentBytes
 }
 
@@ -58,4 +64,12 @@ func (s Stats) Active() float64 {
 		return 0
 	}
 	return float64(s.Hits+s.Misses) / float64(s.Refreshes)
+}
+
+// count adds a Refresh.
+func (s *Stats) count(hits, misses, leaves int) {
+	s.Refreshes++
+	s.Hits += int64(hits)
+	s.Misses += int64(misses)
+	s.Leaves += int64(leaves)
 }

@@ -11,22 +11,25 @@
 //	                      ├─ misses  arrivals
 //	                      └─ leaves  departures
 //
-// Neurons is the store; a Cache is a policy over it. The in-place policy leaves the weights where they lie: a slot is
-// a neuron's own row, and Refresh is an exclusive or of bit sets and a compaction.
+// Neurons is the store; a Cache is a policy over it. InPlace leaves the weights where they lie: a slot is a neuron's
+// own row, and Refresh is an exclusive or of bit sets and a compaction. Packed keeps the rows of the active neurons
+// together in pools of their own, for those who want them as contiguous matrices or tensors.
 //
 // # Promises
 //
 // Slots are listed in ascending neuron order, whatever the policy, so that sums over them have the same bits under
-// every policy and on every run. Refresh allocates nothing.
+// every policy and on every run. Refresh allocates nothing, unless the active set is larger than any before.
 //
 // # Lifetime
 //
-// The slots that Refresh returns, and what Rows and Neurons return, are valid until the next Refresh or Reset. A view
-// made by NewNeurons keeps its matrices alive and sees later changes of them. A Cache belongs to one sequence of
+// The slots that Refresh returns, and what Rows, Neurons and View return, are valid until the next Refresh or Reset.
+// Memory that they refer to stays readable as long as they are reachable, but other neurons may lie in it. Neurons
+// made by NewNeurons keep the matrices alive and see later changes of them. A Cache belongs to one sequence of
 // Refreshes at a time: it is not safe for concurrent use, while Neurons, which are only read, may be shared by any
 // number of caches.
 //
 // # Errors
 //
-// Bad shapes, dtypes and lengths are errors that name the matrix or the slice; nothing panics.
+// Bad shapes, dtypes and lengths are errors that name the matrix or the slice; nothing panics. A Refresh that fails
+// leaves the cache as it was.
 package cache

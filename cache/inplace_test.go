@@ -1,8 +1,6 @@
 package cache
 
 import (
-	"fmt"
-	"math/rand/v2"
 	"reflect"
 	"slices"
 	"testing"
@@ -164,29 +162,4 @@ func TestStatsAdd(t *testing.T) {
 func TestActive(t *testing.T) {
 	assert.Zero(t, Stats{}.Active())
 	assert.Equal(t, 2.5, Stats{Refreshes: 2, Hits: 3, Misses: 2, Leaves: 9}.Active())
-}
-
-func BenchmarkInPlaceRefresh(b *testing.B) {
-	const intermediate = 8192
-	for _, percent := range []int{10, 50} {
-		b.Run(fmt.Sprintf("active=%d%%", percent), func(b *testing.B) {
-			c := newInPlace(b, intermediate)
-			rng := rand.New(rand.NewPCG(1, 2))
-			masks := make([][]bool, 16)
-			for i := range masks {
-				masks[i] = make([]bool, intermediate)
-				for j := range masks[i] {
-					masks[i][j] = rng.IntN(100) < percent
-				}
-			}
-			slots := make([]int32, intermediate)
-			i := 0
-			for b.Loop() {
-				if err := c.Refresh(masks[i%len(masks)], slots); err != nil {
-					b.Fatal(err)
-				}
-				i++
-			}
-		})
-	}
 }

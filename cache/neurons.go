@@ -67,11 +67,12 @@ func Allocate(d kernel.Dtype, intermediate, hidden int, gated bool) (*Neurons, e
 		return nil, fmt.Errorf("cache: allocate: %d neurons of %d bytes each are too many", intermediate, stride)
 	}
 
-	// One float32 row as long as the whole store: aligned, and on huge pages when it is large.
-	store := kernel.NewMatrix(kernel.F32, 1, intermediate*stride/4).Row(0)
+	store, err := memory(intermediate * stride)
+	if err != nil {
+		return nil, fmt.Errorf("cache: allocate: %w", err)
+	}
 	var view [3]*kernel.Matrix
 	for i := range parts {
-		var err error
 		if view[i], err = kernel.MatrixView(d, intermediate, hidden, stride, store[i*row:]); err != nil {
 			return nil, fmt.Errorf("cache: allocate: %w", err)
 		}
@@ -83,6 +84,15 @@ func Allocate(d kernel.Dtype, intermediate, hidden int, gated bool) (*Neurons, e
 }
 
 const maxFloats = math.MaxInt32
+
+// memory allocates zeroed bytes that begin a cache line, on huge pages when they are many.
+func memory(bytes int) ([]byte, error) {
+	floats := (bytes + 3) / 4
+	if floats > maxFloats {
+		return nil, fmt.Errorf("%d bytes are too many, 8 GiB and more", bytes)
+	}
+	return kernel.NewMatrix(kernel.F32, 1, floats).Row(0), nil
+}
 
 // Intermediate is the number of neurons, I.
 func (n *Neurons) Intermediate() int { return n.Up.Rows() }
@@ -97,10 +107,16 @@ func (n *Neurons) Dtype() kernel.Dtype { return n.Up.Dtype() }
 func (n *Neurons) Gated() bool { return n.Gate != nil }
 
 // Bytes is the size of the weights in bytes, alignment not counted.
-func (n *Neurons) Bytes() int64 {
-	b := int64(n.Up.Bytes()) + int64(n.Down.Bytes())
+func (n *Neurons) Bytes() int64 { return int64(n.Intermediate()) * n.neuronBytes() }
+
+// neuronBytes is the size of the rows of one neuron.
+func (n *Neurons) neuronBytes() int64 {
+	rows := int64(2)
 	if n.Gated() {
-		b += int64(n.Gate.Bytes())
+		rows = 3
 	}
-	return b
+	return rows * int64(n.Dtype().RowBytes(n.Hidden()))
 }
+
+// matrices are the matrices in the order in which a neuron's rows are stored. The first is nil in a plain MLP.
+func (n *Neurons) matrices() [3]*kernel.Matrix { return [3]*kernel.Matrix{n.Gate, n.Up, n.Down} }

@@ -1,0 +1,59 @@
+package cache
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math/bits"
+	"unsafe"
+)
+
+// set is a set of neurons: bit i of word i/64 is neuron i.
+type set []uint64
+
+func newSet(intermediate int) set { return make(set, (intermediate+63)/64) }
+
+// appendTo appends the neurons 64·word + i for the bits i of members.
+func appendTo(list []int32, word int, members uint64) []int32 {
+	for ; members != 0; members &= members - 1 {
+		list = append(list, int32(word*64+bits.TrailingZeros64(members)))
+	}
+	return list
+}
+
+// pack makes a word of at most 64 bools, the first in the lowest bit.
+func pack(active []bool) (word uint64) {
+	b := unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(active))), len(active)) // a bool is a byte, 0 or 1
+	shift := 0
+	for ; len(b) >= 8; b = b[8:] {
+		// The product moves bit 0 of byte k to bit 56+k, without carries.
+		eight := binary.LittleEndian.Uint64(b) * 0x0102040810204080 >> 56
+		word |= eight << shift
+		shift += 8
+	}
+	for _, one := range b {
+		word |= uint64(one) << shift
+		shift++
+	}
+	return word
+}
+
+// word is the entries 64·w and on of active.
+func word(active []bool, w int) uint64 { return pack(active[w*64 : min(w*64+64, len(active))]) }
+
+// checkMask checks the arguments of a Refresh.
+func checkMask(active []bool, slots []int32, intermediate int) error {
+	if len(active) != intermediate {
+		return fmt.Errorf("cache: refresh: active has %d entries, the MLP has %d neurons", len(active), intermediate)
+	}
+	if len(slots) != intermediate {
+		return fmt.Errorf("cache: refresh: slots has %d entries, the MLP has %d neurons", len(slots), intermediate)
+	}
+	return nil
+}
+
+// pad fills the slots that are not in use.
+func pad(slots []int32) {
+	for i := range slots {
+		slots[i] = -1
+	}
+}

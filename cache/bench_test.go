@@ -1,0 +1,142 @@
+package cache
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sparsegonia/sparsegonia/ops/kernel"
+)
+
+// The MLP of Llama-3.2-3B.
+const hidden3B, intermediate3B = 3072, 8192
+
+// walk makes active sets of a constant number of neurons, of which a share is replaced from one to the next.
+func walk(intermediate, active int, changed float64, steps int) [][]bool {
+	rng := rand.New(rand.NewPCG(1, 2))
+	order := rng.Perm(intermediate)
+	in, out := order[:active], order[active:]
+	sets := make([][]bool, steps)
+	for s := range sets {
+		rng.Shuffle(len(in), func(i, j int) { in[i], in[j] = in[j], in[i] })
+		rng.Shuffle(len(out), func(i, j int) { out[i], out[j] = out[j], out[i] })
+		for i := range int(changed*float64(active) + 0.5) {
+			in[i], out[i] = out[i], in[i]
+		}
+		sets[s] = make([]bool, intermediate)
+		for _, n := range in {
+			sets[s][n] = true
+		}
+	}
+	return sets
+}
+
+// turn walks to and fro: 0, 1, …, n−1, n−2, …, 0, 1, …
+func turn(step, n int) int {
+	step %= 2*n - 2
+	return min(step, 2*n-2-step)
+}
+
+// gather copies the rows of all active neurons, which is what a cache without a difference does.
+func gather(pool *kernel.Pool, to, from *Neurons, slots []int32) {
+	const chunk = 8
+	pool.Run((len(slots)+chunk-1)/chunk, func(piece int) {
+		for k := piece * chunk; k < min((piece+1)*chunk, len(slots)); k++ {
+			for i, m := range from.matrices() {
+				copy(to.matrices()[i].Row(k), m.Row(int(slots[k])))
+			}
+		}
+	})
+}
+
+func median(times []time.Duration) time.Duration {
+	slices.Sort(times)
+	return times[len(times)/2]
+}
+
+// BenchmarkRefresh compares, one after the other within each iteration, what a Refresh takes in place, what it takes
+// packed, and what copying the rows of all active neurons takes into a buffer that is there and into a new one.
+func BenchmarkRefresh(b *testing.B) {
+	for _, d := range []kernel.Dtype{kernel.F32, kernel.F16, kernel.Int8} {
+		store, err := Allocate(d, intermediate3B, hidden3B, true)
+		require.NoError(b, err)
+		fill(store)
+		for _, percent := range []int{25, 50} {
+			for _, changed := range []float64{1, 2.4, 10, 25, 75} {
+				b.Run(fmt.Sprintf("%v/active=%d%%/changed=%v%%", d, percent, changed), func(b *testing.B) {
+					benchmarkRefresh(b, store, walk(intermediate3B, intermediate3B*percent/100, changed/100, 10))
+				})
+			}
+		}
+	}
+}
+
+func benchmarkRefresh(b *testing.B, store *Neurons, sets [][]bool) {
+	inPlace := InPlace(store)
+	packed, err := NewPacked(store, nil)
+	require.NoError(b, err)
+	slots := make([]int32, intermediate3B)
+	active := len(neuronsOf(sets[0]))
+	buffer, err := newPools(store, active)
+	require.NoError(b, err)
+	var times [4][]time.Duration
+	measure := func(arm int, f func()) {
+		start := time.Now()
+		f()
+		times[arm] = append(times[arm], time.Since(start))
+	}
+	require.NoError(b, packed.Refresh(sets[0], slots))
+	i := 1
+	for b.Loop() {
+		set := sets[turn(i, len(sets))]
+		measure(1, func() { err = packed.Refresh(set, slots) })
+		require.NoError(b, err)
+		measure(0, func() { err = inPlace.Refresh(set, slots) })
+		require.NoError(b, err)
+		measure(2, func() { gather(nil, buffer, store, slots[:active]) })
+		if i%4 == 0 {
+			measure(3, func() {
+				fresh, err := newPools(store, active)
+				require.NoError(b, err)
+				gather(nil, fresh, store, slots[:active])
+			})
+		}
+		i++
+	}
+	moved := packed.Stats().BytesMoved - int64(active)*store.neuronBytes()
+	arrived := packed.Stats().Misses - int64(active)
+	require.Equal(b, arrived*store.neuronBytes(), moved)
+	require.Zero(b, inPlace.Stats().BytesMoved)
+
+	p := median(times[1])
+	b.ReportMetric(float64(median(times[0]))/1e3, "inplace-µs")
+	b.ReportMetric(float64(p)/1e3, "packed-µs")
+	b.ReportMetric(float64(median(times[2]))/1e3, "gather-µs")
+	b.ReportMetric(float64(median(times[2]))/float64(p), "gather/packed")
+	if len(times[3]) > 0 {
+		b.ReportMetric(float64(median(times[3]))/float64(p), "fresh/packed")
+	}
+	b.ReportMetric(0, "ns/op")
+}
+
+// fill writes numbers to n: pages that nobody has written to are all the same.
+func fill(n *Neurons) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	row := make([]float32, n.Hidden())
+	for i := range row {
+		row[i] = float32(rng.NormFloat64() / 64)
+	}
+	for _, m := range n.matrices() {
+		for i := range n.Intermediate() {
+			if i == 0 {
+				kernel.SetRow(m, 0, row)
+			} else {
+				copy(m.Row(i), m.Row(0))
+			}
+		}
+	}
+}

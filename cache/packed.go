@@ -1,0 +1,236 @@
+package cache
+
+import (
+	"fmt"
+
+	"github.com/sparsegonia/sparsegonia/ops/kernel"
+)
+
+// Packed is the policy that keeps the rows of the active neurons together: n of them in the slots 0 to n−1 of three
+// pools, gate, up and down. A neuron that arrives takes the slot of one that leaves, so that a Refresh copies the rows
+// that arrived and no others. When more leave than arrive, rows from behind the new end move into the slots that are
+// left open: at most one for each neuron that left without a successor.
+//
+// The pools grow to the largest active set and an eighth more, and are kept until the Packed is dropped.
+type Packed struct {
+	store *Neurons
+	pool  *kernel.Pool
+
+	rows   *Neurons // the pools
+	active set
+	slot   []int32 // of each active neuron
+	neuron []int32 // of each slot; as many as are active
+	list   []int32 // the active neurons in ascending order
+	stats  Stats
+
+	// Scratch of Refresh.
+	next            set
+	nextList        []int32
+	arrivals, holes []int32
+	moves           []move
+	moving          func(piece int)
+}
+
+// move copies the rows of a neuron, from the store or from another slot.
+type move struct {
+	from, to int32
+	within   bool // from is a slot
+}
+
+// NewPacked is a cache over store that copies rows on the threads of pool (nil: kernel.DefaultPool).
+func NewPacked(store *Neurons, pool *kernel.Pool) (*Packed, error) {
+	intermediate := store.Intermediate()
+	list := func() []int32 { return make([]int32, 0, intermediate) }
+	c := &Packed{
+		store: store, pool: pool,
+		active: newSet(intermediate), slot: make([]int32, intermediate), neuron: list(), list: list(),
+		next: newSet(intermediate), nextList: list(),
+		arrivals: list(), holes: list(), moves: make([]move, 0, intermediate),
+	}
+	c.moving = c.copyPiece
+	var err error
+	if c.rows, err = newPools(store, 1); err != nil {
+		return nil, fmt.Errorf("cache: packed: %w", err)
+	}
+	c.Reset()
+	return c, nil
+}
+
+// Refresh makes active the active set. It allocates only when the pools grow.
+func (c *Packed) Refresh(active []bool, slots []int32) error {
+	if err := checkMask(active, slots, c.Intermediate()); err != nil {
+		return err
+	}
+	c.nextList, c.arrivals, c.holes = c.nextList[:0], c.arrivals[:0], c.holes[:0]
+	for w, before := range c.active {
+		now := word(active, w)
+		c.next[w] = now
+		c.nextList = appendTo(c.nextList, w, now)
+		c.arrivals = appendTo(c.arrivals, w, now&^before)
+		c.holes = appendTo(c.holes, w, before&^now) // neurons yet, soon the slots of them
+	}
+	if err := c.reserve(len(c.nextList)); err != nil {
+		return fmt.Errorf("cache: refresh: %w", err)
+	}
+	c.active, c.next = c.next, c.active
+	c.list, c.nextList = c.nextList, c.list
+
+	before, now := len(c.neuron), len(c.list)
+	arrived, left := len(c.arrivals), len(c.holes)
+	c.place(now)
+	c.run()
+	for i, neuron := range c.list {
+		slots[i] = c.slot[neuron]
+	}
+	pad(slots[now:])
+
+	c.stats.count(before-left, arrived, left)
+	c.stats.Replaced += int64(min(arrived, left))
+	return nil
+}
+
+// place gives the arrivals their slots and closes the gaps below the new count: it plans the moves that bring the rows
+// there and keeps account of who is where.
+func (c *Packed) place(count int) {
+	c.moves = c.moves[:0]
+	open := c.holes[:0]
+	for _, neuron := range c.holes {
+		slot := c.slot[neuron]
+		c.neuron[slot] = -1
+		if int(slot) < count {
+			open = append(open, slot)
+		}
+	}
+	end := len(c.neuron)
+	c.neuron = c.neuron[:max(end, count)]
+	take := func(neuron, from int32, within bool) {
+		to := int32(end)
+		if len(open) > 0 {
+			to, open = open[0], open[1:]
+		} else {
+			end++
+		}
+		c.moves = append(c.moves, move{from, to, within})
+		c.slot[neuron], c.neuron[to] = to, neuron
+	}
+	for _, neuron := range c.arrivals {
+		take(neuron, neuron, false)
+	}
+	for slot := count; slot < len(c.neuron); slot++ { // behind the new end there are no arrivals
+		if neuron := c.neuron[slot]; neuron >= 0 {
+			take(neuron, int32(slot), true)
+		}
+	}
+	c.neuron = c.neuron[:count]
+}
+
+// run makes the planned moves. They are independent: none writes what another reads.
+func (c *Packed) run() {
+	perPiece := c.perPiece()
+	c.pool.Run((len(c.moves)+perPiece-1)/perPiece, c.moving)
+	bytes := c.store.neuronBytes()
+	for _, m := range c.moves {
+		if m.within {
+			c.stats.BytesRepacked += bytes
+		} else {
+			c.stats.BytesMoved += bytes
+		}
+	}
+}
+
+// perPiece is how many moves a thread takes at a time: enough that taking them is not what costs.
+func (c *Packed) perPiece() int {
+	const bytes = 64 << 10
+	return max(1, bytes/int(c.store.neuronBytes()))
+}
+
+func (c *Packed) copyPiece(piece int) {
+	n := c.perPiece()
+	rows, store := c.rows.matrices(), c.store.matrices()
+	for _, m := range c.moves[piece*n : min((piece+1)*n, len(c.moves))] {
+		for i, to := range rows { // the rows of a neuron one after the other, as they may lie in the store
+			if to == nil {
+				continue
+			}
+			from := store[i]
+			if m.within {
+				from = to
+			}
+			copy(to.Row(int(m.to)), from.Row(int(m.from)))
+		}
+	}
+}
+
+// reserve makes room for count neurons.
+func (c *Packed) reserve(count int) error {
+	if count <= c.rows.Intermediate() {
+		return nil
+	}
+	pools, err := newPools(c.store, min(count+count/8, c.Intermediate()))
+	if err != nil {
+		return err
+	}
+	for i, from := range c.rows.matrices() {
+		if from == nil {
+			continue
+		}
+		held := len(c.neuron)
+		if err := kernel.Copy(c.pool, pools.matrices()[i].Slice(0, held), from.Slice(0, held)); err != nil {
+			return err
+		}
+	}
+	c.stats.BytesRepacked += int64(len(c.neuron)) * c.store.neuronBytes()
+	c.rows = pools
+	return nil
+}
+
+// newPools makes a pool of that many rows for every matrix of n. Rows that a tensor can hold follow each other without
+// gaps, the others each begin a cache line.
+func newPools(n *Neurons, rows int) (*Neurons, error) {
+	var pools [3]*kernel.Matrix
+	for i, m := range n.matrices() {
+		if m == nil {
+			continue
+		}
+		stride := m.Dtype().RowBytes(m.Cols())
+		if !tensors(m.Dtype()) {
+			stride = (stride + line - 1) / line * line
+		}
+		store, err := memory(rows * stride)
+		if err != nil {
+			return nil, err
+		}
+		if pools[i], err = kernel.MatrixView(m.Dtype(), rows, m.Cols(), stride, store); err != nil {
+			return nil, err
+		}
+	}
+	return &Neurons{Gate: pools[0], Up: pools[1], Down: pools[2]}, nil
+}
+
+// Intermediate is the number of neurons of the MLP, I.
+func (c *Packed) Intermediate() int { return c.store.Intermediate() }
+
+// Rows are the pools. They have room for more neurons than are active.
+func (c *Packed) Rows() *Neurons { return c.rows }
+
+// Neurons lists the active neurons in ascending order.
+func (c *Packed) Neurons() []int32 { return c.list }
+
+// Stats are the counts since the last Reset.
+func (c *Packed) Stats() Stats {
+	s := c.stats
+	s.ResidentBytes = c.store.Bytes()
+	for _, m := range c.rows.matrices() {
+		if m != nil {
+			s.ResidentBytes += int64(m.Rows()) * int64(m.Stride())
+		}
+	}
+	return s
+}
+
+// Reset empties the active set and the counts. The pools stay.
+func (c *Packed) Reset() {
+	clear(c.active)
+	c.neuron, c.list = c.neuron[:0], c.list[:0]
+	c.stats = Stats{}
+}

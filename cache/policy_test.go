@@ -1,0 +1,293 @@
+package cache
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/sparsegonia/sparsegonia/ops/kernel"
+)
+
+// The tests in this file hold for every policy.
+var policies = map[string]func(t require.TestingT, n *Neurons) Cache{
+	"in place": func(_ require.TestingT, n *Neurons) Cache { return InPlace(n) },
+	"packed": func(t require.TestingT, n *Neurons) Cache {
+		c, err := NewPacked(n, nil)
+		require.NoError(t, err)
+		return c
+	},
+}
+
+// newStore makes neurons of small finite numbers, all rows different.
+func newStore(t require.TestingT, d kernel.Dtype, intermediate, hidden int, gated bool, seed uint64) *Neurons {
+	n, err := Allocate(d, intermediate, hidden, gated)
+	require.NoError(t, err)
+	rng := rand.New(rand.NewPCG(seed, 1))
+	for _, m := range n.matrices() {
+		if m == nil {
+			continue
+		}
+		for i := range intermediate {
+			switch d.Compute() {
+			case kernel.F64:
+				setRow(m, i, func() float64 { return rng.NormFloat64() })
+			case kernel.Int32:
+				setRow(m, i, func() int32 { return int32(rng.Uint32()) })
+			case kernel.Int64:
+				setRow(m, i, func() int64 { return int64(rng.Uint64()) })
+			default:
+				row := make([]float32, hidden)
+				for j := range row {
+					row[j] = float32(rng.NormFloat64())
+				}
+				kernel.SetRow(m, i, row)
+			}
+		}
+	}
+	return n
+}
+
+func setRow[E kernel.Elem](m *kernel.Matrix, i int, next func() E) {
+	values, _ := kernel.Values[E](m.Slice(i, i+1))
+	for j := range values {
+		values[j] = next()
+	}
+}
+
+// neuronsOf lists an active set.
+func neuronsOf(active []bool) []int32 {
+	list := []int32{}
+	for i, a := range active {
+		if a {
+			list = append(list, int32(i))
+		}
+	}
+	return list
+}
+
+// checkHolds compares what c holds after a Refresh with the rows of the store.
+func checkHolds(t require.TestingT, c Cache, store *Neurons, active []bool, slots []int32) {
+	want := neuronsOf(active)
+	require.Len(t, slots, len(active))
+	for _, s := range slots[len(want):] {
+		require.EqualValues(t, -1, s)
+	}
+	slots = slots[:len(want)]
+	neurons := c.Neurons()
+	if neurons == nil {
+		neurons = slots
+	}
+	require.Equal(t, want, slices.Clone(neurons)[:len(neurons):len(neurons)])
+	for k, slot := range slots {
+		for i, m := range c.Rows().matrices() {
+			from := store.matrices()[i]
+			if from == nil {
+				require.Nil(t, m)
+				continue
+			}
+			require.Equal(t, from.Row(int(want[k])), m.Row(int(slot)), "matrix %d, neuron %d", i, want[k])
+		}
+	}
+	distinct := slices.Clone(slots)
+	slices.Sort(distinct)
+	require.Len(t, slices.Compact(distinct), len(want), "two neurons share a slot")
+}
+
+// masks draws the next active set: unrelated to the last one, or a step from it, or one of the special ones.
+func masks(t *rapid.T, last []bool) []bool {
+	next := slices.Clone(last)
+	fill := func(v bool) {
+		for i := range next {
+			next[i] = v
+		}
+	}
+	switch rapid.SampledFrom([]string{"step", "step", "any", "repeat", "empty", "full", "single", "complement", "grow", "shrink"}).Draw(t, "kind") {
+	case "step":
+		for range rapid.IntRange(0, 5).Draw(t, "changes") {
+			i := rapid.IntRange(0, len(next)-1).Draw(t, "neuron")
+			next[i] = !next[i]
+		}
+	case "any":
+		next = rapid.SliceOfN(rapid.Bool(), len(next), len(next)).Draw(t, "active")
+	case "empty":
+		fill(false)
+	case "full":
+		fill(true)
+	case "single":
+		fill(false)
+		next[rapid.IntRange(0, len(next)-1).Draw(t, "neuron")] = true
+	case "complement":
+		for i := range next {
+			next[i] = !next[i]
+		}
+	case "grow":
+		for i := range next {
+			next[i] = next[i] || i%3 == 0
+		}
+	case "shrink":
+		for i := range next {
+			next[i] = next[i] && i%3 == 0
+		}
+	}
+	return next
+}
+
+func TestPoliciesHoldTheActiveRows(t *testing.T) {
+	for name, policy := range policies {
+		t.Run(name, func(t *testing.T) {
+			rapid.Check(t, func(t *rapid.T) {
+				d := rapid.SampledFrom(dtypes).Draw(t, "dtype")
+				intermediate := rapid.IntRange(1, 150).Draw(t, "intermediate")
+				hidden := rapid.IntRange(1, 40).Draw(t, "hidden")
+				store := newStore(t, d, intermediate, hidden, rapid.Bool().Draw(t, "gated"), 1)
+				c := policy(t, store)
+				active, slots := make([]bool, intermediate), make([]int32, intermediate)
+				t.Repeat(map[string]func(*rapid.T){
+					"refresh": func(t *rapid.T) {
+						active = masks(t, active)
+						given := slices.Clone(active)
+						require.NoError(t, c.Refresh(active, slots))
+						require.Equal(t, given, active)
+						checkHolds(t, c, store, active, slots)
+						require.GreaterOrEqual(t, c.Stats().Hits+c.Stats().Misses, int64(len(neuronsOf(active))))
+					},
+					"reset": func(t *rapid.T) {
+						c.Reset()
+						require.Empty(t, c.Neurons())
+						stats := c.Stats()
+						stats.ResidentBytes = 0
+						require.Zero(t, stats)
+					},
+					"wrong lengths": func(t *rapid.T) {
+						before := c.Stats()
+						require.Error(t, c.Refresh(make([]bool, intermediate+1), slots))
+						require.Error(t, c.Refresh(active, slots[1:]))
+						require.Equal(t, before, c.Stats())
+					},
+					"": func(t *rapid.T) { require.Equal(t, intermediate, c.Intermediate()) },
+				})
+			})
+		})
+	}
+}
+
+// What SparseMLP computes has the same bits under every policy, for few tokens and for many.
+func TestPoliciesGiveTheSameResults(t *testing.T) {
+	for _, d := range dtypes {
+		t.Run(d.String(), func(t *testing.T) {
+			switch d.Compute() {
+			case kernel.F64:
+				testSameResults[float64](t, d, kernel.SiLU, func(r *rand.Rand) float64 { return r.NormFloat64() })
+			case kernel.Int32:
+				testSameResults[int32](t, d, kernel.ReLU, func(r *rand.Rand) int32 { return int32(r.Uint32()) })
+			case kernel.Int64:
+				testSameResults[int64](t, d, kernel.ReLU, func(r *rand.Rand) int64 { return int64(r.Uint64()) })
+			default:
+				testSameResults[float32](t, d, kernel.SiLU, func(r *rand.Rand) float32 { return float32(r.NormFloat64()) })
+			}
+		})
+	}
+}
+
+func testSameResults[E kernel.Elem](t *testing.T, d kernel.Dtype, act kernel.Activation, next func(*rand.Rand) E) {
+	const intermediate, hidden = 130, 67
+	rng := rand.New(rand.NewPCG(3, 4))
+	vector := func(n int) []E {
+		v := make([]E, n)
+		for i := range v {
+			v[i] = next(rng)
+		}
+		return v
+	}
+	for _, gated := range []bool{true, false} {
+		store := newStore(t, d, intermediate, hidden, gated, 7)
+		caches := map[string]Cache{}
+		for name, policy := range policies {
+			caches[name] = policy(t, store)
+		}
+		mlp := kernel.MLP[E]{UpBias: vector(intermediate), DownBias: vector(hidden), Act: act}
+		if gated {
+			mlp.GateBias = vector(intermediate)
+		}
+		active, slots := make([]bool, intermediate), make([]int32, intermediate)
+		for step := range 40 {
+			for i := range active {
+				switch {
+				case step%10 == 9:
+					active[i] = step%20 == 9
+				case rng.IntN(4) == 0:
+					active[i] = rng.IntN(2) == 0
+				}
+			}
+			count := len(neuronsOf(active))
+			for _, tokens := range []int{1, 20} {
+				x := vector(tokens * hidden)
+				want := make([]E, len(x))
+				m := mlp
+				m.Gate, m.Up, m.Down = store.Gate, store.Up, store.Down
+				kernel.SparseMLP(nil, want, x, &m, neuronsOf(active), nil, nil)
+				for name, c := range caches {
+					require.NoError(t, c.Refresh(active, slots))
+					rows := c.Rows()
+					m.Gate, m.Up, m.Down = rows.Gate, rows.Up, rows.Down
+					got := make([]E, len(x))
+					kernel.SparseMLP(nil, got, x, &m, slots[:count], c.Neurons(), nil)
+					require.Equal(t, want, got, "%s, step %d, %d tokens", name, step, tokens)
+				}
+			}
+		}
+	}
+}
+
+func TestPoliciesAllocateNothing(t *testing.T) {
+	const intermediate = 1000
+	store := newStore(t, kernel.F16, intermediate, 64, true, 1)
+	for name, policy := range policies {
+		t.Run(name, func(t *testing.T) {
+			c := policy(t, store)
+			rng := rand.New(rand.NewPCG(5, 6))
+			active, slots := make([]bool, intermediate), make([]int32, intermediate)
+			refresh := func() {
+				for range 100 {
+					active[rng.IntN(intermediate)] = rng.IntN(2) == 0
+				}
+				require.NoError(t, c.Refresh(active, slots))
+			}
+			for i := range active {
+				active[i] = true // the largest set comes first
+			}
+			refresh()
+			assert.Zero(t, testing.AllocsPerRun(20, refresh))
+		})
+	}
+}
+
+// Sessions have caches of their own over one store.
+func TestPoliciesShareAStore(t *testing.T) {
+	const intermediate = 200
+	store := newStore(t, kernel.F32, intermediate, 16, true, 1)
+	for name, policy := range policies {
+		t.Run(name, func(t *testing.T) {
+			for session := range 4 {
+				t.Run(fmt.Sprint(session), func(t *testing.T) {
+					t.Parallel()
+					c := policy(t, store)
+					rng := rand.New(rand.NewPCG(uint64(session), 0))
+					active, slots := make([]bool, intermediate), make([]int32, intermediate)
+					for range 50 {
+						for i := range active {
+							active[i] = rng.IntN(3) == 0
+						}
+						require.NoError(t, c.Refresh(active, slots))
+						checkHolds(t, c, store, active, slots)
+					}
+				})
+			}
+		})
+	}
+}
