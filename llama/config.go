@@ -39,9 +39,12 @@ const (
 )
 
 // Validate reports the first field that no Llama can have. Errors name the field as config.json does.
-func (c *Config) Validate() error {
+func (c *Config) Validate() error { return c.validate(func(field string) string { return field }) }
+
+// validate is Validate for a format that calls the fields of config.json something else.
+func (c *Config) validate(name func(field string) string) error {
 	for _, f := range []struct {
-		name       string
+		field      string
 		value, max int
 	}{
 		{"hidden_size", c.HiddenSize, maxWidth},
@@ -54,32 +57,35 @@ func (c *Config) Validate() error {
 		{"max_position_embeddings", c.MaxContext, maxContext},
 	} {
 		if f.value < 1 || f.value > f.max {
-			return fmt.Errorf("%s %d is not between 1 and %d", f.name, f.value, f.max)
+			return fmt.Errorf("%s %d is not between 1 and %d", name(f.field), f.value, f.max)
 		}
 	}
 	switch {
 	case c.Heads%c.KVHeads != 0:
-		return fmt.Errorf("num_key_value_heads %d does not divide num_attention_heads %d", c.KVHeads, c.Heads)
+		return fmt.Errorf("%s %d does not divide %s %d", name("num_key_value_heads"), c.KVHeads, name("num_attention_heads"), c.Heads)
 	case c.HeadDim%2 != 0:
-		return fmt.Errorf("head_dim %d is odd", c.HeadDim)
+		return fmt.Errorf("%s %d is odd", name("head_dim"), c.HeadDim)
 	case c.Heads*c.HeadDim > maxWidth:
-		return fmt.Errorf("num_attention_heads %d × head_dim %d is over %d", c.Heads, c.HeadDim, maxWidth)
+		return fmt.Errorf("%s %d × %s %d is over %d", name("num_attention_heads"), c.Heads, name("head_dim"), c.HeadDim, maxWidth)
 	case !(c.RMSNormEps >= 0) || math.IsInf(float64(c.RMSNormEps), 0):
-		return fmt.Errorf("rms_norm_eps %v is not a finite number from 0 up", c.RMSNormEps)
-	case !(c.RoPE.Theta > 0) || math.IsInf(c.RoPE.Theta, 0):
-		return fmt.Errorf("rope_theta %v is not a positive number", c.RoPE.Theta)
+		return fmt.Errorf("%s %v is not a finite number from 0 up", name("rms_norm_eps"), c.RMSNormEps)
+	case !positive(c.RoPE.Theta):
+		return fmt.Errorf("%s %v is not a positive number", name("rope_theta"), c.RoPE.Theta)
 	case c.RoPE.HeadDim != c.HeadDim:
-		return fmt.Errorf("rope: head dimension %d is not head_dim %d", c.RoPE.HeadDim, c.HeadDim)
+		return fmt.Errorf("%s: head dimension %d is not %s %d", name("rope"), c.RoPE.HeadDim, name("head_dim"), c.HeadDim)
 	case c.BOS < -1 || int(c.BOS) >= c.VocabSize:
-		return fmt.Errorf("bos_token_id %d is not in a vocabulary of %d", c.BOS, c.VocabSize)
+		return fmt.Errorf("%s %d is not in a vocabulary of %d", name("bos_token_id"), c.BOS, c.VocabSize)
 	}
 	for _, id := range c.EOS {
 		if id < 0 || int(id) >= c.VocabSize {
-			return fmt.Errorf("eos_token_id %d is not in a vocabulary of %d", id, c.VocabSize)
+			return fmt.Errorf("%s %d is not in a vocabulary of %d", name("eos_token_id"), id, c.VocabSize)
 		}
 	}
 	if _, err := kernel.NewRotary(c.RoPE); err != nil {
-		return fmt.Errorf("rope: %w", err)
+		return fmt.Errorf("%s: %w", name("rope"), err)
 	}
 	return nil
 }
+
+// positive reports whether x is a number over 0, and finite.
+func positive(x float64) bool { return x > 0 && x <= math.MaxFloat64 }

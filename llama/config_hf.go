@@ -9,6 +9,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/sparsegonia/sparsegonia/ops/kernel"
 )
@@ -51,8 +52,9 @@ func parseConfig(data []byte) (Config, error) {
 	}
 	c.KVHeads = f.integer("num_key_value_heads", c.Heads)
 	c.HeadDim = f.integer("head_dim", c.HiddenSize/max(c.Heads, 1))
-	if c.Activation, err = kernel.ParseActivation(f.text("hidden_act", "silu")); err != nil {
-		return Config{}, fmt.Errorf("hidden_act: %w", err)
+	activation := f.text("hidden_act", "silu")
+	if c.Activation, err = kernel.ParseActivation(activation); err != nil {
+		f.fail("hidden_act", "%.60q is not supported", activation)
 	}
 	c.RoPE = parseRoPE(f, c)
 	if f.err != nil {
@@ -68,10 +70,10 @@ func checkModelType(f *fields) error {
 	case "":
 		return errors.New(`model_type is missing (want "llama")`)
 	default:
-		return fmt.Errorf("model_type %q is not supported (want \"llama\")", kind)
+		return fmt.Errorf("model_type %.60q is not supported (want \"llama\")", kind)
 	}
 	if q := f.object("quantization_config"); q != nil {
-		return fmt.Errorf("quantization_config: checkpoints quantised by %q are not supported", q.text("quant_method", "unknown"))
+		return fmt.Errorf("quantization_config: checkpoints quantised by %.60q are not supported", q.text("quant_method", "unknown"))
 	}
 	return f.err
 }
@@ -92,7 +94,9 @@ func parseRoPE(f *fields, c Config) kernel.RotaryConfig {
 	r.Theta = scaling.number("rope_theta", r.Theta)
 	r.Scaling = scaling.text("rope_type", scaling.text("type", "default"))
 	if r.Scaling != "default" {
-		r.Factor = scaling.number("factor", math.NaN())
+		if r.Factor = scaling.number("factor", math.NaN()); !positive(r.Factor) {
+			scaling.fail("factor", "%v is not a positive number", r.Factor)
+		}
 	}
 	switch r.Scaling {
 	case "default", "linear":
@@ -104,7 +108,7 @@ func parseRoPE(f *fields, c Config) kernel.RotaryConfig {
 		r.HighFreqFactor = scaling.number("high_freq_factor", math.NaN())
 		r.OriginalContext = scaling.integer("original_max_position_embeddings", c.MaxContext)
 	default:
-		scaling.fail("rope_type", "%q is not supported (default, linear, dynamic or llama3)", r.Scaling)
+		scaling.fail("rope_type", "%.60q is not supported (default, linear, dynamic or llama3)", r.Scaling)
 	}
 	// transformers' Llama ignores a partial rotation without scaling, and fails on one with it.
 	if part := scaling.number("partial_rotary_factor", 1); part != 1 && r.Scaling != "default" {
@@ -128,7 +132,7 @@ func parseFields(data []byte) (*fields, error) {
 	if t, err := d.Token(); err != nil {
 		return nil, fmt.Errorf("not JSON: %w", unexpectedEnd(err))
 	} else if t != json.Delim('{') {
-		return nil, fmt.Errorf("not a JSON object but %v", t)
+		return nil, fmt.Errorf("not a JSON object but %.60v", t)
 	}
 	f := &fields{members: map[string]json.RawMessage{}}
 	for d.More() {
@@ -138,11 +142,11 @@ func parseFields(data []byte) (*fields, error) {
 		}
 		key, _ := t.(string) // the decoder lets nothing but strings be keys
 		if _, twice := f.members[key]; twice {
-			return nil, fmt.Errorf("%s is there twice", key)
+			return nil, fmt.Errorf("%.60q is there twice", key)
 		}
 		var v json.RawMessage
 		if err := d.Decode(&v); err != nil {
-			return nil, fmt.Errorf("%s: %w", key, unexpectedEnd(err))
+			return nil, fmt.Errorf("%.60q: %w", key, unexpectedEnd(err))
 		}
 		f.members[key] = v
 	}
@@ -179,13 +183,14 @@ func (f *fields) get(key string) (json.RawMessage, bool) {
 	return v, ok && string(v) != "null"
 }
 
-// abridged is a value for an error message: no longer than a line.
+// abridged is a value for an error message: one line, and no longer than that.
 func abridged(v json.RawMessage) string {
 	const most = 40
+	text := string(v[:min(len(v), most)])
 	if len(v) > most {
-		return string(v[:most]) + "…"
+		text = strings.ToValidUTF8(text, "") + "…"
 	}
-	return string(v)
+	return strings.Join(strings.Fields(text), " ")
 }
 
 func (f *fields) integer(key string, missing int) int {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/sparsegonia/sparsegonia/cache"
 	"github.com/sparsegonia/sparsegonia/llama/checkpoint"
@@ -17,8 +18,13 @@ func load(c *checkpoint.Checkpoint, o Options) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	if o.Dtype != nil && o.Dtype.Compute() != kernel.F32 {
-		return nil, fmt.Errorf("llama: weights of dtype %v do not compute in f32", *o.Dtype)
+	if o.Dtype != nil {
+		if _, err := kernel.ParseDtype(o.Dtype.String()); err != nil {
+			return nil, fmt.Errorf("llama: dtype of weights: %w", err)
+		}
+		if o.Dtype.Compute() != kernel.F32 {
+			return nil, fmt.Errorf("llama: weights of dtype %v do not compute in f32", *o.Dtype)
+		}
 	}
 	l := loader{file: c, names: names, config: &config, dtype: o.Dtype, pool: o.Pool}
 	if err := l.check(); err != nil {
@@ -81,9 +87,11 @@ type loader struct {
 	wide *kernel.Matrix // scratch: a down projection that was stored quantised, in f32, H×I
 }
 
-// check compares the name and the shape of every tensor that will be read with the configuration.
+// check compares the name and the shape of every tensor that will be read with the configuration. A bias that would not
+// be read is an error, since leaving it out gives wrong numbers; other tensors are left alone, as transformers does.
 func (l *loader) check() error {
 	c := l.config
+	biases := map[string]bool{}
 	want := func(name string, shape ...int) error {
 		t, err := l.file.Tensor(name)
 		if err != nil {
@@ -98,6 +106,7 @@ func (l *loader) check() error {
 		if err := want(name+".weight", outputs, inputs); err != nil || !bias {
 			return err
 		}
+		biases[name+".bias"] = true
 		return want(name+".bias", outputs)
 	}
 	if err := linear(l.names.embedding, c.VocabSize, c.HiddenSize, false); err != nil {
@@ -133,6 +142,11 @@ func (l *loader) check() error {
 			if err := linear(fmt.Sprintf(w.name, i), w.outputs, w.inputs, w.bias); err != nil {
 				return err
 			}
+		}
+	}
+	for _, name := range l.file.Names() {
+		if strings.HasSuffix(name, ".bias") && !biases[name] {
+			return fmt.Errorf("llama: %s: tensor %.100q is there, but the configuration has no such bias", l.file.Path(), name)
 		}
 	}
 	return nil
@@ -310,13 +324,13 @@ func view(t checkpoint.Tensor) (*kernel.Matrix, bool) {
 func (l *loader) fill(m *kernel.Matrix, t checkpoint.Tensor) error {
 	defer t.Release()
 	if v, ok := view(t); ok {
-		return kernel.Copy(l.pool, m, v)
+		return l.failed(t, kernel.Copy(l.pool, m, v))
 	}
 	if sameBlocks(m, t) {
 		rowBytes := len(t.Data) / m.Rows()
-		return l.eachRow(m, func(i int, _ []float32) error {
+		return l.failed(t, l.eachRow(m, func(i int, _ []float32) error {
 			return kernel.SetRowBlocks(m, i, t.Data[i*rowBytes:(i+1)*rowBytes])
-		})
+		}))
 	}
 	return l.decode(m, t)
 }
@@ -362,7 +376,7 @@ func (l *loader) eachRow(m *kernel.Matrix, do func(i int, row []float32) error) 
 func (l *loader) fillTransposed(m *kernel.Matrix, t checkpoint.Tensor) error {
 	defer t.Release()
 	if v, ok := view(t); ok {
-		return kernel.Transpose(l.pool, m, v)
+		return l.failed(t, kernel.Transpose(l.pool, m, v))
 	}
 	if l.wide == nil {
 		l.wide = kernel.NewMatrix(kernel.F32, m.Cols(), m.Rows())
@@ -370,5 +384,13 @@ func (l *loader) fillTransposed(m *kernel.Matrix, t checkpoint.Tensor) error {
 	if err := l.decode(l.wide, t); err != nil {
 		return err
 	}
-	return kernel.Transpose(l.pool, m, l.wide)
+	return l.failed(t, kernel.Transpose(l.pool, m, l.wide))
+}
+
+// failed names the tensor that a kernel refused.
+func (l *loader) failed(t checkpoint.Tensor, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("llama: %s: tensor %s: %w", l.file.Path(), t.Name, err)
 }

@@ -67,7 +67,7 @@ func OpenFS(fsys fs.FS, o Options) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newModel(c, "", o, func() (*tokenizer.Tokenizer, error) { return openTokenizerFS("", fsys) })
+	return newModel(c, "", o, func() (*tokenizer.Tokenizer, error) { return openTokenizerFS(fsys) })
 }
 
 func newModel(c *checkpoint.Checkpoint, path string, o Options, vocabulary func() (*tokenizer.Tokenizer, error)) (*Model, error) {

@@ -1,11 +1,11 @@
 package llama
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 
 	"github.com/sparsegonia/sparsegonia/llama/checkpoint"
 	"github.com/sparsegonia/sparsegonia/llama/tokenizer"
@@ -20,20 +20,18 @@ func OpenTokenizer(path string) (*tokenizer.Tokenizer, error) {
 	if !info.IsDir() {
 		return openGGUFTokenizer(path)
 	}
-	return openTokenizerFS(path, os.DirFS(path))
+	return tokenizer.Open(filepath.Join(path, tokenizerName))
 }
 
-// openTokenizerFS reads the tokenizer.json in the root of a file system; path is what errors call the root.
-func openTokenizerFS(path string, fsys fs.FS) (*tokenizer.Tokenizer, error) {
-	const name = "tokenizer.json"
-	data, err := fs.ReadFile(fsys, name)
+const tokenizerName = "tokenizer.json"
+
+// openTokenizerFS reads the tokenizer.json in the root of a file system.
+func openTokenizerFS(fsys fs.FS) (*tokenizer.Tokenizer, error) {
+	data, err := fs.ReadFile(fsys, tokenizerName)
 	if err != nil {
-		return nil, fmt.Errorf("llama: %s: %w", path, err)
+		return nil, fmt.Errorf("llama: %w", err)
 	}
-	if path != "" {
-		return tokenizer.Parse(path+string(os.PathSeparator)+name, data)
-	}
-	return tokenizer.Parse(name, data)
+	return tokenizer.Parse(tokenizerName, data)
 }
 
 func openGGUFTokenizer(path string) (t *tokenizer.Tokenizer, err error) {
@@ -49,39 +47,44 @@ func openGGUFTokenizer(path string) (t *tokenizer.Tokenizer, err error) {
 // file any more: the strings are copies.
 func ggufTokenizer(path string, data *checkpoint.Metadata) (*tokenizer.Tokenizer, error) {
 	const prefix = "tokenizer.ggml."
-	m := metadata{Metadata: data}
+	m := metadata{Metadata: data, path: path}
 	v := tokenizer.DefaultVocabulary(m.text(prefix+"model", ""), m.text(prefix+"pre", ""))
-	for key, to := range map[string]*int32{
-		"bos_token_id": &v.BOS, "eos_token_id": &v.EOS, "unknown_token_id": &v.Unknown, "eot_token_id": &v.EOT,
+	for _, id := range []struct {
+		key string
+		to  *int32
+	}{
+		{"bos_token_id", &v.BOS}, {"eos_token_id", &v.EOS}, {"unknown_token_id", &v.Unknown}, {"eot_token_id", &v.EOT},
 	} {
-		*to = int32(m.integer(prefix+key, int(*to)))
+		*id.to = int32(m.integer(prefix+id.key, int(*id.to)))
 	}
-	for key, to := range map[string]*bool{
-		"add_bos_token": &v.AddBOS, "add_eos_token": &v.AddEOS, "add_space_prefix": &v.AddSpacePrefix,
+	for _, flag := range []struct {
+		key string
+		to  *bool
+	}{
+		{"add_bos_token", &v.AddBOS}, {"add_eos_token", &v.AddEOS}, {"add_space_prefix", &v.AddSpacePrefix},
 	} {
-		value, ok, err := m.Bool(prefix + key)
-		if ok {
-			*to = value
+		*flag.to = m.boolean(prefix+flag.key, *flag.to)
+	}
+	v.Tokens = m.texts(prefix + "tokens")
+	v.Merges = m.texts(prefix + "merges")
+	types, _, err := m.Ints(prefix + "token_type")
+	m.keep(err)
+	scores, _, err := m.Floats(prefix + "scores")
+	m.keep(err)
+	if types != nil {
+		v.Types = make([]int32, len(types))
+	}
+	for i, kind := range types {
+		if v.Types[i] = int32(kind); int64(v.Types[i]) != kind {
+			m.fail("%stoken_type: element %d is %d", prefix, i, kind)
 		}
-		if err != nil {
-			m.fail(err)
-		}
 	}
-	var errs [4]error
-	var scores []float64
-	var types []int64
-	v.Tokens, _, errs[0] = m.Strings(prefix + "tokens")
-	types, _, errs[1] = m.Ints(prefix + "token_type")
-	scores, _, errs[2] = m.Floats(prefix + "scores")
-	v.Merges, _, errs[3] = m.Strings(prefix + "merges")
-	if err := cmp.Or(append(errs[:], m.err)...); err != nil {
-		return nil, fmt.Errorf("llama: %s: %w", path, err)
+	v.Scores = make([]float32, len(scores))
+	for i, score := range scores {
+		v.Scores[i] = float32(score)
 	}
-	for _, kind := range types {
-		v.Types = append(v.Types, int32(kind))
-	}
-	for _, score := range scores {
-		v.Scores = append(v.Scores, float32(score))
+	if m.err != nil {
+		return nil, m.err
 	}
 	return tokenizer.FromGGUF(path, v)
 }

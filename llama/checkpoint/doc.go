@@ -26,8 +26,11 @@
 //
 // Tensor.Data aliases the mapping. It must not be written to, and must not be
 // used after [Checkpoint.Close]: such an access ends the process, and so does
-// one to a mapped file that another process has truncated. Everything else
-// that the package returns is a copy and stays valid.
+// one to a mapped file that another process has truncated, unless the goroutine
+// has set [runtime/debug.SetPanicOnFault]. [Tensor.Float32] and [Tensor.Float32Row] do
+// so and return an error. Everything else that the package returns is a copy
+// and stays valid. Replace the file of a running model by renaming another to
+// it, never by writing to it.
 //
 // A Checkpoint never changes between Open and Close and serves any number of
 // goroutines. Where there is no mmap, files are read into memory.

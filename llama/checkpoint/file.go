@@ -2,6 +2,7 @@ package checkpoint
 
 import (
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -29,12 +30,20 @@ func (d directory) path(name string) string {
 }
 
 func (d directory) read(name string) ([]byte, error) {
-	f, _, err := openRegular(d.path(name))
+	path := d.path(name)
+	f, size, err := openRegular(path)
 	if err != nil {
 		return nil, err
 	}
-	_ = f.Close()
-	return os.ReadFile(d.path(name))
+	defer f.Close()
+	if size > maxHeader {
+		return nil, fmt.Errorf("%s: %d bytes of JSON are over the limit of %d", path, size, maxHeader)
+	}
+	data := make([]byte, size)
+	if _, err := io.ReadFull(f, data); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return data, nil
 }
 
 func (d directory) open(name string) (*file, error) { return mapFile(d.path(name)) }

@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/binary"
 	"errors"
@@ -12,6 +13,10 @@ const (
 	maxDims          = 4  // GGML_MAX_DIMS
 	defaultAlignment = 32 // GGUF_DEFAULT_ALIGNMENT
 )
+
+const ggufMagic = "GGUF"
+
+func isGGUF(data []byte) bool { return bytes.HasPrefix(data, []byte(ggufMagic)) }
 
 // ggmlTypes are the values of enum ggml_type. Types that were removed have no
 // extent any more.
@@ -69,10 +74,13 @@ func (p *ggufParser) parse() error {
 }
 
 func (p *ggufParser) header() (tensors, pairs uint64, err error) {
-	magic, err := p.take(4)
-	if err != nil || string(magic) != "GGUF" {
+	if !isGGUF(p.data) {
+		if isSafetensors(p.data) {
+			return 0, 0, errors.New("magic: a safetensors file, which is opened by the directory that has its config.json, too")
+		}
 		return 0, 0, errors.New("magic: not a GGUF file (a Hugging Face checkpoint is opened by its directory)")
 	}
+	p.at = len(ggufMagic)
 	version, err := p.uint(4)
 	switch {
 	case err != nil:

@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// maxHeader is the limit of the format.
+// maxHeader is the limit of the format, in bytes; no other JSON of a checkpoint comes near it.
 const maxHeader = 100_000_000
 
 // safetensorsTypes are the dtypes of the format.
@@ -30,6 +30,9 @@ var safetensorsTypes = map[string]storage{
 //	length of header: u64 | header: JSON | data, every byte in one tensor
 func parseSafetensors(name string, data []byte) ([]entry, error) {
 	fail := func(err error) ([]entry, error) { return nil, fmt.Errorf("checkpoint: %s: %w", name, err) }
+	if isGGUF(data) {
+		return fail(errors.New("header length: a GGUF file, which is opened by its own name"))
+	}
 	if len(data) < 8 {
 		return fail(fmt.Errorf("header length: the file has %d bytes, want at least 8", len(data)))
 	}
@@ -71,6 +74,11 @@ func parseSafetensors(name string, data []byte) ([]entry, error) {
 		return fail(err)
 	}
 	return entries, nil
+}
+
+// isSafetensors reports whether a file begins with a header length that it can have, and a header.
+func isSafetensors(data []byte) bool {
+	return len(data) > 8 && data[8] == '{' && binary.LittleEndian.Uint64(data) <= uint64(len(data)-8)
 }
 
 // parseInfo reads what the header says about a tensor: dtype, shape, data_offsets. Other fields are ignored.

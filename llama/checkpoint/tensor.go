@@ -2,6 +2,8 @@ package checkpoint
 
 import (
 	"fmt"
+	"runtime"
+	"runtime/debug"
 )
 
 // A Tensor is a view of the numbers of a checkpoint.
@@ -58,13 +60,16 @@ func (t Tensor) Release() {
 	}
 }
 
-func (t Tensor) decode(dst []float32, data []byte) error {
+func (t Tensor) decode(dst []float32, data []byte) (err error) {
 	if !t.Type.valid() {
 		return fmt.Errorf("checkpoint: tensor %s: %v is %w", quote(t.Name), t.Type, ErrUnsupported)
 	}
 	l := &layouts[t.Type]
 	if len(dst)%l.block != 0 || len(data) != len(dst)/l.block*l.bytes {
 		return fmt.Errorf("checkpoint: tensor %s: %d bytes of %v for %d numbers", quote(t.Name), len(data), t.Type, len(dst))
+	}
+	if t.mapped {
+		defer t.catchFault(&err)()
 	}
 	if l.block == 1 {
 		l.decode(dst, data)
@@ -75,4 +80,21 @@ func (t Tensor) decode(dst []float32, data []byte) error {
 		dst, data = dst[l.block:], data[l.bytes:]
 	}
 	return nil
+}
+
+// catchFault makes faults of this goroutine panics, and returns what has to be deferred to make such a panic an error.
+func (t Tensor) catchFault(err *error) func() {
+	before := debug.SetPanicOnFault(true)
+	return func() {
+		debug.SetPanicOnFault(before)
+		fault := recover()
+		if e, ok := fault.(interface {
+			runtime.Error
+			Addr() uintptr
+		}); ok {
+			*err = fmt.Errorf("checkpoint: tensor %s: the file was truncated while it was open: %w", quote(t.Name), e)
+		} else if fault != nil {
+			panic(fault)
+		}
+	}
 }
