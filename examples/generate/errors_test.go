@@ -1,0 +1,308 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"pgregory.net/rapid"
+
+	"github.com/sparsegonia/sparsegonia/examples/internal/program"
+)
+
+// wantFailure wants one line on stderr and nothing on stdout.
+func wantFailure(t *testing.T, r result, code int, message string) {
+	t.Helper()
+	if r.code != code || r.stdout != "" || !strings.HasPrefix(r.stderr, "generate: ") ||
+		strings.Count(r.stderr, "\n") != 1 || !strings.HasSuffix(r.stderr, "\n") || !strings.Contains(r.stderr, message) {
+		t.Errorf("%+v, want exit code %d and a line with %q", r, code, message)
+	}
+}
+
+func TestFailures(t *testing.T) {
+	dir := t.TempDir()
+	broken := filepath.Join(dir, "broken.gguf")
+	if err := os.WriteFile(broken, []byte("GGUF\x03"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		args    string
+		message string
+	}{
+		{"-prompt ", "the prompt is empty"},
+		{"-prompt -", "the prompt is empty"}, // stdin is empty
+		{"-prompt x -n 512", "leaves room for 510 in the context of 512"},
+		{"-prompt x -n 9 -context 10", "leaves room for 8 in the context of 10"},
+		{"-ids 1,2,3,4 -context 3", "a prompt of 4 tokens is more than the context of 3"},
+		{"-ids 1,2,3 -context 3", "leaves no room in the context of 3"},
+		{"-ids 1,4096", "token 1 of the prompt is 4096, not in the vocabulary of 4096"},
+		{"-ids 1 -context 2000000000", "a context of 2000000000 tokens"},
+		{"-ids 1 -model no/such/model", "tinyrelu or tinysilu"},
+		{"-ids 1 -model " + dir, dir},
+		{"-ids 1 -model " + broken, broken},
+		{"-prompt x -model " + testdata + "variants/minimal", "tokenizer.json"},
+		{"-ids 1 -model " + testdata + "variants/minimal", "tokenizer.json"},
+		{"-ids 1 -logits " + dir, dir + " is a directory"},
+		{"-ids 1 -logits " + dir + "/no/file", "-logits: "},
+		{"-ids 1 -logits " + broken + "/file", "-logits: "},
+	} {
+		wantFailure(t, call("", strings.Split(test.args, " ")...), program.ExitFailure, test.message)
+	}
+}
+
+func TestUsageErrors(t *testing.T) {
+	for _, test := range []struct{ args, message string }{
+		{"", "give one of -prompt, -ids and -tokenize"},
+		{"-prompt x -ids 1", "give one of"},
+		{"func main", `unexpected argument "func"`},
+		{"-prompt func main", `unexpected argument "main"`},
+		{"-prompt x -json maybe", `unexpected argument "maybe"`},
+		{"-prompt x -n -1", "-n -1 is negative"},
+		{"-prompt x -n 1e3", "-n"},
+		{"-prompt x -n 99999999999999999999", "-n"},
+		{"-prompt x -temperature NaN", "-temperature NaN"},
+		{"-prompt x -temperature Inf", "-temperature +Inf"},
+		{"-prompt x -temperature -0.5", "-temperature -0.5"},
+		{"-prompt x -top-p 0", "-top-p 0"},
+		{"-prompt x -top-p 1.5", "-top-p 1.5"},
+		{"-prompt x -top-p NaN", "-top-p NaN"},
+		{"-prompt x -seed -1", "-seed"},
+		{"-prompt x -context -1", "-context -1 is negative"},
+		{"-prompt x -threads -1", "-threads -1"},
+		{"-prompt x -threads 1000000", "-threads 1000000"},
+		{"-prompt x -dtype f8", "bf16"},
+		{"-prompt x -dtype int32", "bf16"},
+		{"-prompt x -kv int8", "f32, f16"},
+		{"-prompt x -machine fast", "lean, tape"},
+		{"-prompt x -device cuda", "device cuda: "},
+		{"-prompt x -device gpu", "cpu, cuda"},
+		{"-prompt x -stop ", `-stop: "" is not a token id`},
+		{"-prompt x -stop end", `"end" is not a token id`},
+		{"-ids ", `-ids: "" is not a token id`},
+		{"-ids 1,,2", `"" is not a token id`},
+		{"-ids 1,-2", `"-2" is not a token id`},
+		{"-ids 1.5", `"1.5" is not a token id`},
+		{"-ids 2147483648", `"2147483648" is not a token id`},
+		{"-ids 1 -logits ", "-logits needs a file"},
+		{"-tokenize ", "-tokenize needs a file"},
+		{"-tokenize - -prompt x", "-tokenize and -prompt exclude each other"},
+		{"-verbose", "-verbose"},
+		{"-prompt", "-prompt"},
+	} {
+		var args []string
+		if test.args != "" {
+			args = strings.Split(test.args, " ")
+		}
+		wantFailure(t, call("", args...), program.ExitUsage, test.message)
+	}
+}
+
+func TestHelp(t *testing.T) {
+	r := call("", "-n", "3", "-h")
+	if r.code != program.ExitOK || r.stderr != "" {
+		t.Errorf("exit code %d, stderr %q", r.code, r.stderr)
+	}
+	for _, want := range []string{"Usage: generate", "-temperature", "-logits file", "\nExamples:\n  go run ./examples/generate -prompt "} {
+		if !strings.Contains(r.stdout, want) {
+			t.Errorf("no %q in\n%s", want, r.stdout)
+		}
+	}
+}
+
+// The prompt on stdin is taken to the last byte.
+func TestPromptFromStdin(t *testing.T) {
+	p := readGolden(t, "tiny-silu").Prompts[0]
+	if !strings.HasSuffix(p.Text, "\n") {
+		t.Fatalf("the prompt %q shows nothing", p.Text)
+	}
+	if r := call(p.Text, "-prompt", "-", "-n", "32"); r.stdout != p.Result+"\n" {
+		t.Errorf("%+v, want %q", r, p.Result)
+	}
+}
+
+// By default a text ends where the context does.
+func TestDefaultLength(t *testing.T) {
+	for context, want := range map[string]int{"10": 7, "512": defaultTokens} {
+		if r := reported(t, "-ids", "1,2,3", "-context", context, "-stop", "none"); r.NewTokens != want || r.Finish != "length" {
+			t.Errorf("context %s: %+v, want %d new tokens", context, r, want)
+		}
+	}
+}
+
+// failingWriter fails after some bytes.
+type failingWriter struct{ room int }
+
+var errFull = errors.New("no space left")
+
+func (w *failingWriter) Write(p []byte) (int, error) {
+	if len(p) > w.room {
+		return 0, errFull
+	}
+	w.room -= len(p)
+	return len(p), nil
+}
+
+func TestStdoutFails(t *testing.T) {
+	for _, args := range [][]string{{"-prompt", "func "}, {"-prompt", "func ", "-json"}, {"-tokenize", "-"}} {
+		var stderr bytes.Buffer
+		code := callWith(context.Background(), strings.NewReader(`["a", "b"]`), &failingWriter{8}, &stderr, args...)
+		if code != program.ExitFailure || stderr.String() != "generate: no space left\n" {
+			t.Errorf("%v: exit code %d, stderr %q", args, code, &stderr)
+		}
+	}
+}
+
+// cancelWriter interrupts the program when something is written.
+type cancelWriter struct {
+	text   bytes.Buffer
+	cancel context.CancelFunc
+}
+
+func (w *cancelWriter) Write(p []byte) (int, error) {
+	w.cancel()
+	return w.text.Write(p)
+}
+
+// An interrupted text is a beginning of the whole one.
+func TestInterrupted(t *testing.T) {
+	whole := succeed(t, "-prompt", "func ", "-stop", "none")
+	ctx, cancel := context.WithCancel(context.Background())
+	stdout := cancelWriter{cancel: cancel}
+	var stderr bytes.Buffer
+	code := callWith(ctx, nil, &stdout, &stderr, "-prompt", "func ", "-stop", "none")
+	text := stdout.text.String()
+	if code != program.ExitInterrupted || len(text) < 2 || !strings.HasSuffix(text, "\n") ||
+		!strings.HasPrefix(whole, text[:len(text)-1]) || len(text) >= len(whole) {
+		t.Errorf("exit code %d, stdout %q of %q", code, text, whole)
+	}
+	if !strings.HasSuffix(stderr.String(), "\ngenerate: interrupted\n") || !strings.Contains(stderr.String(), "new tokens") {
+		t.Errorf("stderr %q", &stderr)
+	}
+
+	// Before the first token there is nothing to print, but -json says so.
+	var out bytes.Buffer
+	if code := callWith(ctx, nil, &out, io.Discard, "-prompt", "func "); code != program.ExitInterrupted || out.Len() > 0 {
+		t.Errorf("exit code %d, stdout %q", code, &out)
+	}
+	code = callWith(ctx, nil, &out, io.Discard, "-prompt", "func ", "-json")
+	if r := decodeReport(t, out.String()); code != program.ExitInterrupted || r.Finish != "interrupted" || r.NewTokens != 0 {
+		t.Errorf("exit code %d, %+v", code, r)
+	}
+}
+
+// Ctrl-C ends a program that waits for its prompt.
+func TestInterruptedWhileReading(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	r, w := io.Pipe()
+	defer w.Close()
+	go func() {
+		w.Write([]byte("func"))
+		cancel()
+	}()
+	if code := callWith(ctx, r, io.Discard, io.Discard, "-prompt", "-"); code != program.ExitInterrupted {
+		t.Errorf("exit code %d", code)
+	}
+}
+
+// long makes a text that takes minutes.
+var long = []string{"-prompt", "func ", "-context", "100000", "-n", "90000", "-stop", "none", "-temperature", "1"}
+
+func TestSignal(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("processes cannot be interrupted from outside")
+	}
+	cmd := exec.Command(os.Args[0], long...)
+	cmd.Env = append(os.Environ(), child+"=1")
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer cmd.Process.Kill()
+	r := bufio.NewReader(stdout)
+	first, err := r.ReadByte()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	rest, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Wait()
+	text := append([]byte{first}, rest...)
+	if code := cmd.ProcessState.ExitCode(); code != program.ExitInterrupted || !strings.HasSuffix(stderr.String(), "\ngenerate: interrupted\n") {
+		t.Errorf("exit code %d, stderr %q", code, &stderr)
+	}
+	if !utf8.Valid(text) || text[len(text)-1] != '\n' {
+		t.Errorf("stdout %q", text)
+	}
+}
+
+// A reader that has enough, such as head, ends the program without a word.
+func TestClosedPipe(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("has no SIGPIPE")
+	}
+	cmd := exec.Command(os.Args[0], long...)
+	cmd.Env = append(os.Environ(), child+"=1")
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stdout = w
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer cmd.Process.Kill()
+	w.Close()
+	if _, err := r.Read(make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+	if err := cmd.Wait(); err == nil || stderr.Len() > 0 {
+		t.Errorf("%v, stderr %q", err, &stderr)
+	}
+}
+
+// Any command line ends with a known exit code, and says why unless all is well.
+func TestAnyCommandLine(t *testing.T) {
+	words := []string{
+		"-prompt", "-ids", "-n", "-temperature", "-top-p", "-seed", "-stop", "-context", "-kv", "-json", "-stock", "-dtype",
+		"-machine", "-threads", "-model", "-tokenize", "-", "--", "", "x", "0", "1", "2", "3,4", "-1", "0.5", "NaN", "none",
+		"True", "f16", "int4", "tape", "tinyrelu", "é\xff", "=", "-n=1", "-prompt=x", "-ids=5,6", "-temperature=2",
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		args := rapid.SliceOfN(rapid.SampledFrom(words), 0, 8).Draw(t, "args")
+		r := call(`["x"]`, args...)
+		switch r.code {
+		case program.ExitOK:
+		case program.ExitFailure, program.ExitUsage:
+			if r.stdout != "" || !strings.HasPrefix(r.stderr, "generate: ") || strings.Count(r.stderr, "\n") != 1 {
+				t.Fatalf("%q: %+v", args, r)
+			}
+		default:
+			t.Fatalf("%q: %+v", args, r)
+		}
+		if !utf8.ValidString(r.stdout) {
+			t.Fatalf("%q: stdout %q", args, r.stdout)
+		}
+	})
+}

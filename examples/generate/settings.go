@@ -1,0 +1,142 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+
+	"github.com/sparsegonia/sparsegonia/examples/internal/program"
+	"github.com/sparsegonia/sparsegonia/llama"
+	"github.com/sparsegonia/sparsegonia/ops/kernel"
+)
+
+// settings are what the command line says.
+type settings struct {
+	model string
+	dtype *kernel.Dtype // nil: as stored
+
+	prompt    *string // nil: ids
+	ids       []int32
+	newTokens *int // nil: defaultTokens, or as many as the context has room for
+	generate  llama.GenerateOptions
+
+	session llama.SessionOptions
+	threads func() (*kernel.Pool, error)
+
+	logits   string // file, or empty
+	tokenize string // file, or empty
+	json     bool
+}
+
+// defaultTokens are how many new tokens there are unless -n says.
+const defaultTokens = 64
+
+// parseSettings reads the command line and checks all that can be checked without a model.
+func parseSettings(env *program.Env) (*settings, error) {
+	f := env.Flags("Generate continues a text with a Llama model and streams the new text to stdout.",
+		`go run ./examples/generate -prompt 'func main() {'`,
+		`go run ./examples/generate -model tinyrelu -prompt '// Copy copies' -n 100 -temperature 0.7 -top-p 0.9 -seed 1`,
+		`echo 'package main' | go run ./examples/generate -prompt - -dtype int8 -kv f16 -json`,
+		`go run ./examples/generate -ids 0,1030,2192 -n 0 -logits "$(mktemp)"`,
+		`echo '["func main() {", ""]' | go run ./examples/generate -tokenize -`,
+	)
+	var (
+		model  = f.String("model", "tinysilu", "`name` of an embedded model ("+strings.Join(models.Names(), ", ")+"), a Hugging Face directory or a GGUF file")
+		dtype  = f.Dtype()
+		prompt = f.String("prompt", "", "`text` to continue; - reads it from stdin")
+		ids    = f.String("ids", "", "token `ids` to continue instead, such as 1,2,3; none are added")
+
+		n           = f.Int("n", defaultTokens, "new tokens at most; fewer by default if the context ends before")
+		temperature = f.Float64("temperature", 0, "0: greedy; 1: as the model says; more: bolder")
+		topP        = f.Float64("top-p", 1, "sample from the most likely tokens that have this `probability` together")
+		seed        = f.Uint64("seed", 0, "of the sampling")
+		stop        = f.String("stop", "", "`ids` of the tokens that end the text, or none (default those that the model names)")
+
+		context = f.Int("context", 0, "most `tokens` of prompt and text together; 0: what the model was trained for")
+		kv      = f.Choice("kv", "f32", "`width` of keys and values", "f32", "f16")
+		machine = f.Choice("machine", "lean", "`what` runs the graphs: ours or Gorgonia's", "lean", "tape")
+		stock   = f.Bool("stock", false, "write linears and activations as Gorgonia's own nodes, in f32")
+		threads = f.Threads()
+		device  = f.Device()
+
+		logits   = f.String("logits", "", "`file` for the logits of every prompt position")
+		tokenize = f.String("tokenize", "", "`file` with a JSON array of strings to print the ids of; - reads stdin")
+		asJSON   = f.Bool("json", false, "print a JSON object instead of the text")
+	)
+	if err := env.Parse(f); err != nil {
+		return nil, err
+	}
+	if err := device(); err != nil {
+		return nil, err
+	}
+	if f.Given("tokenize") {
+		for _, other := range []string{"prompt", "ids", "logits", "json", "n"} {
+			if f.Given(other) {
+				return nil, program.Usagef("-tokenize and -%s exclude each other", other)
+			}
+		}
+		if *tokenize == "" {
+			return nil, program.Usagef("-tokenize needs a file")
+		}
+		return &settings{model: *model, tokenize: *tokenize}, nil
+	}
+
+	s := &settings{model: *model, dtype: dtype(), threads: threads, logits: *logits, json: *asJSON}
+	switch {
+	case f.Given("prompt") == f.Given("ids"):
+		return nil, program.Usagef("give one of -prompt, -ids and -tokenize")
+	case f.Given("logits") && *logits == "":
+		return nil, program.Usagef("-logits needs a file")
+	case *n < 0:
+		return nil, program.Usagef("-n %d is negative", *n)
+	case !(*temperature >= 0) || math.IsInf(*temperature, 0):
+		return nil, program.Usagef("-temperature %v is not a finite number from 0 up", *temperature)
+	case !(*topP > 0 && *topP <= 1):
+		return nil, program.Usagef("-top-p %v is not above 0 and at most 1", *topP)
+	case *context < 0:
+		return nil, program.Usagef("-context %d is negative", *context)
+	}
+	if f.Given("prompt") {
+		s.prompt = prompt
+	}
+	if f.Given("n") {
+		s.newTokens = n
+	}
+	var err error
+	if f.Given("ids") {
+		if s.ids, err = parseIDs(*ids); err != nil {
+			return nil, program.Usagef("-ids: %w", err)
+		}
+	}
+	s.generate = llama.GenerateOptions{Temperature: *temperature, TopP: *topP, Seed: *seed}
+	switch {
+	case *stop == "none":
+		s.generate.Stop = []int32{}
+	case f.Given("stop"):
+		if s.generate.Stop, err = parseIDs(*stop); err != nil {
+			return nil, program.Usagef("-stop: %w", err)
+		}
+	}
+	s.session = llama.SessionOptions{Context: *context, Stock: *stock}
+	if *kv == "f16" {
+		s.session.KV = kernel.F16
+	}
+	if *machine == "tape" {
+		s.session.Machine = llama.Tape
+	}
+	return s, nil
+}
+
+// parseIDs reads ids as in "1,2,3".
+func parseIDs(list string) ([]int32, error) {
+	var ids []int32
+	for field := range strings.SplitSeq(list, ",") {
+		id, err := strconv.ParseInt(strings.TrimSpace(field), 10, 32)
+		if err != nil || id < 0 {
+			return nil, fmt.Errorf("%q is not a token id", field)
+		}
+		ids = append(ids, int32(id))
+	}
+	return ids, nil
+}
