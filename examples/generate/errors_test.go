@@ -83,7 +83,7 @@ func TestUsageErrors(t *testing.T) {
 		{"-prompt x -dtype int32", "bf16"},
 		{"-prompt x -kv int8", "f32, f16"},
 		{"-prompt x -machine fast", "lean, tape"},
-		{"-prompt x -device cuda", "device cuda: "},
+		{"-prompt x -device cuda", "CUDA is not available: "},
 		{"-prompt x -device gpu", "cpu, cuda"},
 		{"-prompt x -stop ", `-stop: "" is not a token id`},
 		{"-prompt x -stop end", `"end" is not a token id`},

@@ -1,6 +1,10 @@
 package program
 
-import "errors"
+import (
+	"fmt"
+
+	"github.com/sparsegonia/sparsegonia/cuda"
+)
 
 // Device adds the flag -device. The result tells, once flags are parsed, whether the device can be used.
 func (f *Flags) Device() func() error {
@@ -9,6 +13,9 @@ func (f *Flags) Device() func() error {
 		if *device == "cpu" {
 			return nil
 		}
-		return &deviceError{errors.New("device cuda: this build has no CUDA kernels")}
+		if err := cuda.Available(); err != nil {
+			return &deviceError{fmt.Errorf("-device %s: %w", *device, err)}
+		}
+		return nil
 	}
 }

@@ -82,7 +82,7 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"-bogus"}, program.ExitUsage, "-bogus (probe -h shows the flags)\n"},
 		{[]string{"stray"}, program.ExitUsage, `unexpected argument "stray"`},
 		{[]string{"-device", "tpu"}, program.ExitUsage, "cpu, cuda"},
-		{[]string{"-device", "cuda"}, program.ExitUsage, "probe: device cuda: "},
+		{[]string{"-device", "cuda"}, program.ExitUsage, "probe: -device cuda: cuda: CUDA is not available: "},
 	} {
 		code, stdout, stderr := run(context.Background(), test.args...)
 		if code != test.code || stdout != "" || !strings.Contains(stderr, test.stderr) || (stderr == "") != (test.stderr == "") {
