@@ -106,7 +106,6 @@ func (g *gemmTask) piece(w *worker, i int) {
 	} else {
 		g.rows(v, c, scratch, g.w, first, n)
 	}
-	raceWrite(address(g.y), 4)
 	for t := range g.tokens {
 		out := g.y[t*g.out+first:][:n]
 		g.unpack(v, out, c, t)
