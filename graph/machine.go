@@ -44,12 +44,12 @@ var _ gorgonia.VM = (*Machine)(nil)
 // NewMachine plans the runs of the part of g that outputs depend on, together with the Reads of nodes in it; without
 // outputs, of everything in g. The graph must not change afterwards. Gradients, and Set statements, are errors.
 func NewMachine(g *gorgonia.ExprGraph, outputs ...*gorgonia.Node) (*Machine, error) {
-	nodes, err := schedule(g, outputs)
+	nodes, whole, err := schedule(g, outputs)
 	if err != nil {
 		return nil, fmt.Errorf("graph: machine: %w", err)
 	}
 	m := &Machine{pool: kernel.NewPool(1)}
-	p := newPlan(m, nodes)
+	p := newPlan(m, whole)
 	for _, n := range nodes {
 		if err := p.add(n); err != nil {
 			return nil, fmt.Errorf("graph: machine: %w", err)

@@ -17,15 +17,19 @@ import (
 // schedule lists the nodes that outputs depend on, all nodes if there are none, and the Reads of them. Nodes come after
 // what they depend on, otherwise in the order in which they were made: ops that change state keep the order in which
 // they were written down.
-func schedule(g *gorgonia.ExprGraph, outputs gorgonia.Nodes) (gorgonia.Nodes, error) {
+//
+// The graph that is returned has the nodes of g and finds their inputs: the index of g itself is wrong when Gorgonia has
+// removed a node from it, as it does where it finds a more stable expression.
+func schedule(g *gorgonia.ExprGraph, outputs gorgonia.Nodes) (gorgonia.Nodes, *gorgonia.ExprGraph, error) {
 	if g == nil {
-		return nil, errors.New("no graph")
+		return nil, nil, errors.New("no graph")
 	}
 	all := slices.Clone(g.AllNodes())
 	if len(all) == 0 {
-		return nil, errors.New("the graph is empty")
+		return nil, nil, errors.New("the graph is empty")
 	}
 	slices.SortFunc(all, func(a, b *gorgonia.Node) int { return cmp.Compare(a.ID(), b.ID()) })
+	g = g.ExactSubgraphRoots(all...)
 
 	wanted := map[*gorgonia.Node]bool{}
 	var want func(n *gorgonia.Node)
@@ -40,11 +44,11 @@ func schedule(g *gorgonia.ExprGraph, outputs gorgonia.Nodes) (gorgonia.Nodes, er
 	for i, n := range outputs {
 		switch {
 		case n == nil:
-			return nil, fmt.Errorf("output %d is nil", i)
+			return nil, nil, fmt.Errorf("output %d is nil", i)
 		case !slices.Contains(all, n):
-			return nil, fmt.Errorf("output %d, %v, is not in the graph", i, describe(n))
+			return nil, nil, fmt.Errorf("output %d, %v, is not in the graph", i, describe(n))
 		case typeName(n.Op()) == "readOp" || typeName(n.Op()) == "letOp":
-			return nil, fmt.Errorf("output %d, %v, has no value", i, describe(n))
+			return nil, nil, fmt.Errorf("output %d, %v, has no value", i, describe(n))
 		}
 		want(n)
 	}
@@ -72,7 +76,7 @@ func schedule(g *gorgonia.ExprGraph, outputs gorgonia.Nodes) (gorgonia.Nodes, er
 			list(n)
 		}
 	}
-	return nodes, nil
+	return nodes, g, nil
 }
 
 // children are the inputs of n, in order.
@@ -116,7 +120,6 @@ type plan struct {
 	g         *gorgonia.ExprGraph
 	registers map[*gorgonia.Node]*register
 	constants []*register
-	read      map[*gorgonia.Node]bool // has a consumer
 
 	// memory is what the value of a register lies in or may lie in: an op that is not known to make a new value may
 	// give what it got.
@@ -132,11 +135,10 @@ type buffer struct {
 	first, last int // steps
 }
 
-func newPlan(m *Machine, nodes gorgonia.Nodes) *plan {
+func newPlan(m *Machine, g *gorgonia.ExprGraph) *plan {
 	return &plan{
-		m: m, g: nodes[0].Graph(),
+		m: m, g: g,
 		registers: map[*gorgonia.Node]*register{},
-		read:      map[*gorgonia.Node]bool{},
 		memory:    map[*register][]*buffer{},
 	}
 }
@@ -180,7 +182,6 @@ func (p *plan) add(n *gorgonia.Node) error {
 	ins := children(p.g, n)
 	s.args = make([]gorgonia.Value, len(ins))
 	for i, c := range ins {
-		p.read[c] = true
 		in := p.registers[c]
 		in.uses = append(in.uses, use{arg: &s.args[i], own: slices.Contains(ins[:i], c)})
 	}
@@ -248,7 +249,7 @@ func (p *plan) choose(s *step, ins gorgonia.Nodes) error {
 }
 
 // reliable are the types of Gorgonia's ops whose UsePreallocDo gives what Do gives, whatever the memory held before, and
-// keeps nothing. Those of dropoutOp, ctcLossOp and sliceIncrOp do not.
+// keeps nothing. Those of dropoutOp, BatchNormOp and sliceIncrOp do not.
 var reliable = map[string]bool{
 	"linAlgBinOp": true,
 	"elemBinOp":   true,
@@ -257,7 +258,6 @@ var reliable = map[string]bool{
 	"im2colOp":    true,
 	"maxPoolOp":   true,
 	"avgPoolOp":   true,
-	"BatchNormOp": true,
 	"GroupNormOp": true,
 }
 

@@ -12,7 +12,7 @@ import (
 // readTarget is where a Read copies to. Gorgonia keeps it in a field that is not exported, and offers no other way.
 func readTarget(op gorgonia.Op) (*gorgonia.Value, error) {
 	if !targetFound() {
-		return nil, errors.New("Read does not run on this machine: Gorgonia keeps its target in another place than it did")
+		return nil, errors.New("this machine does not find the target of a Read: this version of Gorgonia keeps it elsewhere")
 	}
 	return targetOf(op), nil
 }

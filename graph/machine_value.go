@@ -154,18 +154,18 @@ func contiguous(d *tensor.Dense) bool {
 
 // typeOf is the dtype and the shape of the value of n.
 func typeOf(n *gorgonia.Node) (dtype tensor.Dtype, shape tensor.Shape, err error) {
-	switch t := n.Type().(type) {
-	case tensor.Dtype:
-		return t, n.Shape(), nil
-	case gorgonia.TensorType:
-		if dtype, ok := t.Of.(tensor.Dtype); ok {
-			return dtype, n.Shape(), nil
+	typ := n.Type()
+	for {
+		switch t := typ.(type) {
+		case tensor.Dtype:
+			return t, n.Shape(), nil
+		case gorgonia.TensorType: // of one another in some of Gorgonia's ops
+			typ = t.Of
+		case nil:
+			return dtype, nil, errors.New("it has no type")
+		default:
+			return dtype, nil, fmt.Errorf("it has the open type %v", n.Type())
 		}
-		return dtype, nil, fmt.Errorf("it has the open type %v", t)
-	case nil:
-		return dtype, nil, errors.New("it has no type")
-	default:
-		return dtype, nil, fmt.Errorf("it has the open type %v", t)
 	}
 }
 
