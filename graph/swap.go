@@ -2,14 +2,238 @@ package graph
 
 import (
 	"errors"
+	"fmt"
+	"unsafe"
 
 	"gorgonia.org/gorgonia"
+
+	"github.com/sparsegonia/sparsegonia/cache"
+	"github.com/sparsegonia/sparsegonia/ops"
+	"github.com/sparsegonia/sparsegonia/ops/kernel"
 )
 
 // Swapped is what Swap has made.
 type Swapped struct {
 	Graph   *gorgonia.ExprGraph
-	Outputs gorgonia.Nodes
+	Outputs gorgonia.Nodes // in the order in which they were given to Swap
+	MLPs    []SwappedMLP   // in the order of FindMLPs
+	Skipped []Skipped      // nodes of the old graph
+
+	nodes map[*gorgonia.Node]*gorgonia.Node
 }
 
-var errSkeleton = errors.New("graph: skeleton")
+// SwappedMLP is an MLP that has become sparse.
+type SwappedMLP struct {
+	MLP    *MLP // of the old graph, with weights that lie neuron-major
+	Cache  cache.Cache
+	Output *gorgonia.Node // in the new graph
+	Active *gorgonia.Node // in the new graph: int32 I, the slots of the active neurons, then −1
+}
+
+// Node is the node of the new graph that has the value of a node of the old one. It is nil if there is none: nodes that
+// the outputs do not depend on, and the weights and inner nodes of swapped MLPs.
+func (s *Swapped) Node(old *gorgonia.Node) *gorgonia.Node { return s.nodes[old] }
+
+// Option is an option of Swap.
+type Option func(*options)
+
+type options struct {
+	scoreInput func(m *MLP) *gorgonia.Node
+	live       *gorgonia.Node
+	pool       *kernel.Pool
+	cache      func(i int, n *cache.Neurons) (cache.Cache, error)
+}
+
+// WithScoreInput names, for an MLP, the node of the old graph that look-ahead predictors see in place of the MLP's
+// input: T vectors of any length along its last axis, which must not depend on the MLP. nil stands for the input.
+func WithScoreInput(f func(m *MLP) *gorgonia.Node) Option {
+	return func(o *options) { o.scoreInput = f }
+}
+
+// WithLive names a node of the old graph, int32 of length T, that tells padding from tokens: rows with a negative entry
+// make no neuron active.
+func WithLive(n *gorgonia.Node) Option { return func(o *options) { o.live = n } }
+
+// WithPool runs the sparse ops on p instead of on kernel.DefaultPool.
+func WithPool(p *kernel.Pool) Option { return func(o *options) { o.pool = p } }
+
+// WithCache makes the caches of the MLPs. i is the index of the MLP in FindMLPs. The default is cache.InPlace.
+func WithCache(f func(i int, n *cache.Neurons) (cache.Cache, error)) Option {
+	return func(o *options) { o.cache = f }
+}
+
+// Swap builds a new graph that computes outputs as g does, but with sparse MLPs where choose gives a Selector. choose is
+// asked about every MLP that FindMLPs finds, in order; an MLP for which it gives nil stays dense. Without outputs, all of
+// g is taken over.
+func Swap(
+	g *gorgonia.ExprGraph, outputs gorgonia.Nodes, choose func(i int, m *MLP) (Selector, error), opts ...Option,
+) (*Swapped, error) {
+	if choose == nil {
+		return nil, errors.New("graph: swap: choose is nil")
+	}
+	s, err := newSurvey(g, outputs)
+	if err != nil {
+		return nil, err
+	}
+	found, skipped, err := s.findMLPs()
+	if err != nil {
+		return nil, err
+	}
+	w := &rewriter{
+		survey:  s,
+		graph:   gorgonia.NewGraph(),
+		sites:   map[*gorgonia.Node]*site{},
+		taken:   map[*gorgonia.Node]bool{},
+		nodes:   map[*gorgonia.Node]*gorgonia.Node{},
+		neurons: map[[3]weightKey]*cache.Neurons{},
+	}
+	w.o.cache = func(_ int, n *cache.Neurons) (cache.Cache, error) { return cache.InPlace(n), nil }
+	for _, opt := range opts {
+		opt(&w.o)
+	}
+	for i, m := range found {
+		selector, err := choose(i, m)
+		if err == nil && selector != nil {
+			err = w.plan(i, m, selector)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("graph: MLP %q: %w", m.Name, err)
+		}
+	}
+	out := &Swapped{Graph: w.graph, Skipped: skipped, nodes: w.nodes}
+	if err := w.rewrite(); err != nil {
+		return nil, err
+	}
+	for _, n := range outputs {
+		out.Outputs = append(out.Outputs, w.nodes[n])
+	}
+	for _, m := range found {
+		if site := w.sites[m.Output]; site != nil {
+			out.MLPs = append(out.MLPs, SwappedMLP{site.mlp, site.cache, w.nodes[m.Output], site.active})
+		}
+	}
+	return out, nil
+}
+
+// rewriter builds the new graph.
+type rewriter struct {
+	*survey
+	o       options
+	graph   *gorgonia.ExprGraph
+	sites   map[*gorgonia.Node]*site          // by the output of the MLP
+	nodes   map[*gorgonia.Node]*gorgonia.Node // old to new; nil while a node is being built
+	taken   map[*gorgonia.Node]bool           // new nodes that stand for one already
+	neurons map[[3]weightKey]*cache.Neurons   // MLPs with the same weights share them
+}
+
+// site is an MLP that is to be swapped.
+type site struct {
+	mlp      *MLP
+	selector Selector
+	cache    cache.Cache
+	score    *gorgonia.Node // of the old graph, or nil
+	active   *gorgonia.Node // of the new graph, when it has been built
+}
+
+// plan prepares the swap of m.
+func (w *rewriter) plan(i int, m *MLP, selector Selector) error {
+	for _, n := range append(m.inner, m.Output) {
+		if n.Deriv() != nil {
+			return fmt.Errorf("there are gradients through %v: swap a graph that was built without Grad", describe(n))
+		}
+	}
+	key := [3]weightKey{keyOf(m.Gate), keyOf(m.Up), keyOf(m.Down)}
+	neurons := w.neurons[key]
+	if neurons == nil {
+		var err error
+		if neurons, err = ops.NeuronsOf(m.Gate, m.Up, m.Down, ops.WithPool(w.o.pool)); err != nil {
+			return err
+		}
+		w.neurons[key] = neurons
+	}
+	c, err := w.o.cache(i, neurons)
+	if err != nil {
+		return err
+	}
+	// Selectors read the neuron-major weights: they are faster, and the others need not stay in memory.
+	major := *m
+	major.Gate.Matrix, major.Gate.InputMajor = neurons.Gate, false
+	major.Up.Matrix, major.Up.InputMajor = neurons.Up, false
+	major.Down.Matrix, major.Down.InputMajor = neurons.Down, true
+	site := &site{mlp: &major, selector: selector, cache: c}
+	if w.o.scoreInput != nil {
+		site.score = w.o.scoreInput(m)
+	}
+	w.sites[m.Output] = site
+	return nil
+}
+
+// weightKey tells weights apart.
+type weightKey struct {
+	data       *byte
+	rows, cols int
+	stride     int
+	dtype      kernel.Dtype
+	inputMajor bool
+}
+
+func keyOf(w ops.Weight) weightKey {
+	m := w.Matrix
+	if m == nil {
+		return weightKey{}
+	}
+	return weightKey{unsafe.SliceData(m.Row(0)), m.Rows(), m.Cols(), m.Stride(), m.Dtype(), w.InputMajor}
+}
+
+// sparse builds the nodes that take the place of the MLP.
+func (w *rewriter) sparse(s *site) (*gorgonia.Node, error) {
+	m, pool := s.mlp, ops.WithPool(w.o.pool)
+	input, err := w.node(m.Input)
+	if err != nil {
+		return nil, err
+	}
+	x, err := toRows(batch{input, m.input.axis})
+	if err != nil {
+		return nil, err
+	}
+	score := x
+	if s.score != nil {
+		if score, err = w.node(s.score); err != nil {
+			return nil, err
+		}
+		if score.Dims() > 2 {
+			if score, err = toRows(lastAxis(score)); err != nil {
+				return nil, err
+			}
+		}
+	}
+	selection, err := s.selector.Select(Site{MLP: m, X: x, Score: score, Pool: w.o.pool})
+	if err != nil {
+		return nil, err
+	}
+	if selection.Mask == nil {
+		return nil, errors.New("the selector made no mask")
+	}
+	var live *gorgonia.Node
+	if w.o.live != nil {
+		if live, err = w.node(w.o.live); err != nil {
+			return nil, err
+		}
+	}
+	active, err := ops.Union(selection.Mask, live)
+	if err != nil {
+		return nil, err
+	}
+	gorgonia.WithName(m.Name + ".active")(active)
+	if s.active, err = ops.Refresh(active, s.cache); err != nil {
+		return nil, err
+	}
+	gorgonia.WithName(m.Name + ".slots")(s.active)
+	y, err := ops.SparseMLP(x, s.active, selection.Gate, ops.MLP{
+		Cache: s.cache, Act: m.Activation, GateBias: m.Gate.Bias, UpBias: m.Up.Bias, DownBias: m.Down.Bias,
+	}, pool)
+	if err != nil {
+		return nil, err
+	}
+	return fromRows(y, m.output)
+}

@@ -322,15 +322,21 @@ func TestTensorWeightIsAView(t *testing.T) {
 
 		turned := input(1, d, 3, 4)
 		require.NoError(t, turned.T())
-		w, err = TensorWeight(turned, false)
-		require.NoError(t, err)
-		assert.Equal(t, [2]int{4, 3}, [2]int{w.Matrix.Rows(), w.Matrix.Cols()})
-		straight := vectors(input(1, d, 3, 4))
-		for i, row := range decoded(w.Matrix) {
-			for j, x := range row {
-				assert.Equal(t, straight[j][i], x)
-			}
+		for _, inputMajor := range []bool{false, true} {
+			w, err = TensorWeight(turned, inputMajor)
+			require.NoError(t, err)
+			assert.Equal(t, Weight{Matrix: w.Matrix, InputMajor: !inputMajor}, w)
+			assert.Equal(t, vectors(input(1, d, 3, 4)), decoded(w.Matrix), "the matrix is the transposed one")
 		}
+		clear(turned.Raw)
+		assert.Equal(t, vectors(x), decoded(w.Matrix), "the weight of a transpose is not a view")
+
+		part, err := input(1, d, 3, 4).Slice(nil, tensor.S(1, 3))
+		require.NoError(t, err)
+		w, err = TensorWeight(part, false)
+		require.NoError(t, err)
+		whole := vectors(input(1, d, 3, 4))
+		assert.Equal(t, [][]float64{whole[0][1:3], whole[1][1:3], whole[2][1:3]}, decoded(w.Matrix))
 	}
 }
 

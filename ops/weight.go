@@ -103,41 +103,48 @@ func linear[E kernel.Elem](p *kernel.Pool, y, x *tensor.Dense, w Weight) {
 }
 
 // TensorWeight is the weight held by a float32, float64, int32 or int64 matrix, without a copy if it lies in
-// row-major order. inputMajor tells that its rows belong to inputs, as in Gorgonia's Mul(x, w).
+// row-major order or is the transpose, by T, of one that does: then Matrix is that one. inputMajor tells that the rows
+// of t belong to inputs, as in Gorgonia's Mul(x, w).
 func TensorWeight(t tensor.Tensor, inputMajor bool) (Weight, error) {
-	m, err := tensorMatrix(t)
+	m, turned, err := tensorMatrix(t)
 	if err != nil {
 		return Weight{}, fmt.Errorf("ops: weight: %w", err)
 	}
-	return Weight{Matrix: m, InputMajor: inputMajor}, nil
+	return Weight{Matrix: m, InputMajor: inputMajor != turned}, nil
 }
 
-func tensorMatrix(t tensor.Tensor) (*kernel.Matrix, error) {
+// tensorMatrix views t or, if turned, its transpose.
+func tensorMatrix(t tensor.Tensor) (m *kernel.Matrix, turned bool, err error) {
 	d, ok := t.(*tensor.Dense)
 	if !ok || d == nil {
-		return nil, fmt.Errorf("a %T, want a *tensor.Dense", t)
+		return nil, false, fmt.Errorf("a %T, want a *tensor.Dense", t)
 	}
 	o := operand{"the tensor", d.Dtype(), d.Shape()}
 	if err := first(o.wantMatrix(), o.wantDtype(numeric...)); err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	if _, err := o.dense(d); err != nil {
-		return nil, err
-	}
-	if !rowMajor(d) {
-		d = o.rowMajorCopy(d)
+		return nil, false, err
 	}
 	rows, cols := o.rows(), o.cols()
+	switch strides := d.Strides(); {
+	case rowMajor(d):
+	case strides[0] == 1 && strides[1] == rows && uintptr(rows*cols)*d.Dtype().Size() == d.MemSize():
+		rows, cols, turned = cols, rows, true
+	default:
+		d = o.rowMajorCopy(d)
+	}
 	switch o.dtype {
 	case tensor.Float64:
-		return kernel.MatrixOf(rows, cols, d.Float64s())
+		m, err = kernel.MatrixOf(rows, cols, d.Float64s())
 	case tensor.Int32:
-		return kernel.MatrixOf(rows, cols, d.Int32s())
+		m, err = kernel.MatrixOf(rows, cols, d.Int32s())
 	case tensor.Int64:
-		return kernel.MatrixOf(rows, cols, d.Int64s())
+		m, err = kernel.MatrixOf(rows, cols, d.Int64s())
 	default:
-		return kernel.MatrixOf(rows, cols, d.Float32s())
+		m, err = kernel.MatrixOf(rows, cols, d.Float32s())
 	}
+	return m, turned, err
 }
 
 // NeuronsOf is the neuron store of the MLP down(act(gate(x)) ⊙ up(x)), or of down(act(up(x))) if gate is the zero

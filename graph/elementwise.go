@@ -1,0 +1,195 @@
+package graph
+
+import (
+	"fmt"
+	"math"
+
+	"gorgonia.org/gorgonia"
+
+	"github.com/sparsegonia/sparsegonia/ops"
+	"github.com/sparsegonia/sparsegonia/ops/kernel"
+)
+
+// expression is an elementwise function of the outputs of affine maps.
+type expression struct {
+	variables []*linear
+	value     func(variables []float64) float64
+	path      gorgonia.Nodes // what lies between the maps and the result, the result included
+	nonlinear bool           // there is more than affine maps in it
+	obstacle  string         // why there is no value: the first operand that is neither
+}
+
+// elementwise reads the expression whose result is b.
+func (s *survey) elementwise(b batch) *expression {
+	r := &reader{survey: s, known: map[*gorgonia.Node]func([]float64) float64{}}
+	r.e.value = r.read(b)
+	return &r.e
+}
+
+type reader struct {
+	*survey
+	e     expression
+	known map[*gorgonia.Node]func([]float64) float64
+}
+
+func (r *reader) read(b batch) func([]float64) float64 {
+	if f, ok := r.known[b.node]; ok {
+		return f
+	}
+	f := r.readNew(b)
+	r.known[b.node] = f
+	return f
+}
+
+func (r *reader) readNew(b batch) func([]float64) float64 {
+	n := b.node
+	if from, ok := r.origin(b); ok {
+		r.e.path = append(r.e.path, n)
+		return r.read(from)
+	}
+	if l := r.linear(b); l != nil {
+		i := len(r.e.variables)
+		r.e.variables = append(r.e.variables, l)
+		return func(v []float64) float64 { return v[i] }
+	}
+	r.e.path = append(r.e.path, n)
+	if op, ok := n.Op().(ops.Activated); ok && len(r.inputs[n]) <= 2 {
+		r.e.nonlinear = true
+		act, x := op.Activation(), r.operandOf(b, 0)
+		if len(r.inputs[n]) == 1 {
+			return func(v []float64) float64 { return act.Apply64(x(v)) }
+		}
+		y := r.operandOf(b, 1)
+		return func(v []float64) float64 { return act.Apply64(x(v)) * y(v) }
+	}
+	switch vocabulary := gorgoniaOps(); kindOf(n) {
+	case unaryKind:
+		r.e.nonlinear = true
+		f, x := vocabulary.unary[nameOf(n.Op())], r.operandOf(b, 0)
+		return func(v []float64) float64 { return f(x(v)) }
+	case binaryKind:
+		r.e.nonlinear = true
+		f, x, y := vocabulary.binary[nameOf(n.Op())], r.operandOf(b, 0), r.operandOf(b, 1)
+		return func(v []float64) float64 { return f(x(v), y(v)) }
+	}
+	return r.fail("%v is not an elementwise function of linear maps", describe(n))
+}
+
+func (r *reader) operandOf(b batch, i int) func([]float64) float64 {
+	n := r.inputs[b.node][i]
+	if c, ok := r.number(n); ok {
+		return func([]float64) float64 { return c }
+	}
+	from, ok := r.operand(b, i)
+	switch {
+	case !ok:
+		return r.fail("%v is broadcast in %v", describe(n), describe(b.node))
+	case r.isConstantExpression(n):
+		return r.fail("%v takes the elements of %v", describe(b.node), describe(n))
+	}
+	return r.read(from)
+}
+
+func (r *reader) fail(format string, args ...any) func([]float64) float64 {
+	if r.e.obstacle == "" {
+		r.e.obstacle = fmt.Sprintf(format, args...)
+	}
+	return func([]float64) float64 { return math.NaN() }
+}
+
+// form is the way an expression is act(inner·g)·u·outer, or act(inner·u)·outer.
+type form struct {
+	act          kernel.Activation
+	inner, outer float64
+}
+
+var activations = []kernel.Activation{kernel.ReLU, kernel.SiLU, kernel.GELU, kernel.GELUTanh}
+
+// activationOf recognises f as outer·act(inner·x). Functions are compared by value: there are too many ways to write
+// them, and only the values matter.
+func activationOf(f func(x float64) float64) (form, bool) {
+	const large = 1e4
+	for _, sign := range []float64{1, -1} {
+		slope := f(sign*large) / (sign * large) // inner·outer, since act(x) tends to x
+		if slope == 0 || math.IsNaN(slope) || math.IsInf(slope, 0) {
+			continue
+		}
+		for _, act := range activations {
+			inner := sign
+			if act != kernel.ReLU {
+				inner *= innerScale(act, f(sign)/(sign*slope))
+			}
+			found := form{act, inner, slope / inner}
+			if found.matches(f) {
+				return found.tidy(f), true
+			}
+		}
+	}
+	return form{}, false
+}
+
+// innerScale is the c > 0 with act(c)/c = ratio: for all activation functions but ReLU it grows from 1/2 to 1.
+func innerScale(act kernel.Activation, ratio float64) float64 {
+	low, high := 1e-3, 1e3
+	for range 200 {
+		middle := math.Sqrt(low * high)
+		if act.Apply64(middle)/middle < ratio {
+			low = middle
+		} else {
+			high = middle
+		}
+	}
+	return math.Sqrt(low * high)
+}
+
+// tidy makes scales that are 1 within rounding exactly 1, so that the weights need no scaling.
+func (m form) tidy(f func(float64) float64) form {
+	inner, outer := math.Copysign(1, m.inner), math.Copysign(1, m.outer)
+	for _, plain := range []form{{m.act, inner, outer}, {m.act, inner, m.outer}, {m.act, m.inner, outer}} {
+		if plain.matches(f) {
+			return plain
+		}
+	}
+	return m
+}
+
+// gated recognises f as outer·act(inner·g)·u.
+func gated(f func(g, u float64) float64) (form, bool) {
+	m, ok := activationOf(func(g float64) float64 { return f(g, 1) })
+	if !ok {
+		return form{}, false
+	}
+	for _, u := range []float64{-1e3, -2.5, 0, 0.3, 40} {
+		for _, g := range samples {
+			if want := u * f(g, 1); !(math.Abs(f(g, u)-want) <= 1e-9*math.Abs(want)) {
+				return form{}, false
+			}
+		}
+	}
+	return m, true
+}
+
+// matches compares values at points of every magnitude. The tolerance leaves room for constants that were rounded to
+// float32, and for formulas that lose the far left tail, where the functions are next to nothing.
+func (m form) matches(f func(float64) float64) bool {
+	for _, x := range samples {
+		want := m.outer * m.act.Apply64(m.inner*x)
+		if !(math.Abs(f(x)-want) <= 1e-6*math.Abs(want)+1e-7*math.Abs(m.outer)*min(math.Abs(m.inner*x), 1)) {
+			return false
+		}
+	}
+	return true
+}
+
+// samples are 0, numbers of every magnitude from 1e-9 to 1e4, and numbers close together where the functions bend.
+var samples = func() []float64 {
+	xs := []float64{0}
+	for x := 1e-9; x < 1.5e4; x *= 1.7 {
+		xs = append(xs, x, -x)
+	}
+	for i := range 200 {
+		x := 0.01 + float64(i)*0.06
+		xs = append(xs, x, -x)
+	}
+	return xs
+}()

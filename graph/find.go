@@ -1,0 +1,332 @@
+package graph
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"gorgonia.org/gorgonia"
+
+	"github.com/sparsegonia/sparsegonia/ops"
+	"github.com/sparsegonia/sparsegonia/ops/kernel"
+)
+
+// MLP is a dense MLP in a graph, down(act(gate·x) ⊙ up·x) or down(act(up·x)).
+type MLP struct {
+	Name          string         // of its output node
+	Input, Output *gorgonia.Node // x and y
+	Activation    kernel.Activation
+
+	// The weights, with their biases, as the values that their nodes are bound to: views where possible. Numbers by which
+	// the graph multiplies are part of them. Gate is the zero Weight in a plain MLP.
+	Gate, Up, Down ops.Weight
+
+	input, output batch
+	inner         gorgonia.Nodes // what only the MLP computes, without its output
+}
+
+// Gated tells whether the MLP has a gate.
+func (m *MLP) Gated() bool { return m.Gate.Matrix != nil }
+
+// Skipped is a place that looks like an MLP and is left alone.
+type Skipped struct {
+	Node   *gorgonia.Node // where the MLP would end
+	Reason string         // the first
+}
+
+// FindMLPs finds the MLPs in the part of g that outputs depend on; without outputs, in all of g. They come in the order
+// in which their outputs were made. Of two that share a linear map, as in a chain of layers, the first is found.
+func FindMLPs(g *gorgonia.ExprGraph, outputs ...*gorgonia.Node) ([]*MLP, []Skipped, error) {
+	s, err := newSurvey(g, outputs)
+	if err != nil {
+		return nil, nil, err
+	}
+	return s.findMLPs()
+}
+
+func (s *survey) findMLPs() (found []*MLP, skipped []Skipped, err error) {
+	claimed := map[*gorgonia.Node]*MLP{} // by the cores of MLPs found so far
+	for _, n := range s.nodes {
+		m, err := s.findAt(n, claimed)
+		var reason unsupportedError
+		switch {
+		case errors.As(err, &reason):
+			skipped = append(skipped, Skipped{n, reason.Error()})
+		case err != nil:
+			return nil, nil, fmt.Errorf("graph: MLP %q: %w", n.Name(), err)
+		case m != nil:
+			found = append(found, m)
+		}
+	}
+	return found, skipped, nil
+}
+
+// findAt finds the MLP whose down product is n. It gives nil if there is nothing like an MLP there.
+func (s *survey) findAt(n *gorgonia.Node, claimed map[*gorgonia.Node]*MLP) (*MLP, error) {
+	for axis := n.Dims() - 1; axis >= max(n.Dims()-2, 0); axis-- {
+		down := s.product(batch{n, axis})
+		if down == nil {
+			continue
+		}
+		e := s.elementwise(down.in)
+		if len(e.variables) == 0 || !e.nonlinear {
+			continue
+		}
+		return s.match(down, e, claimed)
+	}
+	return nil, nil
+}
+
+func skip(format string, args ...any) error { return unsupportedError{fmt.Sprintf(format, args...)} }
+
+// match checks that e, which down is applied to, makes an MLP.
+func (s *survey) match(down *linear, e *expression, claimed map[*gorgonia.Node]*MLP) (*MLP, error) {
+	if e.obstacle != "" {
+		return nil, skip("%s", e.obstacle)
+	}
+	gate, up, f, err := s.roles(e)
+	if err != nil {
+		return nil, err
+	}
+	maps := []*linear{up, down}
+	if gate != nil {
+		maps = append(maps, gate)
+	}
+	for _, l := range maps {
+		if other := claimed[l.core]; other != nil {
+			return nil, skip("%v belongs to MLP %q", describe(l.core), other.Name)
+		}
+	}
+	m := &MLP{Activation: f.act, input: up.in}
+	if gate != nil && gate.in != up.in {
+		if m.input = s.root(up.in); m.input != s.root(gate.in) {
+			return nil, skip("the gate reads %v and up reads %v", describe(gate.in.node), describe(up.in.node))
+		}
+	}
+	m.Input = m.input.node
+	if err := s.checkWeights(m, maps); err != nil {
+		return nil, err
+	}
+	m.inner = innerNodes(e, gate, up)
+	if err := s.checkConsumers(m, down.core); err != nil {
+		return nil, err
+	}
+	s.extend(m, down)
+	if m.input.width() != m.output.width() || m.input.length() != m.output.length() {
+		return nil, skip("it maps %d vectors of %d numbers to %d of %d", m.input.length(), m.input.width(),
+			m.output.length(), m.output.width())
+	}
+	if err := s.capture(m, gate, up, down, f); err != nil {
+		return nil, err
+	}
+	for _, l := range maps {
+		claimed[l.core] = m
+	}
+	return m, nil
+}
+
+// roles tells which map is the gate and which is up.
+func (s *survey) roles(e *expression) (gate, up *linear, f form, err error) {
+	var ok bool
+	switch len(e.variables) {
+	case 1:
+		up = e.variables[0]
+		value := func(u float64) float64 { return e.value([]float64{u}) }
+		if f, ok = activationOf(value); ok {
+			return nil, up, f, nil
+		}
+		if _, squared := gatedByItself(value); squared && s.isMergedSlice(up) {
+			err = skip("gate and up are one and the same slice, %v: Gorgonia merges slices whose bounds differ by multiples "+
+				"of 256, so this graph computes act(gate) ⊙ gate", describe(up.out.node))
+			return nil, nil, f, err
+		}
+		return nil, nil, f, skip("the function of %v is none of silu, gelu, gelu_tanh and relu", describe(up.out.node))
+	case 2:
+		for i := range 2 {
+			f, ok = gated(func(g, u float64) float64 {
+				values := [2]float64{g, g}
+				values[1-i] = u
+				return e.value(values[:])
+			})
+			if ok {
+				return e.variables[i], e.variables[1-i], f, nil
+			}
+		}
+		return nil, nil, f, skip("the function of %v and %v is not a gate of silu, gelu, gelu_tanh or relu",
+			describe(e.variables[0].out.node), describe(e.variables[1].out.node))
+	}
+	return nil, nil, f, skip("it is a function of %d linear maps", len(e.variables))
+}
+
+// gatedByItself recognises act(x)·x.
+func gatedByItself(f func(float64) float64) (form, bool) {
+	return activationOf(func(x float64) float64 {
+		if x == 0 {
+			return 0
+		}
+		return f(x) / x
+	})
+}
+
+// isMergedSlice tells whether Gorgonia, which keeps the bounds of a slice in a byte each, may have merged the slice that
+// l takes of outputs or of a weight with another one.
+func (s *survey) isMergedSlice(l *linear) bool {
+	width := l.to - l.from
+	merged := func(from, of int) bool {
+		for at := from % 256; at+width <= of; at += 256 {
+			if at != from {
+				return true
+			}
+		}
+		return false
+	}
+	if merged(l.from, l.core.Shape().TotalSize()/l.length()) {
+		return true
+	}
+	for n := l.weight.node; n != nil && len(s.inputs[n]) > 0; n = s.inputs[n][0] {
+		if kindOf(n) == sliceKind {
+			from := s.inputs[n][0].Shape()
+			if axis, start, end, _ := sliceOf(n.Op(), from); end-start == width && merged(start, from[axis]) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// length is the number of vectors that l maps.
+func (l *linear) length() int { return l.out.length() }
+
+// innerNodes are the nodes between an MLP's input and its down product.
+func innerNodes(e *expression, maps ...*linear) gorgonia.Nodes {
+	inner := slices.Clone(e.path)
+	for _, l := range maps {
+		if l != nil {
+			inner = append(inner, l.path...)
+		}
+	}
+	return inner
+}
+
+// checkWeights makes sure that what is to be captured is not an input: a node that x is made from too.
+func (s *survey) checkWeights(m *MLP, maps []*linear) error {
+	sources := map[*gorgonia.Node]bool{}
+	var follow func(n *gorgonia.Node)
+	follow = func(n *gorgonia.Node) {
+		switch kindOf(n) {
+		case leafKind:
+			sources[n] = true
+		case unaryKind, binaryKind, reshapeKind, transposeKind, sliceKind:
+			for _, c := range s.inputs[n] {
+				follow(c)
+			}
+		}
+	}
+	follow(m.Input)
+	var find func(n *gorgonia.Node) *gorgonia.Node
+	find = func(n *gorgonia.Node) *gorgonia.Node {
+		if sources[n] {
+			return n
+		}
+		for _, c := range s.inputs[n] {
+			if found := find(c); found != nil {
+				return found
+			}
+		}
+		return nil
+	}
+	for _, l := range maps {
+		nodes := gorgonia.Nodes{}
+		if l.weighted == nil {
+			nodes = append(nodes, l.weight.node)
+		}
+		for _, b := range l.biases {
+			if b.node != nil {
+				nodes = append(nodes, b.node)
+			}
+		}
+		for _, n := range nodes {
+			if shared := find(n); shared != nil {
+				return skip("%v is both the input and a weight", describe(shared))
+			}
+		}
+	}
+	return nil
+}
+
+// checkConsumers makes sure that nothing else reads what will not be computed any more.
+func (s *survey) checkConsumers(m *MLP, core *gorgonia.Node) error {
+	for _, n := range m.inner {
+		if s.isOutput[n] {
+			return skip("%v, inside it, is an output", describe(n))
+		}
+		for _, c := range s.consumers[n] {
+			if c == core || kindOf(c) == sizeKind || slices.Contains(m.inner, c) {
+				continue
+			}
+			if kindOf(c) == readKind {
+				return skip("%v, inside it, is read by a Read", describe(n))
+			}
+			return skip("%v, inside it, is also read by %v", describe(n), describe(c))
+		}
+	}
+	return nil
+}
+
+// extend makes the biases that are broadcast over the down product part of the MLP. Something that is added without a
+// broadcast may be an input, and is left where it is.
+func (s *survey) extend(m *MLP, down *linear) {
+	m.output = down.out
+	for !s.isOutput[m.output.node] {
+		readers := slices.DeleteFunc(slices.Clone(s.consumers[m.output.node]), func(n *gorgonia.Node) bool {
+			return kindOf(n) == sizeKind
+		})
+		if len(readers) != 1 || !s.isRepeated(readers[0]) {
+			break
+		}
+		next := readers[0]
+		longer := s.biased(batch{next, m.output.axis})
+		if longer == nil || longer.core != down.core || longer.scale != 1 {
+			break
+		}
+		m.inner = append(m.inner, m.output.node)
+		m.output, *down = longer.out, *longer
+	}
+	m.Output = m.output.node
+	m.Name = m.Output.Name()
+}
+
+// capture reads the weights.
+func (s *survey) capture(m *MLP, gate, up, down *linear, f form) (err error) {
+	first := up
+	if gate != nil {
+		first = gate
+		if m.Up, err = s.resolve(up, 1); err != nil {
+			return err
+		}
+	}
+	w, err := s.resolve(first, f.inner)
+	if err != nil {
+		return err
+	}
+	if gate != nil {
+		m.Gate = w
+	} else {
+		m.Up = w
+	}
+	if m.Down, err = s.resolve(down, 1); err != nil {
+		return err
+	}
+	if f.outer != 1 {
+		if m.Down.Matrix, err = scaleMatrix(m.Down.Matrix, f.outer); err != nil {
+			return err
+		}
+	}
+	dtype := m.Up.Matrix.Dtype()
+	for _, w := range []ops.Weight{m.Gate, m.Down} {
+		if w.Matrix != nil && w.Matrix.Dtype() != dtype {
+			return skip("its weights are of different dtypes, %v and %v", dtype, w.Matrix.Dtype())
+		}
+	}
+	return nil
+}

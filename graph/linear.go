@@ -1,0 +1,295 @@
+package graph
+
+import (
+	"strings"
+
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	"github.com/sparsegonia/sparsegonia/ops"
+)
+
+// linear is an affine map of vectors: out = scale·(in·W)[from:to] + biases.
+type linear struct {
+	in, out  batch
+	core     *gorgonia.Node // the product with the weight
+	weighted ops.Weighted   // the core's op, if it has captured its weight
+	weight   operandWeight  // otherwise
+	from, to int            // the outputs that slices leave of the core's
+	scale    float64
+	biases   []bias
+	path     gorgonia.Nodes // what lies between in and out, out included
+}
+
+// operandWeight is a weight that is an operand of the core.
+type operandWeight struct {
+	node  *gorgonia.Node
+	input int // the axis that is contracted
+}
+
+// bias is added to every vector: a number, or a vector of which the outputs from..to of the core get theirs.
+type bias struct {
+	node     *gorgonia.Node // nil: the number
+	number   float64
+	scale    float64
+	from, to int
+}
+
+// linear recognises an affine map whose outputs are b. Multiplication by a number is part of an activation function
+// rather than of the map, except under a bias.
+func (s *survey) linear(b batch) *linear {
+	if l := s.product(b); l != nil {
+		return l
+	}
+	n := b.node
+	switch kindOf(n) {
+	case reshapeKind, transposeKind, sliceKind:
+		if from, ok := s.origin(b); ok {
+			return s.linear(from).through(b)
+		}
+		return s.sliced(b)
+	case binaryKind:
+		return s.biased(b)
+	}
+	return nil
+}
+
+// through is l with b as its output, which holds the same vectors.
+func (l *linear) through(b batch) *linear {
+	if l == nil {
+		return nil
+	}
+	l.out = b
+	l.path = append(l.path, b.node)
+	return l
+}
+
+// product recognises a product with a weight.
+func (s *survey) product(b batch) *linear {
+	n := b.node
+	l := &linear{out: b, core: n, scale: 1, path: gorgonia.Nodes{n}, to: b.width()}
+	if op, ok := n.Op().(ops.Weighted); ok {
+		if len(s.inputs[n]) != 1 || b.axis != n.Dims()-1 {
+			return nil
+		}
+		l.weighted, l.in = op, lastAxis(s.inputs[n][0])
+		return l
+	}
+	// operands: 0 gives the leading axes of the result and 1 the rest; contracted are their inner axes.
+	k, operands := kindOf(n), s.inputs[n]
+	var contracted [2]int
+	weight := 1 // the operand whose free axis is b.axis
+	switch k {
+	case matMulKind, batchedKind, matVecKind:
+		last := operands[0].Dims() - 1
+		contracted = [2]int{last, operands[1].Dims() - 2}
+		a, bT := transposed(n.Op())
+		if a {
+			contracted[0]--
+		}
+		if bT {
+			contracted[1]++
+		}
+		switch {
+		case k == matVecKind:
+			contracted[1], weight = 0, 0
+		case b.axis == last:
+		case b.axis == last-1:
+			weight = 0
+		default:
+			return nil
+		}
+	case tensordotKind:
+		left, right := contractedAxes(n.Op())
+		if len(left) != 1 || len(right) != 1 {
+			return nil
+		}
+		contracted = [2]int{left[0], right[0]}
+		if b.axis < operands[0].Dims()-1 {
+			weight = 0
+		}
+		if w := operands[weight]; w.Dims() != 2 || weight == 1 && b.axis != n.Dims()-1 {
+			return nil
+		}
+	default:
+		return nil
+	}
+	l.in = batch{operands[1-weight], contracted[1-weight]}
+	l.weight = operandWeight{operands[weight], contracted[weight]}
+	if !s.isConstantExpression(l.weight.node) || k == batchedKind && l.in.node.Dims() != l.weight.node.Dims() {
+		return nil
+	}
+	return l
+}
+
+// sliced recognises a slice of the outputs of an affine map.
+func (s *survey) sliced(b batch) *linear {
+	if kindOf(b.node) != sliceKind {
+		return nil
+	}
+	from := s.inputs[b.node][0]
+	axis, start, end, step := sliceOf(b.node.Op(), from.Shape())
+	if axis != b.axis || from.Dims() != b.node.Dims() || step != 1 {
+		return nil
+	}
+	l := s.linear(batch{from, axis})
+	if l == nil {
+		return nil
+	}
+	l.from, l.to = l.from+start, l.from+end
+	for i := range l.biases {
+		bias := &l.biases[i]
+		bias.from, bias.to = bias.from+start, bias.from+end
+	}
+	return l.through(b)
+}
+
+// biased recognises an affine map plus or minus a bias.
+func (s *survey) biased(b batch) *linear {
+	sign := 1.0
+	switch {
+	case isBinary(b.node, "+"):
+	case isBinary(b.node, "-"):
+		sign = -1
+	default:
+		return nil
+	}
+	for i := range 2 {
+		other := s.inputs[b.node][1-i]
+		from, ok := s.operand(b, i)
+		if !ok {
+			continue
+		}
+		add, ok := s.bias(other, b)
+		if !ok {
+			continue
+		}
+		l := s.scaled(from)
+		if l == nil {
+			continue
+		}
+		if sign < 0 && i == 1 { // bias − map
+			l.rescale(-1)
+		} else {
+			add.scale = sign
+		}
+		l.biases = append(l.biases, add)
+		return l.through(b)
+	}
+	return nil
+}
+
+// scaled recognises an affine map times a number.
+func (s *survey) scaled(b batch) *linear {
+	if l := s.linear(b); l != nil {
+		return l
+	}
+	if strings.HasPrefix(nameOfOp(b.node), "neg") && kindOf(b.node) == unaryKind {
+		if from, ok := s.operand(b, 0); ok {
+			if l := s.scaled(from); l != nil {
+				l.rescale(-1)
+				return l.through(b)
+			}
+		}
+		return nil
+	}
+	product, quotient := isBinary(b.node, "⊙"), isBinary(b.node, "÷")
+	for i := range 2 {
+		if !product && (!quotient || i == 1) {
+			break
+		}
+		factor, ok := s.number(s.inputs[b.node][1-i])
+		if !ok || factor == 0 {
+			continue
+		}
+		if quotient {
+			factor = 1 / factor
+		}
+		if from, ok := s.operand(b, i); ok {
+			if l := s.scaled(from); l != nil {
+				l.rescale(factor)
+				return l.through(b)
+			}
+		}
+	}
+	return nil
+}
+
+func nameOfOp(n *gorgonia.Node) string {
+	if n.Op() == nil {
+		return ""
+	}
+	return n.Op().String()
+}
+
+func (l *linear) rescale(factor float64) {
+	l.scale *= factor
+	for i := range l.biases {
+		l.biases[i].scale *= factor
+	}
+}
+
+// bias recognises what is the same for every vector of b: a number, a vector for a batch of one, or a vector that is
+// repeated along the other axes.
+func (s *survey) bias(n *gorgonia.Node, b batch) (bias, bool) {
+	out := bias{scale: 1, to: b.width()}
+	if c, ok := s.number(n); ok {
+		out.number = c
+		return out, true
+	}
+	if !s.isConstantExpression(n) && kindOf(n) != repeatKind {
+		return out, false
+	}
+	shape := n.Shape()
+	axis := -1
+	if shape.TotalSize() == b.node.Shape().TotalSize() && len(shape) > 0 {
+		axis = sameAxis(shape, b.node.Shape(), b.axis)
+	}
+	if axis < 0 {
+		return out, false
+	}
+	for kindOf(n) == repeatKind {
+		if along := repeatedAxis(n.Op()); along < 0 || along == axis {
+			return out, false
+		}
+		from := s.inputs[n][0]
+		if len(from.Shape()) != len(shape) {
+			return out, false
+		}
+		n = from
+	}
+	out.node = n
+	return out, n.Shape().TotalSize() == b.width() && s.isConstantExpression(n)
+}
+
+// isRepeated tells whether the bias was written as a broadcast: then it is a bias, where a vector that is simply added
+// might as well be an input.
+func (s *survey) isRepeated(n *gorgonia.Node) bool {
+	for _, c := range s.inputs[n] {
+		if kindOf(c) == repeatKind {
+			return true
+		}
+	}
+	return false
+}
+
+// number is the value of a constant scalar.
+func (s *survey) number(n *gorgonia.Node) (float64, bool) {
+	if kindOf(n) != constantKind || !n.Shape().IsScalarEquiv() {
+		return 0, false
+	}
+	switch v := n.Value().(type) {
+	case *gorgonia.F64:
+		return float64(*v), true
+	case *gorgonia.F32:
+		return float64(*v), true
+	case *tensor.Dense:
+		switch v.Dtype() {
+		case tensor.Float64:
+			return v.Float64s()[0], true
+		case tensor.Float32:
+			return float64(v.Float32s()[0]), true
+		}
+	}
+	return 0, false
+}

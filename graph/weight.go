@@ -1,0 +1,260 @@
+package graph
+
+import (
+	"bytes"
+	"fmt"
+	"unsafe"
+
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	"github.com/sparsegonia/sparsegonia/ops"
+	"github.com/sparsegonia/sparsegonia/ops/kernel"
+)
+
+// resolve is the weight of l with its scale and biases, read from the values that the nodes are bound to. It is a view
+// of them where it can be.
+func (s *survey) resolve(l *linear, scale float64) (ops.Weight, error) {
+	w, err := s.coreWeight(l)
+	if err != nil {
+		return ops.Weight{}, err
+	}
+	own := w.Bias
+	if w, err = sliceOutputs(w, l.from, l.to); err != nil {
+		return ops.Weight{}, err
+	}
+	if scale *= l.scale; scale != 1 {
+		if w.Matrix, err = scaleMatrix(w.Matrix, scale); err != nil {
+			return ops.Weight{}, err
+		}
+	}
+	w.Bias, err = s.sumBiases(l, own, scale, w.Matrix.Dtype().Compute())
+	return w, err
+}
+
+// coreWeight is the weight of all outputs of l's core.
+func (s *survey) coreWeight(l *linear) (ops.Weight, error) {
+	if l.weighted != nil {
+		return l.weighted.Weight(), nil
+	}
+	n, inputAxis := l.weight.node, l.weight.input
+	for kindOf(n) == transposeKind && n.Dims() == 2 {
+		n, inputAxis = s.inputs[n][0], permutationOf(n.Op())[inputAxis]
+	}
+	t, err := s.value(n)
+	if err != nil {
+		return ops.Weight{}, err
+	}
+	if t.Dims() > 2 {
+		if t, err = oneMatrix(n, t); err != nil {
+			return ops.Weight{}, err
+		}
+		inputAxis -= n.Dims() - 2
+	}
+	w, err := ops.TensorWeight(t, inputAxis == 0)
+	if err != nil {
+		return ops.Weight{}, fmt.Errorf("weight %q: %w", n.Name(), err)
+	}
+	return w, nil
+}
+
+// oneMatrix is the matrix that all matrices of a batch are equal to.
+func oneMatrix(n *gorgonia.Node, t *tensor.Dense) (*tensor.Dense, error) {
+	t = rowMajorCopy(t)
+	shape := t.Shape()
+	rows, cols := shape[len(shape)-2], shape[len(shape)-1]
+	first := tensor.New(tensor.Of(t.Dtype()), tensor.WithShape(rows, cols))
+	copy(first.Raw, t.Raw)
+	for at := 0; at < len(t.Raw); at += len(first.Raw) {
+		if !bytes.Equal(t.Raw[at:][:len(first.Raw)], first.Raw) {
+			return nil, unsupportedError{fmt.Sprintf("the matrices of weight %q differ", n.Name())}
+		}
+	}
+	return first, nil
+}
+
+// unsupportedError is a reason not to swap an MLP.
+type unsupportedError struct{ reason string }
+
+func (e unsupportedError) Error() string { return e.reason }
+
+// value is what a constant expression has when its leaves are bound to what they are bound to now.
+func (s *survey) value(n *gorgonia.Node) (*tensor.Dense, error) {
+	switch kindOf(n) {
+	case leafKind, constantKind:
+		v, ok := n.Value().(*tensor.Dense)
+		if !ok || v == nil {
+			return nil, fmt.Errorf("weight %q has no value: bind it to a tensor first", n.Name())
+		}
+		return v, nil
+	}
+	operands := make([]gorgonia.Value, len(s.inputs[n]))
+	for i, c := range s.inputs[n] {
+		switch {
+		case kindOf(c) == sizeKind:
+			axis := 0
+			if kindOf(n) == repeatKind {
+				axis = repeatedAxis(n.Op())
+			}
+			operands[i] = gorgonia.NewI(n.Shape()[axis] / s.inputs[n][0].Shape()[axis])
+		case c.IsScalar() && kindOf(c) == constantKind:
+			operands[i] = c.Value()
+		default:
+			v, err := s.value(c)
+			if err != nil {
+				return nil, err
+			}
+			operands[i] = rowMajorCopy(v) // ops may change their operands, and some go wrong on transposed ones
+		}
+	}
+	v, err := n.Op().Do(operands...)
+	if err != nil {
+		return nil, fmt.Errorf("computing %v: %w", describe(n), err)
+	}
+	d, ok := v.(*tensor.Dense)
+	if !ok {
+		return nil, unsupportedError{fmt.Sprintf("%v is a %T", describe(n), v)}
+	}
+	return d, nil
+}
+
+// rowMajorCopy is a tensor of its own with the elements of t in order.
+func rowMajorCopy(t *tensor.Dense) *tensor.Dense {
+	c := tensor.New(tensor.Of(t.Dtype()), tensor.WithShape(t.Shape().Clone()...))
+	gather(c.Raw, t.Raw, t.Shape(), t.Strides(), int(t.Dtype().Size()))
+	return c
+}
+
+// gather copies elements of the given size from strided to contiguous memory and returns what is left of to.
+func gather(to, from []byte, shape, strides []int, size int) []byte {
+	if len(shape) == 0 {
+		return to[copy(to, from[:size]):]
+	}
+	for i := range shape[0] {
+		to = gather(to, from[i*strides[0]*size:], shape[1:], strides[1:], size)
+	}
+	return to
+}
+
+// sliceOutputs is w with the outputs from..to only, without its bias.
+func sliceOutputs(w ops.Weight, from, to int) (ops.Weight, error) {
+	m := w.Matrix
+	w.Bias = nil
+	if from == 0 && to == w.Outputs() {
+		return w, nil
+	}
+	if !w.InputMajor {
+		w.Matrix = m.Slice(from, to)
+		return w, nil
+	}
+	if size := m.Dtype().RowBytes(1); m.Dtype().RowBytes(m.Cols()) == size*m.Cols() && m.Dtype() != kernel.Int8 {
+		var all []byte
+		if m.Rows() > 0 {
+			all = unsafe.Slice(unsafe.SliceData(m.Row(0)), (m.Rows()-1)*m.Stride()+size*m.Cols())
+		}
+		var err error
+		w.Matrix, err = kernel.MatrixView(m.Dtype(), m.Rows(), to-from, m.Stride(), all[from*size:])
+		return w, err
+	}
+	return w, unsupportedError{fmt.Sprintf("a slice of the columns of a %v weight", m.Dtype())}
+}
+
+// scaleMatrix is factor·m.
+func scaleMatrix(m *kernel.Matrix, factor float64) (*kernel.Matrix, error) {
+	switch m.Dtype() {
+	case kernel.F32:
+		return times[float32](m, factor)
+	case kernel.F64:
+		return times[float64](m, factor)
+	}
+	return nil, unsupportedError{fmt.Sprintf("a %v weight times %g", m.Dtype(), factor)}
+}
+
+func times[E float32 | float64](m *kernel.Matrix, factor float64) (*kernel.Matrix, error) {
+	values := make([]E, m.Rows()*m.Cols())
+	for i := range m.Rows() {
+		row := values[i*m.Cols():][:m.Cols()]
+		kernel.Row(m, i, row)
+		for j := range row {
+			row[j] = E(float64(row[j]) * factor)
+		}
+	}
+	return kernel.MatrixOf(m.Rows(), m.Cols(), values)
+}
+
+// sumBiases is the sum of l's biases and of its op's own, 1×O of the dtype, or nil if there are none. A single vector
+// is a view.
+func (s *survey) sumBiases(l *linear, own *kernel.Matrix, scale float64, dtype kernel.Dtype) (*kernel.Matrix, error) {
+	if len(l.biases) == 0 && own == nil {
+		return nil, nil
+	}
+	outputs := l.to - l.from
+	if len(l.biases) == 0 && outputs == own.Cols() && scale == 1 {
+		return own, nil
+	}
+	switch dtype {
+	case kernel.F32:
+		return sumBiases[float32](s, l, own, scale)
+	case kernel.F64:
+		return sumBiases[float64](s, l, own, scale)
+	}
+	return nil, unsupportedError{fmt.Sprintf("a sum of biases of dtype %v", dtype)}
+}
+
+func sumBiases[E float32 | float64](s *survey, l *linear, own *kernel.Matrix, scale float64) (*kernel.Matrix, error) {
+	sum := make([]float64, l.to-l.from)
+	add := func(values []E, scale float64) {
+		for i := range sum {
+			sum[i] += scale * float64(values[i])
+		}
+	}
+	if own != nil {
+		values, _ := kernel.Values[E](own)
+		add(values[l.from:l.to], scale)
+	}
+	outer := scale / l.scale // what comes after the map scales the biases too
+	for _, b := range l.biases {
+		if b.node == nil {
+			for i := range sum {
+				sum[i] += outer * b.scale * b.number
+			}
+			continue
+		}
+		t, err := s.value(b.node)
+		if err != nil {
+			return nil, err
+		}
+		values, ok := vectorOf[E](t)
+		if !ok {
+			return nil, unsupportedError{fmt.Sprintf("bias %q is %v", b.node.Name(), t.Dtype())}
+		}
+		values = values[b.from:b.to]
+		if len(l.biases) == 1 && own == nil && outer*b.scale == 1 {
+			return kernel.MatrixOf(1, len(values), values)
+		}
+		add(values, outer*b.scale)
+	}
+	out := make([]E, len(sum))
+	for i := range out {
+		out[i] = E(sum[i])
+	}
+	return kernel.MatrixOf(1, len(out), out)
+}
+
+// vectorOf are the elements of a tensor that is a vector but for axes of length 1.
+func vectorOf[E float32 | float64](t *tensor.Dense) (values []E, ok bool) {
+	if len(t.Raw) != t.Shape().TotalSize()*int(t.Dtype().Size()) {
+		t = rowMajorCopy(t)
+	}
+	switch v := any(&values).(type) {
+	case *[]float32:
+		if ok = t.Dtype() == tensor.Float32; ok {
+			*v = t.Float32s()
+		}
+	case *[]float64:
+		if ok = t.Dtype() == tensor.Float64; ok {
+			*v = t.Float64s()
+		}
+	}
+	return values, ok
+}
