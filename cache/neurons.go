@@ -14,6 +14,8 @@ type Neurons struct {
 	Gate *kernel.Matrix // nil for a plain MLP, act(x·up)·down
 	Up   *kernel.Matrix
 	Down *kernel.Matrix // the transpose of the usual H×I down projection
+
+	bundles []byte // all of it as Shape.view lays it out, nil if it lies otherwise
 }
 
 // NewNeurons makes Neurons of matrices that exist already, without copying them. gate is nil for a plain MLP.
@@ -42,48 +44,85 @@ func NewNeurons(gate, up, down *kernel.Matrix) (*Neurons, error) {
 	return &Neurons{Gate: gate, Up: up, Down: down}, nil
 }
 
+// Shape says how large the neurons of an MLP are.
+type Shape struct {
+	Dtype        kernel.Dtype
+	Intermediate int  // I
+	Hidden       int  // H
+	Gated        bool // there is a gate matrix
+}
+
+// Shape is the shape of n.
+func (n *Neurons) Shape() Shape { return Shape{n.Dtype(), n.Intermediate(), n.Hidden(), n.Gated()} }
+
 // line is the alignment of every row in bytes, a cache line.
 const line = 64
+
+// maxFloats is the most that one allocation holds, in float32.
+const maxFloats = math.MaxInt32
+
+func (s Shape) check() error {
+	if s.Intermediate < 1 || s.Hidden < 1 {
+		return fmt.Errorf("intermediate %d and hidden %d must be positive", s.Intermediate, s.Hidden)
+	}
+	if _, err := kernel.ParseDtype(s.Dtype.String()); err != nil {
+		return err
+	}
+	if s.Hidden > maxFloats/3/line {
+		return fmt.Errorf("hidden %d is too large", s.Hidden)
+	}
+	return nil
+}
+
+func (s Shape) parts() int {
+	if s.Gated {
+		return 3
+	}
+	return 2
+}
+
+// row is the bytes from one row of a neuron to the next, bundle those from one neuron to the next.
+func (s Shape) row() int    { return (s.Dtype.RowBytes(s.Hidden) + line - 1) / line * line }
+func (s Shape) bundle() int { return s.parts() * s.row() }
 
 // Allocate makes zeroed Neurons in one store, in which the gate, up and down rows of a neuron are adjacent and each
 // begins a cache line: reading an active neuron reads one stretch of memory. A store of 8 GiB or more is an error.
 func Allocate(d kernel.Dtype, intermediate, hidden int, gated bool) (*Neurons, error) {
-	if intermediate < 1 || hidden < 1 {
-		return nil, fmt.Errorf("cache: allocate: intermediate %d and hidden %d must be positive", intermediate, hidden)
-	}
-	if _, err := kernel.ParseDtype(d.String()); err != nil {
-		return nil, fmt.Errorf("cache: allocate: %w", err)
-	}
-	parts := 2
-	if gated {
-		parts = 3
-	}
-	if hidden > maxFloats/parts/line {
-		return nil, fmt.Errorf("cache: allocate: hidden %d is too large", hidden)
-	}
-	row := (d.RowBytes(hidden) + line - 1) / line * line
-	stride := parts * row
-	if intermediate > maxFloats/(stride/4) {
-		return nil, fmt.Errorf("cache: allocate: %d neurons of %d bytes each are too many", intermediate, stride)
-	}
-
-	store, err := memory(intermediate * stride)
+	n, err := Shape{d, intermediate, hidden, gated}.allocate()
 	if err != nil {
 		return nil, fmt.Errorf("cache: allocate: %w", err)
 	}
-	var view [3]*kernel.Matrix
-	for i := range parts {
-		if view[i], err = kernel.MatrixView(d, intermediate, hidden, stride, store[i*row:]); err != nil {
-			return nil, fmt.Errorf("cache: allocate: %w", err)
-		}
-	}
-	if !gated {
-		return NewNeurons(nil, view[0], view[1])
-	}
-	return NewNeurons(view[0], view[1], view[2])
+	return n, nil
 }
 
-const maxFloats = math.MaxInt32
+func (s Shape) allocate() (*Neurons, error) {
+	if err := s.check(); err != nil {
+		return nil, err
+	}
+	if s.Intermediate > maxFloats/(s.bundle()/4) {
+		return nil, fmt.Errorf("%d neurons of %d bytes each are too many", s.Intermediate, s.bundle())
+	}
+	bundles, err := memory(s.Intermediate * s.bundle())
+	if err != nil {
+		return nil, err
+	}
+	return s.view(bundles)
+}
+
+// view makes Neurons of bundles.
+func (s Shape) view(bundles []byte) (*Neurons, error) {
+	var views [3]*kernel.Matrix
+	for i := range s.parts() {
+		var err error
+		if views[i], err = kernel.MatrixView(s.Dtype, s.Intermediate, s.Hidden, s.bundle(), bundles[i*s.row():]); err != nil {
+			return nil, err
+		}
+	}
+	if !s.Gated {
+		return &Neurons{Up: views[0], Down: views[1], bundles: bundles}, nil
+	}
+	return &Neurons{Gate: views[0], Up: views[1], Down: views[2], bundles: bundles}, nil
+}
 
 // memory allocates zeroed bytes that begin a cache line, on huge pages when they are many.
 func memory(bytes int) ([]byte, error) {
@@ -111,11 +150,8 @@ func (n *Neurons) Bytes() int64 { return int64(n.Intermediate()) * n.neuronBytes
 
 // neuronBytes is the size of the rows of one neuron.
 func (n *Neurons) neuronBytes() int64 {
-	rows := int64(2)
-	if n.Gated() {
-		rows = 3
-	}
-	return rows * int64(n.Dtype().RowBytes(n.Hidden()))
+	s := n.Shape()
+	return int64(s.parts()) * int64(s.Dtype.RowBytes(s.Hidden))
 }
 
 // matrices are the matrices in the order in which a neuron's rows are stored. The first is nil in a plain MLP.

@@ -1,0 +1,251 @@
+package cache
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"os"
+)
+
+// File is an open neuron file: the neurons of the layers of a model on a disk. What is read is checked. Its methods may
+// be called from any number of goroutines at once.
+//
+// Files are read, not mapped: one that is cut off or that a disk cannot read is an error, not a signal.
+type File struct {
+	name   string
+	r      io.ReaderAt
+	header *header
+	close  func() error
+}
+
+// FileOption changes how OpenFile opens.
+type FileOption func(*fileOptions)
+
+type fileOptions struct{ direct bool }
+
+// WithDirect reads past the page cache (O_DIRECT), so that what the file holds does not take memory twice. It is an
+// error where the system or the file system has no such reads.
+func WithDirect() FileOption { return func(o *fileOptions) { o.direct = true } }
+
+// OpenFile opens a neuron file and checks its header and its size.
+func OpenFile(path string, opts ...FileOption) (*File, error) {
+	var o fileOptions
+	for _, opt := range opts {
+		opt(&o)
+	}
+	f, err := openFile(path, o)
+	if err != nil {
+		return nil, fmt.Errorf("cache: open neuron file: %w", err)
+	}
+	return f, nil
+}
+
+func openFile(path string, o fileOptions) (*File, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() { // a pipe would block
+		return nil, fmt.Errorf("%s is not a regular file", path)
+	}
+	open := os.Open
+	if o.direct {
+		open = openDirect
+	}
+	osFile, err := open(path)
+	if err != nil {
+		return nil, err
+	}
+	r := io.ReaderAt(osFile)
+	if o.direct {
+		r = directReader{osFile}
+	}
+	f, err := newFile(path, r, info.Size())
+	if err != nil {
+		_ = osFile.Close()
+		return nil, err
+	}
+	f.close = osFile.Close
+	return f, nil
+}
+
+// NewFile is a neuron file of size bytes that r reads, which must allow calls from several goroutines at once.
+func NewFile(r io.ReaderAt, size int64) (*File, error) {
+	f, err := newFile("reader", r, size)
+	if err != nil {
+		return nil, fmt.Errorf("cache: neuron file: %w", err)
+	}
+	return f, nil
+}
+
+func newFile(name string, r io.ReaderAt, size int64) (*File, error) {
+	f := &File{name: name, r: r, close: func() error { return nil }}
+	corrupt := func(err error) (*File, error) { return nil, fmt.Errorf("%s: %w: %w", name, ErrCorrupt, err) }
+	if size < block {
+		return corrupt(fmt.Errorf("%d bytes are too few", size))
+	}
+	fixed := make([]byte, fixedBytes)
+	if err := f.readAt(fixed, 0); err != nil {
+		return nil, err
+	}
+	length, err := headerLength(fixed)
+	if err != nil {
+		return corrupt(err)
+	}
+	if length > size {
+		return corrupt(fmt.Errorf("a header of %d bytes in a file of %d", length, size))
+	}
+	b := make([]byte, length)
+	if err := f.readAt(b, 0); err != nil {
+		return nil, err
+	}
+	if f.header, err = decode(b, size); err != nil {
+		return corrupt(err)
+	}
+	for i := range f.header.layers {
+		l := &f.header.layers[i]
+		table := make([]byte, l.Intermediate*checksumSize)
+		if err := f.readAt(table, l.tableOffset()); err != nil {
+			return nil, err
+		}
+		if got := crc32.Checksum(table, castagnoli); got != l.tableCRC {
+			return corrupt(fmt.Errorf("layer %d: the checksums have checksum %08x, want %08x", i, got, l.tableCRC))
+		}
+		l.checksums = make([]uint32, l.Intermediate)
+		for k := range l.checksums {
+			l.checksums[k] = binary.LittleEndian.Uint32(table[k*checksumSize:])
+		}
+	}
+	return f, nil
+}
+
+// readAt fills b. A file that has become shorter is corrupt.
+func (f *File) readAt(b []byte, offset int64) error {
+	n, err := f.r.ReadAt(b, offset)
+	switch {
+	case n == len(b):
+		return nil
+	case err == nil || errors.Is(err, io.EOF):
+		return fmt.Errorf("%s: %w: it ends at %d, want %d bytes at %d", f.name, ErrCorrupt, offset+int64(n), len(b), offset)
+	default:
+		return fmt.Errorf("%s: %d bytes at %d: %w", f.name, len(b), offset, err)
+	}
+}
+
+// Label is what WriteFile was told to write: what the neurons were made from.
+func (f *File) Label() string { return f.header.label }
+
+// Shapes lists the layers.
+func (f *File) Shapes() []Shape {
+	shapes := make([]Shape, len(f.header.layers))
+	for i, l := range f.header.layers {
+		shapes[i] = l.Shape
+	}
+	return shapes
+}
+
+// layer is layer i.
+func (f *File) layer(i int) (*layer, error) {
+	if i < 0 || i >= len(f.header.layers) {
+		return nil, fmt.Errorf("%s: layer %d, the file has %d", f.name, i, len(f.header.layers))
+	}
+	return &f.header.layers[i], nil
+}
+
+// Read reads the neurons of a layer from number first on into n, which says by its shape how many. It is fastest if n
+// is from Allocate. After an error the content of n is not defined.
+func (f *File) Read(layer, first int, n *Neurons) error {
+	l, err := f.layer(layer)
+	if err != nil {
+		return fmt.Errorf("cache: read: %w", err)
+	}
+	want := l.Shape
+	want.Intermediate = n.Intermediate()
+	if got := n.Shape(); got != want {
+		return fmt.Errorf("cache: read: %s: layer %d is %+v, the neurons to fill are %+v", f.name, layer, l.Shape, got)
+	}
+	if first < 0 || first > l.Intermediate-n.Intermediate() {
+		return fmt.Errorf("cache: read: %s: layer %d has %d neurons, asked for %d to %d",
+			f.name, layer, l.Intermediate, first, first+n.Intermediate()-1)
+	}
+	if err := f.read(l, layer, first, n); err != nil {
+		return fmt.Errorf("cache: read: %w", err)
+	}
+	return nil
+}
+
+func (f *File) read(l *layer, number, first int, n *Neurons) error {
+	if n.bundles != nil {
+		return f.readBundles(number, first, n.bundles[:n.Intermediate()*l.bundle()])
+	}
+	bundle := make([]byte, l.bundle())
+	for i := range n.Intermediate() {
+		if err := f.readBundles(number, first+i, bundle); err != nil {
+			return err
+		}
+		from := bundle
+		for _, m := range n.matrices() {
+			if m != nil {
+				copy(m.Row(i), from)
+				from = from[l.row():]
+			}
+		}
+	}
+	return nil
+}
+
+// readBundles reads consecutive bundles of layer number to b and checks them.
+func (f *File) readBundles(number, first int, b []byte) error {
+	l := &f.header.layers[number]
+	size := l.bundle()
+	if err := f.readAt(b, l.offset+int64(first)*int64(size)); err != nil {
+		return fmt.Errorf("layer %d, neuron %d: %w", number, first, err)
+	}
+	for i := first; len(b) >= size; i, b = i+1, b[size:] {
+		if got := checksum(i, b[:size]); got != l.checksums[i] {
+			return fmt.Errorf("%s: %w: layer %d, neuron %d has checksum %08x, want %08x",
+				f.name, ErrCorrupt, number, i, got, l.checksums[i])
+		}
+	}
+	return nil
+}
+
+// Load reads a layer into memory.
+func (f *File) Load(layer int) (*Neurons, error) {
+	l, err := f.layer(layer)
+	if err != nil {
+		return nil, fmt.Errorf("cache: load: %w", err)
+	}
+	n, err := l.allocate()
+	if err != nil {
+		return nil, fmt.Errorf("cache: load: %s: layer %d: %w", f.name, layer, err)
+	}
+	return n, f.Read(layer, 0, n)
+}
+
+// Verify reads the whole file and checks every neuron.
+func (f *File) Verify() error {
+	for i := range f.header.layers {
+		l := &f.header.layers[i]
+		const least = 1 << 20
+		step := min(max(least/l.bundle(), 1), l.Intermediate)
+		b := make([]byte, step*l.bundle())
+		for first := 0; first < l.Intermediate; first += step {
+			n := min(step, l.Intermediate-first)
+			if err := f.readBundles(i, first, b[:n*l.bundle()]); err != nil {
+				return fmt.Errorf("cache: verify: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+// Close closes the file. Reads that come later are errors.
+func (f *File) Close() error {
+	if err := f.close(); err != nil {
+		return fmt.Errorf("cache: close neuron file: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,121 @@
+package cache
+
+import (
+	"bufio"
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strconv"
+)
+
+// WriteFile writes a neuron file of the given number of layers, which it asks layer for, one after the other: no more
+// than one need be in memory. label, at most 64 KiB, says what they were made from. The file appears whole or not at
+// all: it is written beside path and takes the name when all of it is on the disk.
+func WriteFile(path, label string, layers int, layer func(i int) (*Neurons, error)) error {
+	if err := writeFile(path, label, layers, layer); err != nil {
+		return fmt.Errorf("cache: write neuron file %s: %w", path, err)
+	}
+	return nil
+}
+
+func writeFile(path, label string, layers int, layer func(i int) (*Neurons, error)) (err error) {
+	if layers < 0 || layers > maxLayers || len(label) > maxLabel {
+		return fmt.Errorf("%d layers and a label of %d bytes (at most %d and %d)", layers, len(label), maxLayers, maxLabel)
+	}
+	f, err := os.OpenFile(path+"."+strconv.FormatUint(rand.Uint64(), 36), os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o666)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			_ = f.Close()
+			_ = os.Remove(f.Name())
+		}
+	}()
+	if err := writeNeurons(f, label, layers, layer); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	syncDirectory(filepath.Dir(path))
+	return nil
+}
+
+// syncDirectory makes a rename outlast a crash, where a directory can be synced.
+func syncDirectory(path string) {
+	if d, err := os.Open(path); err == nil {
+		_ = d.Sync()
+		_ = d.Close()
+	}
+}
+
+// writeNeurons writes the layers and then, when their checksums are known, the header.
+func writeNeurons(f io.WriteSeeker, label string, layers int, layer func(i int) (*Neurons, error)) error {
+	h := header{label: label}
+	b := make([]byte, headerBytes(layers, len(label)))
+	offset, err := f.Seek(int64(len(b)), io.SeekStart)
+	if err != nil {
+		return err
+	}
+	w := bufio.NewWriterSize(f, 1<<20)
+	for i := range layers {
+		n, err := layer(i)
+		if err != nil {
+			return fmt.Errorf("layer %d: %w", i, err)
+		}
+		l, err := writeLayer(w, n, offset)
+		if err != nil {
+			return fmt.Errorf("layer %d: %w", i, err)
+		}
+		h.layers = append(h.layers, l)
+		offset = l.end()
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	h.encode(b)
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	return err
+}
+
+func writeLayer(w io.Writer, n *Neurons, offset int64) (layer, error) {
+	if n == nil {
+		return layer{}, fmt.Errorf("no neurons")
+	}
+	l := layer{Shape: n.Shape(), offset: offset}
+	if err := l.check(); err != nil {
+		return layer{}, err
+	}
+	bundle := make([]byte, l.bundle())
+	table := make([]byte, l.end()-l.tableOffset())
+	for i := range l.Intermediate {
+		to := bundle
+		for _, m := range n.matrices() {
+			if m != nil {
+				copy(to, m.Row(i))
+				to = to[l.row():]
+			}
+		}
+		binary.LittleEndian.PutUint32(table[i*checksumSize:], checksum(i, bundle))
+		if _, err := w.Write(bundle); err != nil {
+			return layer{}, err
+		}
+	}
+	l.tableCRC = crc32.Checksum(table[:l.Intermediate*checksumSize], castagnoli)
+	_, err := w.Write(table)
+	return l, err
+}
