@@ -39,6 +39,9 @@ type Graph struct {
 
 	// AttentionInput of a layer is its normalised input, T×H: what look-ahead predictors see.
 	AttentionInput []*gorgonia.Node
+
+	// MLP of a layer is the output of its MLP, T×H, before the residual is added.
+	MLP []*gorgonia.Node
 }
 
 // BuildGraph builds the forward pass. Its nodes are named as Hugging Face names the modules that they stand for, without
@@ -141,6 +144,7 @@ func (b *builder) mlp(x *gorgonia.Node, i int) *gorgonia.Node {
 	act := b.activate(layer+"mlp.act_fn", gate)
 	y := b.name(layer + "mlp.product")(gorgonia.HadamardProd(act, up))
 	y = b.linear(layer+"mlp.down_proj", y, l.down)
+	b.MLP = append(b.MLP, y)
 	return b.name(layer + "mlp.residual")(gorgonia.Add(x, y))
 }
 

@@ -29,7 +29,8 @@ type program struct {
 
 	vm     gorgonia.VM
 	output *gorgonia.Node
-	sparse *graph.Swapped // nil: dense
+	dense  *Graph
+	sparse *graph.Swapped // dense with sparse MLPs; nil: there are none
 }
 
 // program builds a graph when it is first needed.
@@ -57,7 +58,7 @@ func (s *Session) newProgram(key programKey) (*program, error) {
 	}
 	p := &program{
 		tokens: inputOf(g.Tokens), positions: inputOf(g.Positions), sequences: inputOf(g.Sequences),
-		output: g.Output,
+		output: g.Output, dense: g,
 	}
 	if g.Rows != nil {
 		p.rows = inputOf(g.Rows)

@@ -27,6 +27,19 @@ func openHuggingFace(path string, src source) (*Checkpoint, error) {
 	return c, nil
 }
 
+// OpenSafetensors opens one safetensors file: tensors without a configuration.
+func OpenSafetensors(path string) (*Checkpoint, error) {
+	f, err := mapFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("checkpoint: %w", err)
+	}
+	c := &Checkpoint{format: HuggingFace, path: path}
+	if err := c.addFile(f); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	return c, nil
+}
+
 // addWeights adds the tensors of the one file, or of all shards.
 func (c *Checkpoint) addWeights(src source) error {
 	f, err := src.open(weightsName)

@@ -1,0 +1,138 @@
+package calibrate
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"sync"
+
+	"github.com/sparsegonia/sparsegonia/graph"
+	"github.com/sparsegonia/sparsegonia/llama/checkpoint"
+	"github.com/sparsegonia/sparsegonia/ops"
+	"github.com/sparsegonia/sparsegonia/ops/kernel"
+)
+
+// predictors are those that a plan has made so far, by layer: all graphs that share the plan share them.
+type predictors struct {
+	mu   sync.Mutex
+	made map[int]ops.Predictor
+}
+
+// of is the predictor of layer i.
+func (s *predictors) of(p *Plan, i int, m *graph.MLP) (ops.Predictor, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	predictor, ok := s.made[i]
+	if !ok {
+		var err error
+		if l := &p.Layers[i]; l.Predictor != "" {
+			predictor, err = readPredictor(p.path(l.Predictor), i)
+		} else {
+			predictor, err = randomPredictor(l.Rank, m, uint64(i))
+		}
+		if err != nil {
+			return ops.Predictor{}, err
+		}
+	}
+	if got, want := predictor.Down.Cols(), m.Up.Inputs(); got != want {
+		return ops.Predictor{}, fmt.Errorf("the predictor takes %d inputs, %s has %d", got, m.Name, want)
+	}
+	if got, want := predictor.Up.Rows(), m.Up.Outputs(); got != want {
+		return ops.Predictor{}, fmt.Errorf("the predictor scores %d neurons, %s has %d", got, m.Name, want)
+	}
+	if s.made == nil {
+		s.made = map[int]ops.Predictor{}
+	}
+	s.made[i] = predictor
+	return predictor, nil
+}
+
+// readPredictor reads the predictor of a layer from a safetensors file: the matrices layers.N.mlp_lora_proj.down.weight,
+// r×H, and layers.N.mlp_lora_proj.up.weight, I×r, as sparse_transformers names them, with or without "model." in front.
+// F32, F16, BF16 and F64 are kept as they are.
+func readPredictor(file string, layer int) (p ops.Predictor, err error) {
+	c, err := checkpoint.OpenSafetensors(file)
+	if err != nil {
+		return p, err
+	}
+	defer func() { err = errors.Join(err, c.Close()) }()
+	name := fmt.Sprintf("layers.%d.mlp_lora_proj.", layer)
+	if c.Has("model." + name + "down.weight") {
+		name = "model." + name
+	}
+	if p.Down, err = readMatrix(c, name+"down.weight"); err != nil {
+		return p, err
+	}
+	if p.Up, err = readMatrix(c, name+"up.weight"); err != nil {
+		return p, err
+	}
+	if rank := p.Down.Rows(); p.Up.Cols() != rank || rank > p.Up.Rows() {
+		return p, fmt.Errorf("%s: %sdown.weight is %d×%d and %sup.weight %d×%d, want r×H and I×r with r ≤ I",
+			file, name, rank, p.Down.Cols(), name, p.Up.Rows(), p.Up.Cols())
+	}
+	return p, nil
+}
+
+var dtypes = map[checkpoint.Type]kernel.Dtype{
+	checkpoint.F32: kernel.F32, checkpoint.F16: kernel.F16, checkpoint.BF16: kernel.BF16, checkpoint.F64: kernel.F64,
+}
+
+func readMatrix(c *checkpoint.Checkpoint, name string) (*kernel.Matrix, error) {
+	t, err := c.Tensor(name)
+	if err != nil {
+		return nil, err
+	}
+	if len(t.Shape) != 2 || t.Shape[0] < 1 || t.Shape[1] < 1 {
+		return nil, fmt.Errorf("%s: tensor %s has shape %v, want a matrix", c.Path(), name, t.Shape)
+	}
+	d, ok := dtypes[t.Type]
+	if !ok {
+		return nil, fmt.Errorf("%s: tensor %s has dtype %v, want F32, F16, BF16 or F64", c.Path(), name, t.Type)
+	}
+	m := kernel.NewMatrix(d, t.Rows(), t.Cols())
+	row := len(t.Data) / t.Rows()
+	for i := range t.Rows() {
+		copy(m.Row(i), t.Data[i*row:])
+	}
+	return m, nil
+}
+
+// randomPredictor has normally distributed weights (Glorot and Bengio, 2010), as sparse_transformers has without
+// trained predictors.
+func randomPredictor(rank int, m *graph.MLP, seed uint64) (ops.Predictor, error) {
+	hidden, intermediate := m.Up.Inputs(), m.Up.Outputs()
+	if rank > intermediate {
+		return ops.Predictor{}, fmt.Errorf("rank %d, %s has %d neurons", rank, m.Name, intermediate)
+	}
+	d := m.Up.Matrix.Dtype().Compute()
+	if d != kernel.F32 && d != kernel.F64 {
+		return ops.Predictor{}, fmt.Errorf("%s computes in %v: no predictor with random weights", m.Name, d)
+	}
+	source := rand.New(rand.NewPCG(seed, 0))
+	random := func(rows, cols int) *kernel.Matrix {
+		matrix := kernel.NewMatrix(d, rows, cols)
+		scale := math.Sqrt(2 / float64(rows+cols))
+		row := make([]float64, cols)
+		for i := range rows {
+			for j := range row {
+				row[j] = source.NormFloat64() * scale
+			}
+			setRow(matrix, i, row)
+		}
+		return matrix
+	}
+	return ops.Predictor{Down: random(rank, hidden), Up: random(intermediate, rank)}, nil
+}
+
+func setRow(m *kernel.Matrix, i int, row []float64) {
+	if m.Dtype() == kernel.F64 {
+		kernel.SetRow(m, i, row)
+		return
+	}
+	narrow := make([]float32, len(row))
+	for j, v := range row {
+		narrow[j] = float32(v)
+	}
+	kernel.SetRow(m, i, narrow)
+}
