@@ -30,6 +30,11 @@ type SwappedMLP struct {
 	Active *gorgonia.Node // in the new graph: int32 I, the slots of the active neurons, then −1
 }
 
+// Density is the share of the neurons that were active, over all runs so far.
+func (m *SwappedMLP) Density() float64 {
+	return m.Cache.Stats().Active() / float64(m.Cache.Intermediate())
+}
+
 // Node is the node of the new graph that has the value of a node of the old one. It is nil if there is none: nodes that
 // the outputs do not depend on, and the weights and inner nodes of swapped MLPs.
 func (s *Swapped) Node(old *gorgonia.Node) *gorgonia.Node { return s.nodes[old] }
