@@ -50,11 +50,29 @@ func (w *gguf) set(key string, value any) {
 	case string:
 		kind(8)
 		w.text(&w.metadata, v)
+	case int32:
+		kind(5)
+		binary.Write(&w.metadata, binary.LittleEndian, v)
+	case bool:
+		kind(7)
+		binary.Write(&w.metadata, binary.LittleEndian, v)
 	case []int32:
 		kind(9)
 		kind(5)
 		binary.Write(&w.metadata, binary.LittleEndian, uint64(len(v)))
 		binary.Write(&w.metadata, binary.LittleEndian, v)
+	case []float32:
+		kind(9)
+		kind(6)
+		binary.Write(&w.metadata, binary.LittleEndian, uint64(len(v)))
+		binary.Write(&w.metadata, binary.LittleEndian, v)
+	case []string:
+		kind(9)
+		kind(8)
+		binary.Write(&w.metadata, binary.LittleEndian, uint64(len(v)))
+		for _, s := range v {
+			w.text(&w.metadata, s)
+		}
 	default:
 		panic("unknown type of a metadata value")
 	}

@@ -98,7 +98,7 @@ func (l *loader) check() error {
 			return err
 		}
 		if !slices.Equal(t.Shape, shape) {
-			return fmt.Errorf("llama: %s: tensor %s has shape %v, the configuration wants %v", l.file.Path(), name, t.Shape, shape)
+			return fmt.Errorf("llama: %s: tensor %s has shape %v, the configuration wants %v", t.File, name, t.Shape, shape)
 		}
 		return nil
 	}
@@ -324,11 +324,11 @@ func view(t checkpoint.Tensor) (*kernel.Matrix, bool) {
 func (l *loader) fill(m *kernel.Matrix, t checkpoint.Tensor) error {
 	defer t.Release()
 	if v, ok := view(t); ok {
-		return l.failed(t, kernel.Copy(l.pool, m, v))
+		return failed(t, kernel.Copy(l.pool, m, v))
 	}
 	if sameBlocks(m, t) {
 		rowBytes := len(t.Data) / m.Rows()
-		return l.failed(t, l.eachRow(m, func(i int, _ []float32) error {
+		return failed(t, l.eachRow(m, func(i int, _ []float32) error {
 			return kernel.SetRowBlocks(m, i, t.Data[i*rowBytes:(i+1)*rowBytes])
 		}))
 	}
@@ -376,7 +376,7 @@ func (l *loader) eachRow(m *kernel.Matrix, do func(i int, row []float32) error) 
 func (l *loader) fillTransposed(m *kernel.Matrix, t checkpoint.Tensor) error {
 	defer t.Release()
 	if v, ok := view(t); ok {
-		return l.failed(t, kernel.Transpose(l.pool, m, v))
+		return failed(t, kernel.Transpose(l.pool, m, v))
 	}
 	if l.wide == nil {
 		l.wide = kernel.NewMatrix(kernel.F32, m.Cols(), m.Rows())
@@ -384,13 +384,13 @@ func (l *loader) fillTransposed(m *kernel.Matrix, t checkpoint.Tensor) error {
 	if err := l.decode(l.wide, t); err != nil {
 		return err
 	}
-	return l.failed(t, kernel.Transpose(l.pool, m, l.wide))
+	return failed(t, kernel.Transpose(l.pool, m, l.wide))
 }
 
 // failed names the tensor that a kernel refused.
-func (l *loader) failed(t checkpoint.Tensor, err error) error {
+func failed(t checkpoint.Tensor, err error) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("llama: %s: tensor %s: %w", l.file.Path(), t.Name, err)
+	return fmt.Errorf("llama: %s: tensor %s: %w", t.File, t.Name, err)
 }

@@ -135,7 +135,7 @@ func (c *Checkpoint) Tensor(name string) (Tensor, error) {
 		return Tensor{}, fmt.Errorf("checkpoint: %s: tensor %s: type %s is %w", e.file.name, quote(name), e.stored.name, ErrUnsupported)
 	}
 	return Tensor{
-		Name: e.name, Type: e.stored.kind, Shape: slices.Clone(e.shape), Data: e.data,
+		Name: e.name, File: e.file.name, Type: e.stored.kind, Shape: slices.Clone(e.shape), Data: e.data,
 		mapped: e.file.mapped,
 	}, nil
 }

@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 )
 
 // maxHeader is the limit of the format, in bytes; no other JSON of a checkpoint comes near it.
 const maxHeader = 100_000_000
+
+// maxSizes is far more dimensions than any tensor of a model has.
+const maxSizes = 64
 
 // safetensorsTypes are the dtypes of the format.
 var safetensorsTypes = map[string]storage{
@@ -113,7 +115,7 @@ func parseInfo(text string, data []byte) (entry, error) {
 	if err != nil {
 		return e, err
 	}
-	shape, err := numbers(dims)
+	shape, err := numbers(dims, maxSizes)
 	if err != nil {
 		return e, fmt.Errorf("shape: %w", err)
 	}
@@ -126,7 +128,7 @@ func parseInfo(text string, data []byte) (entry, error) {
 	if err != nil {
 		return e, err
 	}
-	offsets, err := numbers(span)
+	offsets, err := numbers(span, 2)
 	if err != nil {
 		return e, fmt.Errorf("data_offsets: %w", err)
 	}
@@ -146,10 +148,13 @@ func parseInfo(text string, data []byte) (entry, error) {
 	return e, nil
 }
 
-// numbers reads an array of integers that are not negative.
-func numbers(text string) ([]uint64, error) {
-	list := make([]uint64, 0, strings.Count(text, ",")+1)
+// numbers reads an array of at most so many integers that are not negative.
+func numbers(text string, most int) ([]uint64, error) {
+	var list []uint64
 	for _, part := range parts(text) {
+		if len(list) == most {
+			return nil, fmt.Errorf("more than %d numbers", most)
+		}
 		n, err := strconv.ParseUint(part, 10, 64)
 		if err != nil {
 			return nil, fmt.Errorf("%s is not an integer from 0 to 2^64-1", quote(part))

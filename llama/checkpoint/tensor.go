@@ -9,6 +9,7 @@ import (
 // A Tensor is a view of the numbers of a checkpoint.
 type Tensor struct {
 	Name  string
+	File  string // path of the file that has it
 	Type  Type
 	Shape []int  // row-major, outermost first; empty for a scalar
 	Data  []byte // as stored, little-endian; aliases the mapping

@@ -24,15 +24,15 @@ type merge struct{ rank, id int32 }
 func (b *bpe) addMerge(rank int, left, right string) error {
 	l, ok := b.vocab[left]
 	if !ok {
-		return fmt.Errorf("token %q is not in the vocabulary", left)
+		return fmt.Errorf("token %.60q is not in the vocabulary", left)
 	}
 	r, ok := b.vocab[right]
 	if !ok {
-		return fmt.Errorf("token %q is not in the vocabulary", right)
+		return fmt.Errorf("token %.60q is not in the vocabulary", right)
 	}
 	id, ok := b.vocab[left+right]
 	if !ok {
-		return fmt.Errorf("token %q is not in the vocabulary", left+right)
+		return fmt.Errorf("token %.60q is not in the vocabulary", left+right)
 	}
 	b.merges[[2]int32{l, r}] = merge{rank: int32(rank), id: id}
 	return nil

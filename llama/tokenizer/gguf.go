@@ -89,7 +89,7 @@ func FromGGUF(name string, v Vocabulary) (*Tokenizer, error) {
 }
 
 func fromGGUF(v Vocabulary) (*Tokenizer, error) {
-	t := newTokenizer()
+	t := newTokenizer(len(v.Tokens))
 	if err := t.addGGUFTokens(v); err != nil {
 		return nil, err
 	}
@@ -121,7 +121,7 @@ func fromGGUF(v Vocabulary) (*Tokenizer, error) {
 	case "llama":
 		return t, t.addLlama(v)
 	}
-	return nil, fmt.Errorf("model: %q is not supported", v.Model)
+	return nil, fmt.Errorf("model: %.60q is not supported", v.Model)
 }
 
 // addGGUFTokens enters the tokens and finds those to recognise in the text.
@@ -138,7 +138,7 @@ func (t *Tokenizer) addGGUFTokens(v Vocabulary) error {
 	var literal, normalized []addedToken
 	for i, token := range v.Tokens {
 		if !utf8.ValidString(token) {
-			return fmt.Errorf("tokens[%d]: %q is not UTF-8", i, token)
+			return fmt.Errorf("tokens[%d]: %.60q is not UTF-8", i, token)
 		}
 		id := int32(i)
 		if err := t.add(token, id); err != nil {
@@ -175,12 +175,12 @@ func (t *Tokenizer) addGGUFTokens(v Vocabulary) error {
 func (t *Tokenizer) addGPT2(v Vocabulary) error {
 	pre, ok := ggufPres[v.Pre]
 	if !ok {
-		return fmt.Errorf("pre: %q is not supported", v.Pre)
+		return fmt.Errorf("pre: %.60q is not supported", v.Pre)
 	}
 	if len(v.Merges) == 0 {
 		return fmt.Errorf("merges: missing or empty")
 	}
-	b := &bpe{vocab: t.ids, merges: map[[2]int32]merge{}, unknown: -1, ignoreMerges: pre.ignoreMerges}
+	b := &bpe{vocab: t.ids, merges: make(map[[2]int32]merge, len(v.Merges)), unknown: -1, ignoreMerges: pre.ignoreMerges}
 	for i, line := range v.Merges {
 		left, right, err := cutMerge(line)
 		if err == nil {
@@ -206,7 +206,7 @@ func (t *Tokenizer) addLlama(v Vocabulary) error {
 	if len(v.Scores) != len(v.Tokens) {
 		return fmt.Errorf("scores: %d scores for %d tokens", len(v.Scores), len(v.Tokens))
 	}
-	s := &spm{vocab: map[string]int32{}, scores: v.Scores, bytes: byteTokens(nil), unknown: v.Unknown}
+	s := &spm{vocab: make(map[string]int32, len(v.Tokens)), scores: v.Scores, bytes: byteTokens(nil), unknown: v.Unknown}
 	for i, token := range v.Tokens {
 		if v.Scores[i] != v.Scores[i] {
 			return fmt.Errorf("scores[%d]: is not a number", i)
@@ -219,7 +219,7 @@ func (t *Tokenizer) addLlama(v Vocabulary) error {
 		case ggufByte:
 			b, ok := byteOf(token)
 			if !ok {
-				return fmt.Errorf("tokens[%d]: %q is of the byte type but no byte", i, token)
+				return fmt.Errorf("tokens[%d]: %.60q is of the byte type but no byte", i, token)
 			}
 			s.bytes[b] = int32(i)
 		case ggufUnknown, ggufControl:

@@ -6,16 +6,37 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
 )
 
-// A value is a JSON value and where it stands, as in "model.vocab", so that an
-// error can name it.
+// A value is a JSON value and where it stands, so that an error can name it.
 type value struct {
-	path string
-	raw  json.RawMessage
+	raw   json.RawMessage
+	in    *value // the object or the list that it is in; nil: it is the file
+	key   string // in an object
+	index int    // in a list; −1 in an object
+}
+
+// path is where the value stands, as in "model.vocab".
+func (v value) path() string {
+	if v.in == nil {
+		return ""
+	}
+	outer := v.in.path()
+	if v.index >= 0 {
+		return fmt.Sprintf("%s[%d]", outer, v.index)
+	}
+	name := fmt.Sprintf("%.60s", v.key)
+	if strings.ContainsFunc(v.key, func(r rune) bool { return (r|0x20 < 'a' || r|0x20 > 'z') && r != '_' }) {
+		name = fmt.Sprintf("%.60q", v.key)
+	}
+	if outer == "" {
+		return name
+	}
+	return outer + "." + name
 }
 
 // parseJSON checks that data is one JSON value in UTF-8.
@@ -40,10 +61,10 @@ func parseJSON(data []byte) (value, error) {
 
 func (v value) errorf(format string, args ...any) error {
 	err := fmt.Errorf(format, args...)
-	if v.path == "" {
-		return err
+	if path := v.path(); path != "" {
+		return fmt.Errorf("%s: %w", path, err)
 	}
-	return fmt.Errorf("%s: %w", v.path, err)
+	return err
 }
 
 // is reports whether the value begins with c, which tells its kind.
@@ -65,19 +86,19 @@ func (v value) wrong(want string) error {
 }
 
 // each calls f for every member of an object, in order.
-func (v value) each(f func(key string, raw json.RawMessage) error) error {
+func (v value) each(f func(key string, member value) error) error {
 	if !v.is('{') {
 		return v.wrong("an object")
 	}
 	for i := skipSpace(v.raw, 1); v.raw[i] != '}'; {
 		end := skipValue(v.raw, i)
-		key, err := value{v.path, v.raw[i:end]}.str()
+		key, err := value{raw: v.raw[i:end]}.str()
 		if err != nil {
-			return err
+			return v.errorf("a key %w", err)
 		}
 		i = skipSpace(v.raw, skipSpace(v.raw, end)+1) // after the colon
 		end = skipValue(v.raw, i)
-		if err := f(key, v.raw[i:end]); err != nil {
+		if err := f(key, value{v.raw[i:end], &v, key, -1}); err != nil {
 			return err
 		}
 		i = skipComma(v.raw, end)
@@ -85,21 +106,39 @@ func (v value) each(f func(key string, raw json.RawMessage) error) error {
 	return nil
 }
 
-// items calls f for every element of a list. The elements have the path of the
-// list, which costs nothing; see list.
-func (v value) items(f func(i int, item value) error) error {
+// items calls f for every element of a list.
+func (v value) items(f func(item value) error) error {
+	return v.elements(func(i int, raw json.RawMessage) error { return f(value{raw, &v, "", i}) })
+}
+
+// elements is items without the place of the elements, which costs memory.
+func (v value) elements(f func(i int, raw json.RawMessage) error) error {
 	if !v.is('[') {
 		return v.wrong("a list")
 	}
 	n := 0
 	for i := skipSpace(v.raw, 1); v.raw[i] != ']'; n++ {
 		end := skipValue(v.raw, i)
-		if err := f(n, value{v.path, v.raw[i:end]}); err != nil {
+		if err := f(n, v.raw[i:end]); err != nil {
 			return err
 		}
 		i = skipComma(v.raw, end)
 	}
 	return nil
+}
+
+// count returns how many members or elements a value has, 0 if it has none of either.
+func (v value) count() (n int) {
+	if !v.is('{') && !v.is('[') {
+		return 0
+	}
+	for i := skipSpace(v.raw, 1); v.raw[i] != '}' && v.raw[i] != ']'; {
+		if i = skipComma(v.raw, skipValue(v.raw, i)); v.raw[i] == ':' {
+			i = skipComma(v.raw, skipValue(v.raw, skipSpace(v.raw, i+1)))
+		}
+		n++
+	}
+	return n
 }
 
 // The skip functions walk over JSON that is known to be valid, so that members
@@ -150,37 +189,21 @@ func skipValue(raw []byte, i int) int {
 
 // object returns the members of an object by key; a key given twice is an error.
 func (v value) object() (object, error) {
-	o := object{value: v, members: map[string]value{}}
-	err := v.each(func(key string, raw json.RawMessage) error {
-		if _, ok := o.members[key]; ok {
-			return v.errorf("key %q is given twice", key)
+	o := object{&v, make([]value, 0, v.count())}
+	err := v.each(func(_ string, member value) error {
+		o.members = append(o.members, member)
+		return nil
+	})
+	if err != nil {
+		return o, err
+	}
+	slices.SortFunc(o.members, func(a, b value) int { return strings.Compare(a.key, b.key) })
+	for i := 1; i < len(o.members); i++ {
+		if key := o.members[i].key; key == o.members[i-1].key {
+			return o, v.errorf("key %.60q is given twice", key)
 		}
-		o.members[key] = v.member(key, raw)
-		return nil
-	})
-	return o, err
-}
-
-// member is the value of a key; keys that are not plain names are quoted.
-func (v value) member(key string, raw json.RawMessage) value {
-	name := key
-	if strings.ContainsFunc(key, func(r rune) bool { return (r|0x20 < 'a' || r|0x20 > 'z') && r != '_' }) {
-		name = strconv.Quote(key)
 	}
-	if v.path != "" {
-		name = v.path + "." + name
-	}
-	return value{name, raw}
-}
-
-// list returns the elements of a list, each with its place in its path.
-func (v value) list() ([]value, error) {
-	var list []value
-	err := v.items(func(i int, item value) error {
-		list = append(list, value{fmt.Sprintf("%s[%d]", v.path, i), item.raw})
-		return nil
-	})
-	return list, err
+	return o, nil
 }
 
 func (v value) str() (string, error) {
@@ -197,7 +220,7 @@ func (v value) str() (string, error) {
 	// encoding/json turns half a surrogate pair into U+FFFD.
 	if strings.ContainsRune(s, utf8.RuneError) && !bytes.ContainsRune(v.raw, utf8.RuneError) &&
 		!bytes.Contains(bytes.ToLower(v.raw), []byte(`\ufffd`)) {
-		return "", v.errorf("%s holds half a surrogate pair", v.raw)
+		return "", v.errorf("%.60s holds half a surrogate pair", v.raw)
 	}
 	return s, nil
 }
@@ -209,22 +232,23 @@ func (v value) id() (int32, error) {
 		return 0, v.wrong("a token id")
 	}
 	if err != nil || n < 0 || n > math.MaxInt32 {
-		return 0, v.errorf("token id %s is outside 0 … %d", v.raw, math.MaxInt32)
+		return 0, v.errorf("token id %.60s is outside 0 … %d", v.raw, math.MaxInt32)
 	}
 	return int32(n), nil
 }
 
 // An object gives its members by key; a missing one has no value.
 type object struct {
-	value
-	members map[string]value
+	*value
+	members []value // by key
 }
 
 func (o object) get(key string) value {
-	if v, ok := o.members[key]; ok {
-		return v
+	i, ok := slices.BinarySearchFunc(o.members, key, func(v value, key string) int { return strings.Compare(v.key, key) })
+	if ok {
+		return o.members[i]
 	}
-	return o.member(key, nil)
+	return value{in: o.value, key: key, index: -1}
 }
 
 // str is a member that must be there.

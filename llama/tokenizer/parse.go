@@ -17,9 +17,10 @@ func Parse(name string, data []byte) (*Tokenizer, error) {
 	return t, nil
 }
 
-func newTokenizer() *Tokenizer {
+// newTokenizer has room for n tokens.
+func newTokenizer(n int) *Tokenizer {
 	return &Tokenizer{
-		tokens: map[int32]string{}, ids: map[string]int32{},
+		tokens: make(map[int32]string, n), ids: make(map[string]int32, n),
 		special: map[int32]bool{}, surface: map[int32]string{},
 	}
 }
@@ -37,21 +38,33 @@ func parse(data []byte) (*Tokenizer, error) {
 		if s, err := v.str(); err != nil {
 			return nil, err
 		} else if s != "1.0" {
-			return nil, v.errorf("version %q is not known", s)
+			return nil, v.errorf("version %.60q is not known", s)
 		}
 	}
-	t := newTokenizer()
-	if t.model, err = t.parseModel(file.get("model")); err != nil {
+	o, err := file.get("model").object()
+	if err != nil {
 		return nil, err
 	}
-	if t.normalizer, err = parseNormalizer(file.get("normalizer"), 0); err != nil {
+	t := newTokenizer(o.get("vocab").count() + file.get("added_tokens").count())
+	if t.model, err = t.parseModel(o); err != nil {
 		return nil, err
+	}
+	if v := file.get("normalizer"); !v.null() {
+		var n normalizerParser
+		if err := n.parse(v, 0); err != nil {
+			return nil, err
+		}
+		t.normalizer = n.steps
 	}
 	if err := t.parseAdded(file.get("added_tokens")); err != nil {
 		return nil, err
 	}
-	if t.preTokenizers, err = parsePreTokenizer(file.get("pre_tokenizer"), 0); err != nil {
-		return nil, err
+	if v := file.get("pre_tokenizer"); !v.null() {
+		var p preTokenizerParser
+		if err := p.parse(v, 0); err != nil {
+			return nil, err
+		}
+		t.preTokenizers = p.steps
 	}
 	if err := t.parsePostProcessor(file.get("post_processor"), 0); err != nil {
 		return nil, err
@@ -74,7 +87,7 @@ const maxDepth = 8
 // typed reads a component: an object whose type says what it is.
 func (v value) typed(depth int) (object, string, error) {
 	if depth > maxDepth {
-		return object{}, "", v.errorf("nested more than %d deep", maxDepth)
+		return object{value: &v}, "", v.errorf("nested more than %d deep", maxDepth)
 	}
 	o, err := v.object()
 	if err != nil {
@@ -86,16 +99,12 @@ func (v value) typed(depth int) (object, string, error) {
 
 // unknown is the error of a component that the package does not know.
 func (o object) unknown(kind string) error {
-	return o.get("type").errorf("%q is not supported", kind)
+	return o.get("type").errorf("%.60q is not supported", kind)
 }
 
 // The model.
 
-func (t *Tokenizer) parseModel(v value) (model, error) {
-	o, err := v.object()
-	if err != nil {
-		return nil, err
-	}
+func (t *Tokenizer) parseModel(o object) (model, error) {
 	// Old files have no type; only a BPE has merges.
 	if kind := o.get("type"); !kind.null() || o.get("merges").null() {
 		if s, err := kind.str(); err != nil {
@@ -105,18 +114,24 @@ func (t *Tokenizer) parseModel(v value) (model, error) {
 		}
 	}
 	if d := o.get("dropout"); !d.null() && string(d.raw) != "0" && string(d.raw) != "0.0" {
-		return nil, d.errorf("dropout %s is not supported: it makes ids random", d.raw)
+		return nil, d.errorf("dropout %.60s is not supported: it makes ids random", d.raw)
 	}
 	for _, key := range []string{"continuing_subword_prefix", "end_of_word_suffix"} {
 		if v := o.get(key); !v.null() {
 			if s, err := v.str(); err != nil {
 				return nil, err
 			} else if s != "" {
-				return nil, v.errorf("%q is not supported", s)
+				return nil, v.errorf("%.60q is not supported", s)
 			}
 		}
 	}
-	b := &bpe{vocab: map[string]int32{}, merges: map[[2]int32]merge{}, unknown: -1}
+	vocab, merges := o.get("vocab"), o.get("merges")
+	b := &bpe{
+		vocab:   make(map[string]int32, vocab.count()),
+		merges:  make(map[[2]int32]merge, merges.count()),
+		unknown: -1,
+	}
+	var err error
 	if b.fuseUnknown, err = o.bool("fuse_unk", false); err != nil {
 		return nil, err
 	}
@@ -127,11 +142,10 @@ func (t *Tokenizer) parseModel(v value) (model, error) {
 	if err != nil {
 		return nil, err
 	}
-	vocab := o.get("vocab")
-	err = vocab.each(func(token string, raw json.RawMessage) error {
-		id, err := value{raw: raw}.id()
+	err = vocab.each(func(token string, member value) error {
+		id, err := member.id()
 		if err != nil {
-			return vocab.member(token, raw).errorf("%w", err)
+			return err
 		}
 		if err := t.add(token, id); err != nil {
 			return vocab.errorf("%w", err)
@@ -145,7 +159,7 @@ func (t *Tokenizer) parseModel(v value) (model, error) {
 	if len(b.vocab) == 0 {
 		return nil, vocab.errorf("is empty")
 	}
-	if err := parseMerges(b, o.get("merges")); err != nil {
+	if err := parseMerges(b, merges); err != nil {
 		return nil, err
 	}
 	if v := o.get("unk_token"); !v.null() {
@@ -155,7 +169,7 @@ func (t *Tokenizer) parseModel(v value) (model, error) {
 		}
 		id, ok := b.vocab[token]
 		if !ok {
-			return nil, v.errorf("token %q is not in the vocabulary", token)
+			return nil, v.errorf("token %.60q is not in the vocabulary", token)
 		}
 		b.unknown = id
 	}
@@ -167,14 +181,13 @@ func (t *Tokenizer) parseModel(v value) (model, error) {
 
 // parseMerges reads merges written as "a b" or as ["a", "b"].
 func parseMerges(b *bpe, v value) error {
-	return v.items(func(i int, item value) error {
-		item.path = ""
-		left, right, err := parseMerge(item)
+	return v.elements(func(i int, raw json.RawMessage) error {
+		left, right, err := parseMerge(value{raw: raw})
 		if err == nil && left != "" {
 			err = b.addMerge(i, left, right)
 		}
 		if err != nil {
-			return fmt.Errorf("%s[%d]: %w", v.path, i, err)
+			return value{in: &v, index: i}.errorf("%w", err)
 		}
 		return nil
 	})
@@ -192,8 +205,8 @@ func parseMerge(v value) (left, right string, err error) {
 	}
 	var pair [2]string
 	n := 0
-	err = v.items(func(i int, item value) error {
-		s, err := item.str()
+	err = v.elements(func(i int, raw json.RawMessage) error {
+		s, err := value{raw: raw}.str()
 		if i < len(pair) {
 			pair[i] = s
 		}
@@ -212,7 +225,7 @@ func parseMerge(v value) (left, right string, err error) {
 func cutMerge(line string) (left, right string, err error) {
 	left, right, ok := strings.Cut(line, " ")
 	if !ok || left == "" || right == "" || strings.Contains(right, " ") {
-		return "", "", fmt.Errorf("merge %q is not two tokens with a space between", line)
+		return "", "", fmt.Errorf("merge %.60q is not two tokens with a space between", line)
 	}
 	return left, right, nil
 }
@@ -223,13 +236,10 @@ func (t *Tokenizer) parseAdded(v value) error {
 	if v.null() {
 		return nil
 	}
-	list, err := v.list()
-	if err != nil {
-		return err
-	}
-	var literal, normalized []addedToken
-	seen, seenNormalized := map[string]bool{}, map[string]bool{}
-	for _, v := range list {
+	literal := make([]addedToken, 0, v.count())
+	var normalized []addedToken
+	seen, seenNormalized := make(map[string]bool, v.count()), map[string]bool{}
+	err := v.items(func(v value) error {
 		o, err := v.object()
 		if err != nil {
 			return err
@@ -239,23 +249,27 @@ func (t *Tokenizer) parseAdded(v value) error {
 			return err
 		}
 		if seen[a.content] {
-			return v.errorf("token %q is added twice", a.content)
+			return v.errorf("token %.60q is added twice", a.content)
 		}
 		seen[a.content] = true
 		if !isNormalized {
 			literal = append(literal, a)
-			continue
+			return nil
 		}
 		content := a.content
 		a.content = t.normalizer.normalize(content, true)
 		if a.content == "" || seenNormalized[a.content] {
-			return v.errorf("token %q is normalized to %q, which is empty or another token", content, a.content)
+			return v.errorf("token %.60q is normalized to %.60q, which is empty or another token", content, a.content)
 		}
 		seenNormalized[a.content] = true
 		if a.content != content {
 			t.surface[a.id] = a.content
 		}
 		normalized = append(normalized, a)
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	t.literal, t.normalized = newAddedTokens(literal), newAddedTokens(normalized)
 	return nil
@@ -298,47 +312,56 @@ func (t *Tokenizer) parseAddedToken(o object) (a addedToken, normalized bool, er
 	return a, normalized, nil
 }
 
+// maxGrowth bounds how many bytes normalizing, pre-tokenizing or decoding can make of one, so that a file cannot ask for
+// steps that double a text again and again. "▁" for every space and one more before the text makes 12.
+const maxGrowth = 16
+
+// A growth is how many bytes the steps so far make of one, at most.
+type growth int
+
+// by multiplies g; what is the step that does it.
+func (g *growth) by(n int, what value) error {
+	if n > maxGrowth/max(int(*g), 1) {
+		return what.errorf("makes texts more than %d times as long, which is not supported", maxGrowth)
+	}
+	*g = max(*g, 1) * growth(max(n, 1))
+	return nil
+}
+
 // The normalizer.
 
-func parseNormalizer(v value, depth int) (normalizer, error) {
-	if v.null() {
-		return nil, nil
-	}
+type normalizerParser struct {
+	steps  normalizer
+	growth growth
+}
+
+func (n *normalizerParser) parse(v value, depth int) error {
 	o, kind, err := v.typed(depth)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	switch kind {
 	case "Sequence":
-		list, err := o.get("normalizers").list()
-		if err != nil {
-			return nil, err
-		}
-		var all normalizer
-		for _, v := range list {
-			n, err := parseNormalizer(v, depth+1)
-			if err != nil {
-				return nil, err
-			}
-			all = append(all, n...)
-		}
-		return all, nil
+		return o.get("normalizers").items(func(v value) error { return n.parse(v, depth+1) })
 	case "NFC":
-		return normalizer{nfc}, nil
+		n.steps = append(n.steps, nfc)
+		return nil
 	case "Prepend":
 		prefix, err := o.str("prepend")
 		if err != nil {
-			return nil, err
+			return err
 		}
-		return normalizer{prepend(prefix)}, nil
+		n.steps = append(n.steps, prepend(prefix))
+		return n.growth.by(1+len(prefix), o.get("prepend"))
 	case "Replace":
 		old, new, err := parseReplace(o)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		return normalizer{replace(old, new)}, nil
+		n.steps = append(n.steps, replace(old, new))
+		return n.growth.by((len(new)+len(old)-1)/len(old), o.get("content"))
 	}
-	return nil, o.unknown(kind)
+	return o.unknown(kind)
 }
 
 // parseReplace reads what a Replace looks for and what it puts there.
@@ -349,7 +372,7 @@ func parseReplace(o object) (old, new string, err error) {
 		return "", "", err
 	}
 	if re := pattern.get("Regex"); !re.null() {
-		return "", "", re.errorf("a pattern %s is not supported here", re.raw)
+		return "", "", re.errorf("a pattern %.60s is not supported here", re.raw)
 	}
 	if old, err = pattern.str("String"); err != nil {
 		return "", "", err
@@ -363,50 +386,46 @@ func parseReplace(o object) (old, new string, err error) {
 
 // The pre-tokenizer.
 
-func parsePreTokenizer(v value, depth int) ([]preTokenizer, error) {
-	if v.null() {
-		return nil, nil
-	}
+type preTokenizerParser struct {
+	steps  []preTokenizer
+	growth growth
+}
+
+func (p *preTokenizerParser) parse(v value, depth int) error {
 	o, kind, err := v.typed(depth)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	var p preTokenizer
+	if kind == "Sequence" {
+		return o.get("pretokenizers").items(func(v value) error { return p.parse(v, depth+1) })
+	}
+	var step preTokenizer
+	longer := 1
 	switch kind {
-	case "Sequence":
-		list, err := o.get("pretokenizers").list()
-		if err != nil {
-			return nil, err
-		}
-		var all []preTokenizer
-		for _, v := range list {
-			p, err := parsePreTokenizer(v, depth+1)
-			if err != nil {
-				return nil, err
-			}
-			all = append(all, p...)
-		}
-		return all, nil
 	case "ByteLevel":
-		p, err = parseByteLevel(o)
+		step, err = parseByteLevel(o)
+		longer = 4 // one more space, and two bytes for one
 	case "Digits":
 		var individual bool
 		if individual, err = o.bool("individual_digits", false); individual {
-			p = isolate{scanDigit}
+			step = isolate{scanDigit}
 		} else {
-			p = isolate{scanNumbers}
+			step = isolate{scanNumbers}
 		}
 	case "Split":
-		p, err = parseSplit(o)
+		step, err = parseSplit(o)
 	case "Metaspace":
-		p, err = parseMetaspace(o)
+		var m metaspace
+		m, err = parseMetaspace(o)
+		step, longer = m, 2*len(m.mark)
 	default:
 		err = o.unknown(kind)
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return []preTokenizer{p}, nil
+	p.steps = append(p.steps, step)
+	return p.growth.by(longer, o.get("type"))
 }
 
 func parseByteLevel(o object) (byteLevel, error) {
@@ -437,12 +456,12 @@ func parseSplit(o object) (isolate, error) {
 	}
 	scan, ok := patterns[text]
 	if !ok {
-		return isolate{}, re.errorf("pattern %q is not known", text)
+		return isolate{}, re.errorf("pattern %.60q is not known", text)
 	}
 	if behavior, err := o.str("behavior"); err != nil {
 		return isolate{}, err
 	} else if behavior != "Isolated" {
-		return isolate{}, o.get("behavior").errorf("%q is not supported", behavior)
+		return isolate{}, o.get("behavior").errorf("%.60q is not supported", behavior)
 	}
 	if invert, err := o.bool("invert", false); err != nil {
 		return isolate{}, err
@@ -458,7 +477,7 @@ func parseMetaspace(o object) (m metaspace, err error) {
 		return m, err
 	}
 	if utf8.RuneCountInString(m.mark) != 1 {
-		return m, o.get("replacement").errorf("%q is not one character", m.mark)
+		return m, o.get("replacement").errorf("%.60q is not one character", m.mark)
 	}
 	if m.cut, err = o.bool("split", true); err != nil {
 		return m, err
@@ -477,7 +496,7 @@ func parseMetaspace(o object) (m metaspace, err error) {
 		case "never":
 			m.scheme = prependNever
 		default:
-			return m, v.errorf("%q is not known", name)
+			return m, v.errorf("%.60q is not known", name)
 		}
 	}
 	prefix, err := o.bool("add_prefix_space", true)
@@ -499,16 +518,7 @@ func (t *Tokenizer) parsePostProcessor(v value, depth int) error {
 	}
 	switch kind {
 	case "Sequence":
-		list, err := o.get("processors").list()
-		if err != nil {
-			return err
-		}
-		for _, v := range list {
-			if err := t.parsePostProcessor(v, depth+1); err != nil {
-				return err
-			}
-		}
-		return nil
+		return o.get("processors").items(func(v value) error { return t.parsePostProcessor(v, depth+1) })
 	case "ByteLevel":
 		return nil // it moves offsets only
 	case "TemplateProcessing":
@@ -516,6 +526,9 @@ func (t *Tokenizer) parsePostProcessor(v value, depth int) error {
 	}
 	return o.unknown(kind)
 }
+
+// maxSpecials bounds the ids around a text: a template can name a long list of them again and again.
+const maxSpecials = 64
 
 // parseTemplate reads the template of a single text.
 func (t *Tokenizer) parseTemplate(o object) error {
@@ -526,29 +539,17 @@ func (t *Tokenizer) parseTemplate(o object) error {
 	if err != nil {
 		return err
 	}
-	pieces, err := o.get("single").list()
-	if err != nil {
-		return err
-	}
 	var prefix, suffix []int32
 	texts := 0
-	for _, v := range pieces {
+	single := o.get("single")
+	err = single.items(func(v value) error {
 		piece, err := v.object()
 		if err != nil {
 			return err
 		}
 		if seq := piece.get("Sequence"); !seq.null() {
-			s, err := seq.object()
-			if err != nil {
-				return err
-			}
-			if id, err := s.str("id"); err != nil {
-				return err
-			} else if id != "A" {
-				return s.get("id").errorf("a single text is A, not %q", id)
-			}
 			texts++
-			continue
+			return parseText(seq)
 		}
 		token, err := piece.get("SpecialToken").object()
 		if err != nil {
@@ -567,36 +568,52 @@ func (t *Tokenizer) parseTemplate(o object) error {
 		} else {
 			suffix = append(suffix, ids...)
 		}
+		if len(prefix)+len(suffix) > maxSpecials {
+			return v.errorf("more than %d special tokens are not supported", maxSpecials)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	if texts != 1 {
-		return o.get("single").errorf("holds the text %d times instead of once", texts)
+		return single.errorf("holds the text %d times instead of once", texts)
 	}
 	t.prefix, t.suffix = prefix, suffix
 	return nil
 }
 
+// parseText reads where the text stands in a template.
+func parseText(v value) error {
+	o, err := v.object()
+	if err != nil {
+		return err
+	}
+	id, err := o.str("id")
+	if err == nil && id != "A" {
+		err = o.get("id").errorf("a single text is A, not %.60q", id)
+	}
+	return err
+}
+
 // parseSpecial returns the ids of a special token of a template.
-func (t *Tokenizer) parseSpecial(v value) ([]int32, error) {
+func (t *Tokenizer) parseSpecial(v value) (ids []int32, err error) {
 	o, err := v.object()
 	if err != nil {
 		return nil, err
 	}
-	list, err := o.get("ids").list()
-	if err != nil {
-		return nil, err
-	}
-	var ids []int32
-	for _, v := range list {
+	err = o.get("ids").items(func(v value) error {
 		id, err := v.id()
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if _, ok := t.tokens[id]; !ok {
-			return nil, v.errorf("id %d is not in the vocabulary", id)
+			return v.errorf("id %d is not in the vocabulary", id)
 		}
 		ids = append(ids, id)
-	}
-	return ids, nil
+		return nil
+	})
+	return ids, err
 }
 
 // The decoder.
@@ -604,6 +621,7 @@ func (t *Tokenizer) parseSpecial(v value) ([]int32, error) {
 type decoderParser struct {
 	stages []stage
 	fused  bool // the tokens are one text by now
+	growth growth
 }
 
 func (d *decoderParser) parse(v value, depth int) error {
@@ -613,20 +631,11 @@ func (d *decoderParser) parse(v value, depth int) error {
 	}
 	// Stages run on parts of the fused text, which these would need as a whole.
 	if d.fused && (kind == "ByteLevel" || kind == "ByteFallback" || kind == "Metaspace") {
-		return o.get("type").errorf("%q after the tokens are fused is not supported", kind)
+		return o.get("type").errorf("%.60q after the tokens are fused is not supported", kind)
 	}
 	switch kind {
 	case "Sequence":
-		list, err := o.get("decoders").list()
-		if err != nil {
-			return err
-		}
-		for _, v := range list {
-			if err := d.parse(v, depth+1); err != nil {
-				return err
-			}
-		}
-		return nil
+		return o.get("decoders").items(func(v value) error { return d.parse(v, depth+1) })
 	case "ByteLevel":
 		d.stages = append(d.stages, byteLevelDecoder)
 		d.fused = true
@@ -643,11 +652,14 @@ func (d *decoderParser) parse(v value, depth int) error {
 		return err
 	case "Replace":
 		old, new, err := parseReplace(o)
-		if err == nil && d.fused && utf8.RuneCountInString(old) > 1 {
-			err = o.get("pattern").errorf("more than one character after the tokens are fused is not supported")
+		if err != nil {
+			return err
+		}
+		if d.fused && utf8.RuneCountInString(old) > 1 {
+			return o.get("pattern").errorf("more than one character after the tokens are fused is not supported")
 		}
 		d.stages = append(d.stages, replaceToken(old, new))
-		return err
+		return d.growth.by((len(new)+len(old)-1)/len(old), o.get("content"))
 	case "Strip":
 		return d.parseStrip(o)
 	}
@@ -661,7 +673,7 @@ func (d *decoderParser) parseStrip(o object) error {
 	}
 	c, size := utf8.DecodeRuneInString(content)
 	if size == 0 || size != len(content) {
-		return o.get("content").errorf("%q is not one character", content)
+		return o.get("content").errorf("%.60q is not one character", content)
 	}
 	start, err := o.get("start").id()
 	if err != nil {

@@ -165,10 +165,10 @@ func (t *Tokenizer) ID(token string) (int32, bool) {
 // add enters a token that the maps do not hold yet.
 func (t *Tokenizer) add(token string, id int32) error {
 	if other, ok := t.tokens[id]; ok {
-		return fmt.Errorf("id %d of token %q is also the id of %q", id, token, other)
+		return fmt.Errorf("id %d of token %.60q is also the id of %.60q", id, token, other)
 	}
 	if other, ok := t.ids[token]; ok {
-		return fmt.Errorf("token %q has the ids %d and %d", token, other, id)
+		return fmt.Errorf("token %.60q has the ids %d and %d", token, other, id)
 	}
 	t.tokens[id], t.ids[token] = token, id
 	t.size = max(t.size, int(id)+1)
