@@ -1,0 +1,237 @@
+// Command benchmark measures what contextual sparsity is worth on this machine.
+//
+//	go run ./examples/benchmark                       # an embedded model and one cold MLP of the 3B shape
+//	go run ./examples/benchmark -suite kernels        # every kernel beside the roof of the machine
+//	go run ./examples/benchmark -suite cache          # every policy of the weight cache
+//	go run ./examples/benchmark --device cpu --config configs/llama_skip_causal_3b.json --num_runs 50 --verbose True
+//
+// What is compared runs in turns in one process, round by round, so that a busy machine slows down all of it; results
+// are medians with their spread. README.md explains the figures and the keys of -json.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"time"
+
+	"github.com/sparsegonia/sparsegonia/examples/internal/program"
+	"github.com/sparsegonia/sparsegonia/ops/kernel"
+)
+
+func main() { program.Main("benchmark", full.run) }
+
+// scale is how large the measurements are that no flag changes.
+type scale struct {
+	shape     shape // of the MLPs
+	roofBytes int   // read to find the read roof: several times an L3 cache
+	coldBytes int   // of weights to cycle through, several times an L3 cache
+	positions int   // of the attention
+	evaluated int   // tokens that perplexity is measured on
+
+	command func(ctx context.Context, args []string) (*exec.Cmd, error) // runs this program in another process
+}
+
+var full = scale{
+	shape: shape3B, roofBytes: 256 << 20, coldBytes: 256 << 20, positions: 2048, evaluated: 1024,
+	command: func(ctx context.Context, args []string) (*exec.Cmd, error) {
+		self, err := os.Executable()
+		return exec.CommandContext(ctx, self, args...), err
+	},
+}
+
+// suites are what can be measured.
+var suites = []struct {
+	name    string
+	summary string
+	run     func(context.Context, *bench) (report, error)
+}{
+	{"model", "a model in several arms, and one cold MLP", runModel},
+	{"kernels", "every kernel beside the roof of the machine", runKernels},
+	{"cache", "every policy of the weight cache", runCaches},
+}
+
+// report is the result of a suite. As JSON it has the keys that README.md documents.
+type report interface {
+	print(w io.Writer)
+}
+
+// bench is what suites measure with.
+type bench struct {
+	scale
+	*options
+	env  *program.Env
+	pool *kernel.Pool
+}
+
+func (s scale) run(ctx context.Context, env *program.Env) error {
+	o, err := parseOptions(env)
+	if err != nil {
+		return err
+	}
+	b := &bench{scale: s, options: o, env: env}
+	if b.pool, err = o.newPool(); err != nil {
+		return err
+	}
+	defer b.pool.Close()
+	var file *program.File
+	if o.json != "" { // before the work: a place that cannot be written to shows at once
+		if file, err = program.Create(o.json); err != nil {
+			return fmt.Errorf("-json: %w", err)
+		}
+		defer file.Discard()
+	}
+	r, err := o.suite(ctx, b)
+	if err != nil {
+		return err
+	}
+	r.print(env.Stdout)
+	if file == nil {
+		return nil
+	}
+	e := json.NewEncoder(file)
+	e.SetIndent("", "  ")
+	if err := errors.Join(e.Encode(r), file.Commit()); err != nil {
+		return fmt.Errorf("-json: %w", err)
+	}
+	return nil
+}
+
+// suiteTime is what a suite may take for its measurements on a machine that is busy with other work.
+const suiteTime = 90 * time.Second
+
+// newMeter is for a suite that measures that many times. -num_runs lifts the limit on its time.
+func (b *bench) newMeter(measurements int) *meter {
+	m := newMeter(b.pool, b.roofBytes)
+	if b.runs == 0 {
+		m.budget = suiteTime / time.Duration(measurements)
+	}
+	return m
+}
+
+// options are the command line.
+type options struct {
+	suite   func(context.Context, *bench) (report, error)
+	newPool func() (*kernel.Pool, error)
+
+	config, model string
+	dtype         *kernel.Dtype // nil: not given
+	arms          []string      // nil: not given
+	plan          string
+	sparsity      float64 // −1: not given
+
+	runs                    int // 0: not given
+	promptTokens, newTokens int
+	perplexityTokens        int // −1: not given
+	temperature             float64
+	seed                    uint64
+
+	verbose bool
+	json    string
+}
+
+func parseOptions(env *program.Env) (*options, error) {
+	f := env.Flags("Benchmark measures what contextual sparsity is worth on this machine.",
+		"go run ./examples/benchmark",
+		"go run ./examples/benchmark --device cpu --config configs/llama_skip_causal_3b.json --num_runs 50 --verbose True",
+		"go run ./examples/benchmark -model SmolLM2-135M-Instruct.Q4_1.gguf -dtype int8g",
+		"go run ./examples/benchmark -suite kernels -json kernels.json",
+	)
+	var o options
+	var names []string
+	for _, s := range suites {
+		names = append(names, s.name)
+	}
+	device := f.Device()
+	suite := f.Choice("suite", "model", "what to measure", names...)
+	f.StringVar(&o.model, "model", "", "`model` to run: "+strings.Join(embedded.Names(), ", ")+", a Hugging Face directory or a GGUF file")
+	f.StringVar(&o.config, "config", "", "`file` like config.json whose shape to run with random weights (speed only); "+
+		"without such a file, one of "+strings.Join(configNames(), ", "))
+	dtype := f.Choice("dtype", "", "`width` of the weights of the dense and sparse arms (default f32, or the torch_dtype of -config)", dtypeNames()...)
+	arms := f.String("arms", "", "comma-separated `arms` of the model: stock (or tape), dense, sparse (default all that fit into memory)")
+	f.StringVar(&o.plan, "plan", "", "`file` with the plan of the sparse arm (default: calibrated)")
+	f.Float64Var(&o.sparsity, "sparsity", -1, "`fraction` of the neurons that the sparse arm leaves out (default 0.5, or the sparsities of -config)")
+	f.IntVar(&o.runs, "num_runs", 0, "`rounds` in which every arm runs once (default 10)")
+	f.IntVar(&o.promptTokens, "prompt_tokens", 32, "`tokens` of a prompt")
+	f.IntVar(&o.newTokens, "new_tokens", 32, "`tokens` to generate after it, 2 or more")
+	f.IntVar(&o.perplexityTokens, "ppl_tokens", -1, "`tokens` to measure perplexity on; 0: do not (default 1024)")
+	f.Float64Var(&o.temperature, "temperature", 0.7, "of the sampling; 0: greedy")
+	f.Uint64Var(&o.seed, "seed", 1, "of prompts, random weights and sampling")
+	o.newPool = f.Threads()
+	f.BoolVar(&o.verbose, "verbose", false, "print every run of every arm")
+	f.StringVar(&o.json, "json", "", "`file` to write the results to as JSON")
+	if err := env.Parse(f); err != nil {
+		return nil, err
+	}
+	for _, s := range suites {
+		if s.name == *suite {
+			o.suite = s.run
+		}
+	}
+	if *dtype != "" {
+		d, err := kernel.ParseDtype(*dtype)
+		if err != nil {
+			return nil, err
+		}
+		o.dtype = &d
+	}
+	var err error
+	if o.arms, err = parseArms(*arms); err != nil {
+		return nil, err
+	}
+	switch {
+	case o.model != "" && o.config != "":
+		return nil, program.Usagef("-model and -config exclude each other")
+	case f.Given("num_runs") && o.runs < 1:
+		return nil, program.Usagef("-num_runs %d is not positive", o.runs)
+	case o.promptTokens < 1:
+		return nil, program.Usagef("-prompt_tokens %d is not positive", o.promptTokens)
+	case o.newTokens < 2:
+		return nil, program.Usagef("-new_tokens %d is less than 2", o.newTokens)
+	case f.Given("ppl_tokens") && (o.perplexityTokens < 0 || o.perplexityTokens == 1):
+		return nil, program.Usagef("-ppl_tokens %d is neither 0 nor 2 or more", o.perplexityTokens)
+	case !(o.temperature >= 0):
+		return nil, program.Usagef("-temperature %v is not 0 or more", o.temperature)
+	case f.Given("sparsity") && !(o.sparsity >= 0 && o.sparsity <= 1):
+		return nil, program.Usagef("-sparsity %v is not between 0 and 1", o.sparsity)
+	}
+	return &o, device()
+}
+
+func parseArms(list string) ([]string, error) {
+	if list == "" {
+		return nil, nil
+	}
+	var arms []string
+	for _, name := range strings.Split(list, ",") {
+		if name == "tape" {
+			name = stockArm
+		}
+		if _, ok := armKinds[name]; !ok {
+			return nil, program.Usagef("-arms: %q is not stock, dense or sparse", name)
+		}
+		arms = append(arms, name)
+	}
+	return arms, nil
+}
+
+func dtypeNames() []string {
+	var names []string
+	for _, d := range weightDtypes {
+		names = append(names, d.String())
+	}
+	return names
+}
+
+// rounds is -num_runs.
+func (o *options) rounds(otherwise int) int {
+	if o.runs > 0 {
+		return o.runs
+	}
+	return otherwise
+}
