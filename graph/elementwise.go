@@ -15,7 +15,7 @@ type expression struct {
 	variables []*linear
 	value     func(variables []float64) float64
 	path      gorgonia.Nodes // what lies between the maps and the result, the result included
-	nonlinear bool           // there is more than affine maps in it
+	nonlinear bool           // there is more than sums in it
 	obstacle  string         // why there is no value: the first operand that is neither
 }
 
@@ -68,7 +68,7 @@ func (r *reader) readNew(b batch) func([]float64) float64 {
 		f, x := vocabulary.unary[nameOf(n.Op())], r.operandOf(b, 0)
 		return func(v []float64) float64 { return f(x(v)) }
 	case binaryKind:
-		r.e.nonlinear = true
+		r.e.nonlinear = r.e.nonlinear || !isBinary(n, "+") && !isBinary(n, "-")
 		f, x, y := vocabulary.binary[nameOf(n.Op())], r.operandOf(b, 0), r.operandOf(b, 1)
 		return func(v []float64) float64 { return f(x(v), y(v)) }
 	}

@@ -163,14 +163,14 @@ func sliceOutputs(w ops.Weight, from, to int) (ops.Weight, error) {
 func scaleMatrix(m *kernel.Matrix, factor float64) (*kernel.Matrix, error) {
 	switch m.Dtype() {
 	case kernel.F32:
-		return times[float32](m, factor)
+		return rescaled[float32](m, factor)
 	case kernel.F64:
-		return times[float64](m, factor)
+		return rescaled[float64](m, factor)
 	}
 	return nil, unsupportedError{fmt.Sprintf("a %v weight times %g", m.Dtype(), factor)}
 }
 
-func times[E float32 | float64](m *kernel.Matrix, factor float64) (*kernel.Matrix, error) {
+func rescaled[E float32 | float64](m *kernel.Matrix, factor float64) (*kernel.Matrix, error) {
 	values := make([]E, m.Rows()*m.Cols())
 	for i := range m.Rows() {
 		row := values[i*m.Cols():][:m.Cols()]
