@@ -3,6 +3,7 @@ package graph
 import (
 	"fmt"
 	"math"
+	"strconv"
 
 	"gorgonia.org/gorgonia"
 
@@ -72,7 +73,14 @@ func (r *reader) readNew(b batch) func([]float64) float64 {
 		f, x, y := vocabulary.binary[nameOf(n.Op())], r.operandOf(b, 0), r.operandOf(b, 1)
 		return func(v []float64) float64 { return f(x(v), y(v)) }
 	}
-	return r.fail("%v is not an elementwise function of linear maps", describe(n))
+	f := r.fail("%v is not an elementwise function of linear maps", describe(n))
+	switch kindOf(n) {
+	case reshapeKind, transposeKind, sliceKind, repeatKind: // what lies behind it tells whether this looks like an MLP
+		if from := r.inputs[n][0]; from.Dims() > 0 {
+			r.read(batch{from, min(b.axis, from.Dims()-1)})
+		}
+	}
+	return f
 }
 
 func (r *reader) operandOf(b batch, i int) func([]float64) float64 {
@@ -142,8 +150,9 @@ func innerScale(act kernel.Activation, ratio float64) float64 {
 	return math.Sqrt(low * high)
 }
 
-// tidy makes scales that are 1 within rounding exactly 1, so that the weights need no scaling.
+// tidy removes rounding errors from the scales. Scales that are 1 leave the weights as they are.
 func (m form) tidy(f func(float64) float64) form {
+	m.inner, m.outer = rounded(m.inner), rounded(m.outer)
 	inner, outer := math.Copysign(1, m.inner), math.Copysign(1, m.outer)
 	for _, plain := range []form{{m.act, inner, outer}, {m.act, inner, m.outer}, {m.act, m.inner, outer}} {
 		if plain.matches(f) {
@@ -151,6 +160,12 @@ func (m form) tidy(f func(float64) float64) form {
 		}
 	}
 	return m
+}
+
+// rounded is x to thirteen digits, far more than matches can tell apart.
+func rounded(x float64) float64 {
+	y, _ := strconv.ParseFloat(strconv.FormatFloat(x, 'e', 12, 64), 64)
+	return y
 }
 
 // gated recognises f as outer·act(inner·g)·u.
