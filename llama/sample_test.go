@@ -80,10 +80,11 @@ func TestSampleIsSeeded(t *testing.T) {
 		}
 		return ids
 	}
-	if draw(3) != draw(3) {
+	first, again := draw(3), draw(3)
+	if first != again {
 		t.Error("equal seeds give different tokens")
 	}
-	if draw(3) == draw(4) {
+	if first == draw(4) {
 		t.Error("seeds 3 and 4 give the same 20 tokens of 100 equally likely ones")
 	}
 }

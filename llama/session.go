@@ -22,7 +22,6 @@ type Session struct {
 
 	length   []int // tokens of each sequence that are in the state
 	programs map[programKey]*program
-	logits   []float32 // the last row of a prompt, or a row for every sequence
 	sampler  sampler
 }
 

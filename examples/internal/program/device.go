@@ -13,9 +13,6 @@ func (f *Flags) Device() func() error {
 		if *device == "cpu" {
 			return nil
 		}
-		if err := cuda.Available(); err != nil {
-			return &deviceError{fmt.Errorf("-device %s: %w", *device, err)}
-		}
-		return nil
+		return &deviceError{fmt.Errorf("-device %s: %w", *device, cuda.Available())}
 	}
 }
