@@ -147,27 +147,28 @@ func (t *attentionTask) piece(w *worker, i int) {
 	buf := w.scratch(t.share*n + padded)
 	scores, acc := buf[:t.share*n], buf[t.share*n:]
 	raceRead(address(q), 4*len(q))
+	ahead := uintptr(kv.keys.stride)
 	for j := 0; j < n; j += 2 {
 		last := min(j+1, n-1)
 		a, b := kv.keys.row(base+j), kv.keys.row(base+last)
 		for h := range t.share {
-			sa, sb := v.dotPart(kv.keys.dtype, unsafe.Pointer(&q[h*d]), a, b, d, 4, kv.keys.dtype.size())
+			sa, sb := v.dotPart(kv.keys.dtype, unsafe.Pointer(&q[h*d]), a, b, d, uintptr(b)+ahead, uintptr(b)+2*ahead)
 			scores[h*n+j], scores[h*n+last] = sa*t.scale, sb*t.scale
 		}
 	}
-	var rows [4]int32
-	var coef [4]float32
+	r := &w.rows
 	for h := range t.share {
 		s := scores[h*n:][:n]
 		v.softmax(s, s)
 		clear(acc)
 		for j := 0; j < n; j += 4 {
 			count := min(4, n-j)
-			copy(coef[:count], s[j:])
+			copy(r.coef[:count], s[j:])
 			for c := range count {
-				rows[c] = int32(base + j + c)
+				r.row[c] = kv.values.row(base + j + c)
+				r.next[c] = uintptr(r.row[c]) + 4*ahead
 			}
-			v.axpy(w, acc, kv.values, &rows, &coef, count, 0, d)
+			v.axpy(r, acc, kv.values, count)
 		}
 		copy(y[h*d:][:d], acc)
 	}

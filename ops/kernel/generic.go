@@ -9,11 +9,9 @@ import (
 // is no assembly, and takes the odd ends that assembly leaves.
 var generic = variant{
 	name: "generic",
-	dot2: [dtypes]func(x, a, b unsafe.Pointer, n int) (xa, xb float32){
+	dot2: [dtypes]func(x, a, b unsafe.Pointer, n int, nextA, nextB uintptr) (xa, xb float32){
 		F32: dot2F32, F16: dot2F16, BF16: dot2BF16, Int8: dot2Int8,
-	},
-	dotGroups: [dtypes]func(x *operand, row groupRow, n int) float32{
-		Int8G: dotInt8G, Int4: dotInt4, Int4M: dotInt4M,
+		Int8G: dot2Groups(Int8G), Int4: dot2Groups(Int4), Int4M: dot2Groups(Int4M),
 	},
 	axpy4: [dtypes]func(y unsafe.Pointer, r *axpyRows, n int){
 		F32: axpyGeneric(F32, 4), F16: axpyGeneric(F16, 4), BF16: axpyGeneric(BF16, 4), Int8: axpyGeneric(Int8, 4),
@@ -42,7 +40,7 @@ var widenGeneric = [dtypes]func(dst, src unsafe.Pointer, n int){
 	F32: widenF32, F16: widenF16, BF16: widenBF16, Int8: widenInt8,
 }
 
-func dot2F32(xp, ap, bp unsafe.Pointer, n int) (float32, float32) {
+func dot2F32(xp, ap, bp unsafe.Pointer, n int, _, _ uintptr) (float32, float32) {
 	x, a, b := values[float32](xp, n), values[float32](ap, n), values[float32](bp, n)
 	var a0, a1, a2, a3, b0, b1, b2, b3 float32
 	k := 0
@@ -64,7 +62,7 @@ func dot2F32(xp, ap, bp unsafe.Pointer, n int) (float32, float32) {
 	return a0 + a1 + (a2 + a3), b0 + b1 + (b2 + b3)
 }
 
-func dot2F16(xp, ap, bp unsafe.Pointer, n int) (float32, float32) {
+func dot2F16(xp, ap, bp unsafe.Pointer, n int, _, _ uintptr) (float32, float32) {
 	x, a, b := values[float32](xp, n), values[uint16](ap, n), values[uint16](bp, n)
 	var a0, a1, b0, b1 float32
 	for k := 0; k+1 < n; k += 2 {
@@ -80,7 +78,7 @@ func dot2F16(xp, ap, bp unsafe.Pointer, n int) (float32, float32) {
 	return a0 + a1, b0 + b1
 }
 
-func dot2BF16(xp, ap, bp unsafe.Pointer, n int) (float32, float32) {
+func dot2BF16(xp, ap, bp unsafe.Pointer, n int, _, _ uintptr) (float32, float32) {
 	x, a, b := values[float32](xp, n), values[uint16](ap, n), values[uint16](bp, n)
 	var a0, a1, b0, b1 float32
 	for k := 0; k+1 < n; k += 2 {
@@ -96,7 +94,7 @@ func dot2BF16(xp, ap, bp unsafe.Pointer, n int) (float32, float32) {
 	return a0 + a1, b0 + b1
 }
 
-func dot2Int8(xp, ap, bp unsafe.Pointer, n int) (float32, float32) {
+func dot2Int8(xp, ap, bp unsafe.Pointer, n int, _, _ uintptr) (float32, float32) {
 	x, a, b := values[int16](xp, n), values[int8](ap, n), values[int8](bp, n)
 	var sa, sb int64
 	for k, v := range x {
@@ -104,6 +102,14 @@ func dot2Int8(xp, ap, bp unsafe.Pointer, n int) (float32, float32) {
 		sb += int64(v) * int64(b[k])
 	}
 	return float32(sa), float32(sb)
+}
+
+func dot2Groups(d Dtype) func(x, a, b unsafe.Pointer, n int, nextA, nextB uintptr) (xa, xb float32) {
+	dot := map[Dtype]func(x *operand, row groupRow, n int) float32{Int8G: dotInt8G, Int4: dotInt4, Int4M: dotInt4M}[d]
+	return func(xp, ap, bp unsafe.Pointer, n int, _, _ uintptr) (float32, float32) {
+		x := (*operand)(xp)
+		return dot(x, groupedRow(d, ap, n*group), n), dot(x, groupedRow(d, bp, n*group), n)
+	}
 }
 
 func dotInt8G(x *operand, row groupRow, n int) float32 {

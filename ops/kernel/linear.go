@@ -7,9 +7,12 @@ const (
 	// through the GEMM tiles instead of token by token over a row in the cache.
 	smallT = 8
 
-	// pieceBytes of weights are worth a step of the shared counter; a product
-	// of fewer is not worth waking anybody for.
-	pieceBytes = 64 << 10
+	// Of weights, a piece has between leastPiece bytes, which are worth a step of
+	// the shared counter, and mostPiece, so that the last pieces end together. A
+	// product of fewer than alone is not worth waking anybody for.
+	leastPiece = 24 << 10
+	mostPiece  = 1 << 20
+	alone      = 48 << 10
 )
 
 // Linear writes y = x·wᵀ + bias: x T×K, w O×K (a row per output), y T×O. bias
@@ -33,7 +36,11 @@ func Linear[E Elem](p *Pool, y, x []E, w *Matrix, bias []E) {
 	t := &p.tasks.linear
 	*t = linearTask{pool: p, y: float32s(y), w: w, bias: float32s(bias), tokens: tokens}
 	p.prepare(w.dtype, float32s(x), tokens)
-	t.rows = max(pieceBytes/max(w.rowBytes, 1)&^1, 2)
+	t.rows = w.rows + w.rows&1
+	if bytes := w.rows * w.rowBytes; bytes > alone {
+		piece := min(max(bytes/(16*p.threads), leastPiece), mostPiece)
+		t.rows = max(piece/w.rowBytes&^1, 2)
+	}
 	p.do((w.rows+t.rows-1)/t.rows, t)
 	*t = linearTask{}
 }
@@ -56,7 +63,7 @@ func LinearT[E Elem](p *Pool, y, x []E, w *Matrix, bias []E) {
 		p.gemm(float32s(y), float32s(x), w, float32s(bias), tokens, true)
 		return
 	}
-	p.down(float32s(y), float32s(x), w.rows, w, nil, float32s(bias), tokens)
+	p.down(float32s(y), float32s(x), w, float32s(bias), tokens)
 }
 
 // checkLinear returns the number of tokens of x T×in and y T×out.
@@ -103,77 +110,64 @@ type linearTask struct {
 	rows   int // in a piece, even
 }
 
+// piece takes a row of each half of its range at a time: memory is read fastest as a few long streams.
 func (t *linearTask) piece(_ *worker, i int) {
 	v, m := t.pool.variant, t.w
-	for r, end := i*t.rows, min((i+1)*t.rows, m.rows); r < end; r += 2 {
-		last := min(r+1, end-1)
-		a, b := m.row(r), m.row(last)
+	first := i * t.rows
+	n := min(t.rows, m.rows-first)
+	half := (n + 1) / 2
+	for j := range half {
+		r, s := first+j, first+min(half+j, n-1)
+		a, b := m.row(r), m.row(s)
+		ahead := uintptr(min(2, half-1-j) * m.stride)
 		for k := range t.tokens {
-			ya, yb := v.dotPair(&t.pool.tasks.operands[k], m, a, b)
+			ya, yb := v.dotPair(&t.pool.tasks.operands[k], m, a, b, uintptr(a)+ahead, uintptr(b)+ahead)
 			if t.bias != nil {
-				ya, yb = ya+t.bias[r], yb+t.bias[last]
+				ya, yb = ya+t.bias[r], yb+t.bias[s]
 			}
 			out := t.y[k*m.rows:]
-			out[r], out[last] = ya, yb
+			out[r], out[s] = ya, yb
 		}
 	}
 }
 
-// down writes y = h·w[slots] + bias for few tokens, h T×n; slots nil means all
-// rows. Workers share the columns, so the sum over the rows has one order.
-func (p *Pool) down(y, h []float32, n int, w *Matrix, slots []int32, bias []float32, tokens int) {
+// down writes y = h·w + bias for few tokens, h T×n.
+func (p *Pool) down(y, h []float32, w *Matrix, bias []float32, tokens int) {
+	n := w.rows
 	t := &p.tasks.down
-	*t = downTask{pool: p, y: y, h: h, n: n, w: w, slots: slots, bias: bias, tokens: tokens}
-	pieces := 1
-	if n*w.rowBytes > pieceBytes/2 {
-		pieces = p.threads
-	}
-	t.cols = (w.cols + pieces - 1) / pieces
-	t.cols = max((t.cols+2*group-1)&^(2*group-1), 2*group)
-	p.do((w.cols+t.cols-1)/t.cols, t)
+	*t = downTask{pool: p, h: h, w: w, tokens: tokens, chunk: chunkRows(n)}
+	t.sums = p.partialSums(n, tokens, w.cols)
+	p.do((n+t.chunk-1)/t.chunk, t)
 	*t = downTask{}
+	p.addPartialSums(y, n, tokens, w.cols, bias)
 }
 
+// downTask adds up rows times coefficients. A piece is a chunk of rows.
 type downTask struct {
 	pool   *Pool
-	y, h   []float32
-	n      int
+	h      []float32
 	w      *Matrix
-	slots  []int32
-	bias   []float32
 	tokens int
-	cols   int // in a piece, a multiple of 64
+	chunk  int
+	sums   []float32
 }
 
 func (t *downTask) piece(w *worker, i int) {
-	m := t.w
-	c := i * t.cols
-	n := min(t.cols, m.cols-c)
-	width := groups(n) * group
-	acc := w.scratch(t.tokens * width)
+	m, r, v := t.w, &w.rows, t.pool.variant
+	width := paddedCols(m.cols)
+	acc := t.sums[i*t.tokens*width:][:t.tokens*width]
 	clear(acc)
-	var rows [4]int32
-	var coef [4]float32
-	for k := 0; k < t.n; k += 4 {
-		count := min(4, t.n-k)
-		for j := range count {
-			rows[j] = int32(k + j)
-			if t.slots != nil {
-				rows[j] = t.slots[k+j]
-			}
-		}
+	first := i * t.chunk
+	end := min(first+t.chunk, m.rows)
+	for k := first; k < end; k += 4 {
+		count := min(4, end-k)
 		for token := range t.tokens {
-			copy(coef[:count], t.h[token*t.n+k:][:count])
-			t.pool.variant.axpy(w, acc[token*width:][:width], m, &rows, &coef, count, c, n)
-		}
-	}
-	for token := range t.tokens {
-		out := t.y[token*m.cols+c:][:n]
-		copy(out, acc[token*width:])
-		if t.bias != nil {
-			for j, b := range t.bias[c : c+n] {
-				out[j] += b
+			copy(r.coef[:count], t.h[token*m.rows+k:][:count])
+			for j := range count {
+				r.row[j] = m.row(k + j)
+				r.next[j] = uintptr(m.row(min(k+j+4, end-1)))
 			}
+			v.axpy(r, acc[token*width:][:width], m, count)
 		}
 	}
 }

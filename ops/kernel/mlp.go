@@ -33,16 +33,16 @@ func SparseMLP[E Elem](p *Pool, y, x []E, m *MLP[E], slots, neurons []int32, gat
 	defer p.mu.Unlock()
 	t := &p.tasks.neurons
 	*t = neuronTask{
-		pool: p, gate: m.Gate, up: m.Up, act: m.Act, slots: slots, neurons: neurons,
+		pool: p, gate: m.Gate, up: m.Up, down: m.Down, act: m.Act, slots: slots, neurons: neurons,
 		gateBias: float32s(m.GateBias), upBias: float32s(m.UpBias), gates: float32s(gate), tokens: tokens,
 	}
 	if gate != nil {
 		t.gate = nil
 	}
 	if tokens >= smallT {
-		p.sparseGEMM(t, float32s(y), float32s(x), m.Down, float32s(m.DownBias))
+		p.sparseGEMM(t, float32s(y), float32s(x), float32s(m.DownBias))
 	} else {
-		p.sparse(t, float32s(y), float32s(x), m.Down, float32s(m.DownBias))
+		p.sparse(t, float32s(y), float32s(x), float32s(m.DownBias))
 	}
 	*t = neuronTask{}
 }
@@ -89,60 +89,115 @@ func checkMLP[E Elem](y, x []E, m *MLP[E], slots, neurons []int32, gate []E) int
 	return tokens
 }
 
-// neuronsPerPiece is even and a multiple of 16, so that two workers never
-// write the same cache line of the hidden activations.
-const neuronsPerPiece = 16
+// blockNeurons neurons are computed together: their gate and up rows are read,
+// then their down rows. It divides the size of a chunk.
+const blockNeurons = 8
 
-// neuronTask computes the hidden activations of the active neurons for few
-// tokens. A piece is a range of active neurons.
+// neuronTask is the sparse MLP of few tokens, in one pass over the rows of the
+// active neurons. A piece is a chunk of active neurons.
 type neuronTask struct {
 	pool             *Pool
-	gate, up         *Matrix
+	gate, up, down   *Matrix
 	act              Activation
 	slots, neurons   []int32
 	gateBias, upBias []float32
 	gates            []float32 // T×I gate values, or nil
 	tokens           int
-	hidden           []float32 // T×n
+	chunk            int
+	sums             []float32 // chunks × T × padded H
+	hidden           []float32 // packed hidden activations of many tokens
 }
 
-func (p *Pool) sparse(t *neuronTask, y, x []float32, down *Matrix, bias []float32) {
-	n := len(t.slots)
-	p.tasks.hidden = resize(p.tasks.hidden, t.tokens*n)
-	t.hidden = p.tasks.hidden
+func (p *Pool) sparse(t *neuronTask, y, x, bias []float32) {
+	n, cols := len(t.slots), t.up.cols
+	t.chunk = chunkRows(n)
+	t.sums = p.partialSums(n, t.tokens, cols)
 	p.prepare(t.up.dtype, x, t.tokens)
-	p.do((n+neuronsPerPiece-1)/neuronsPerPiece, t)
-	p.down(y, t.hidden, n, down, t.slots, bias, t.tokens)
+	p.do((n+t.chunk-1)/t.chunk, t)
+	p.addPartialSums(y, n, t.tokens, cols, bias)
 }
 
 func (t *neuronTask) piece(w *worker, i int) {
-	v, n := t.pool.variant, len(t.slots)
-	k0 := i * neuronsPerPiece
-	count := min(neuronsPerPiece, n-k0)
-	slots := t.slots[k0:][:count]
-	buf := w.scratch(2 * neuronsPerPiece * smallT)
-	gates, ups := buf[:neuronsPerPiece*smallT], buf[neuronsPerPiece*smallT:]
+	width := paddedCols(t.up.cols)
+	sums := t.sums[i*t.tokens*width:][:t.tokens*width]
+	clear(sums)
+	buf := w.scratch(3 * blockNeurons * smallT)
+	first := i * t.chunk
+	end := min(first+t.chunk, len(t.slots))
+	for k := first; k < end; k += blockNeurons {
+		t.block(w, sums, buf, k, min(blockNeurons, end-k), end)
+	}
+}
+
+// block adds neurons k to k+count−1 of a chunk that ends before neuron end.
+func (t *neuronTask) block(w *worker, sums, buf []float32, k, count, end int) {
+	const size = blockNeurons * smallT
+	gates, ups, hidden := buf[:size], buf[size:2*size], buf[2*size:3*size]
+	v, operands := t.pool.variant, &t.pool.tasks.operands
+	t.order(w, k, count, end)
+	o := w.order[:]
 	if t.gate != nil {
-		for j, s := range slots {
-			a, b := t.gate.row(int(s)), t.up.row(int(s))
+		for j := range count {
 			for token := range t.tokens {
-				o := token*neuronsPerPiece + j
-				gates[o], ups[o] = v.dotPair(&t.pool.tasks.operands[token], t.up, a, b)
+				i := token*blockNeurons + j
+				gates[i], ups[i] = v.dotPair(&operands[token], t.up, o[0], o[1], uintptr(o[rowsAhead]), uintptr(o[rowsAhead+1]))
 			}
+			o = o[2:]
 		}
 	} else {
 		for j := 0; j < count; j += 2 {
 			last := min(j+1, count-1)
-			a, b := t.up.row(int(slots[j])), t.up.row(int(slots[last]))
+			a, b := o[j], o[last]
 			for token := range t.tokens {
-				o := token * neuronsPerPiece
-				ups[o+j], ups[o+last] = v.dotPair(&t.pool.tasks.operands[token], t.up, a, b)
+				i := token * blockNeurons
+				ups[i+j], ups[i+last] = v.dotPair(&operands[token], t.up, a, b, uintptr(o[j+rowsAhead]), uintptr(o[last+rowsAhead]))
 			}
 		}
+		o = o[count:]
 	}
 	for token := range t.tokens {
-		o := token * neuronsPerPiece
-		t.finish(t.hidden[token*n+k0:][:count], gates[o:], ups[o:], k0, token)
+		i := token * blockNeurons
+		t.finish(hidden[i:][:count], gates[i:], ups[i:], k, token)
+	}
+	r, width := &w.rows, paddedCols(t.up.cols)
+	for j := 0; j < count; j += 4 {
+		n := min(4, count-j)
+		for token := range t.tokens {
+			copy(r.coef[:n], hidden[token*blockNeurons+j:])
+			for i := range n {
+				r.row[i], r.next[i] = o[j+i], uintptr(o[j+i+rowsAhead])
+			}
+			v.axpy(r, sums[token*width:][:width], t.down, n)
+		}
+	}
+}
+
+// rowsAhead is how many rows before its use a row is asked for.
+const rowsAhead = 4
+
+// order lists the rows of a block as it reads them, and rowsAhead more.
+func (t *neuronTask) order(w *worker, k, count, end int) {
+	o := w.order[:0]
+	read := func(first, last int) {
+		for _, s := range t.slots[first:last] {
+			if t.gate != nil {
+				o = append(o, t.gate.row(int(s)))
+			}
+			o = append(o, t.up.row(int(s)))
+		}
+	}
+	read(k, k+count)
+	for _, s := range t.slots[k:][:count] {
+		o = append(o, t.down.row(int(s)))
+	}
+	last := o[len(o)-1]
+	following := rowsAhead
+	if t.gate != nil {
+		following /= 2
+	}
+	read(k+count, min(k+count+following, end))
+	for len(o) < len(w.order) {
+		o = append(o, last)
 	}
 }
 
@@ -180,7 +235,7 @@ func (t *neuronTask) finish(h, gates, ups []float32, k0, token int) {
 
 // sparseGEMM is the sparse MLP of many tokens: the hidden activations come out
 // as the panels that the product with the down rows reads.
-func (p *Pool) sparseGEMM(t *neuronTask, y, x []float32, down *Matrix, bias []float32) {
+func (p *Pool) sparseGEMM(t *neuronTask, y, x, bias []float32) {
 	v, n, hidden := p.variant, len(t.slots), t.up.cols
 	p.tasks.packed = resize(p.tasks.packed, v.packedLen(t.tokens, hidden))
 	p.tasks.hidden = resize(p.tasks.hidden, v.packedLen(t.tokens, n))
@@ -190,7 +245,7 @@ func (p *Pool) sparseGEMM(t *neuronTask, y, x []float32, down *Matrix, bias []fl
 	*g = gemmTask{pool: p, slots: t.slots, x: p.tasks.packed, k: hidden, out: n, tokens: t.tokens}
 	p.do((n+blockRows-1)/blockRows, (*neuronGEMM)(t))
 	*g = gemmTask{
-		pool: p, w: down, slots: t.slots, transposed: true, x: t.hidden,
+		pool: p, w: t.down, slots: t.slots, transposed: true, x: t.hidden,
 		k: n, out: hidden, tokens: t.tokens, y: y, bias: bias,
 	}
 	g.scaleInput()

@@ -49,69 +49,60 @@ func (v *variant) prepare(o *operand, d Dtype, x []float32) {
 	}
 }
 
-// dotPair returns the products of x with two rows of m, or of the same row twice.
-func (v *variant) dotPair(x *operand, m *Matrix, a, b unsafe.Pointer) (xa, xb float32) {
+// dotPair returns the products of x with two rows of m, which may be the same.
+func (v *variant) dotPair(x *operand, m *Matrix, a, b unsafe.Pointer, nextA, nextB uintptr) (xa, xb float32) {
 	d, n := m.dtype, m.cols
 	raceRead(a, m.rowBytes)
 	raceRead(b, m.rowBytes)
-	if d.grouped() {
-		xa = v.dotGroups[d](x, groupedRow(d, a, n), groups(n))
-		if a == b {
-			return xa, xa
-		}
-		return xa, v.dotGroups[d](x, groupedRow(d, b, n), groups(n))
-	}
-	if d == Int8 {
+	switch {
+	case d.grouped():
+		return v.dot2[d](unsafe.Pointer(x), a, b, groups(n), nextA, nextB)
+	case d == Int8:
 		for c := 0; c < n; c += int16Cols {
 			part := min(n-c, int16Cols)
-			ya, yb := v.dotPart(d, unsafe.Add(x.q, 2*c), unsafe.Add(a, c), unsafe.Add(b, c), part, 2, 1)
+			ya, yb := v.dotPart(d, unsafe.Add(x.q, 2*c), unsafe.Add(a, c), unsafe.Add(b, c), part, nextA+uintptr(c), nextB+uintptr(c))
 			xa, xb = xa+ya, xb+yb
 		}
 		scale := int8Scale(n)
 		return xa * (x.scale * *(*float32)(unsafe.Add(a, scale))), xb * (x.scale * *(*float32)(unsafe.Add(b, scale)))
 	}
-	return v.dotPart(d, x.q, a, b, n, 4, d.size())
+	return v.dotPart(d, x.q, a, b, n, nextA, nextB)
 }
 
-// dotPart is dot2 of any length; xs and ws are the bytes of an input and of a weight.
-func (v *variant) dotPart(d Dtype, x, a, b unsafe.Pointer, n, xs, ws int) (xa, xb float32) {
+// dotPart is dot2 of any number of columns, for the dtypes without groups.
+func (v *variant) dotPart(d Dtype, x, a, b unsafe.Pointer, n int, nextA, nextB uintptr) (xa, xb float32) {
 	whole := n &^ (group - 1)
 	if whole > 0 {
-		xa, xb = v.dot2[d](x, a, b, whole)
+		xa, xb = v.dot2[d](x, a, b, whole, nextA, nextB)
 	}
 	if whole < n {
-		ya, yb := generic.dot2[d](unsafe.Add(x, whole*xs), unsafe.Add(a, whole*ws), unsafe.Add(b, whole*ws), n-whole)
+		xs, ws := 4, d.size()
+		if d == Int8 {
+			xs = 2
+		}
+		ya, yb := generic.dot2[d](unsafe.Add(x, whole*xs), unsafe.Add(a, whole*ws), unsafe.Add(b, whole*ws), n-whole, 0, 0)
 		xa, xb = xa+ya, xb+yb
 	}
 	return xa, xb
 }
 
-// axpyRowsOf adds coef[r] times columns c to c+n−1 of count rows to y, which
-// has room for whole groups. c is a multiple of 32.
-func (v *variant) axpy(w *worker, y []float32, m *Matrix, rows *[4]int32, coef *[4]float32, count, c, n int) {
-	d, r := m.dtype, &w.rows
-	r.coef = *coef
+// axpy adds to y, which has room for whole groups, count rows of m whose
+// addresses and coefficients stand in r. It may change r.
+func (v *variant) axpy(r *axpyRows, y []float32, m *Matrix, count int) {
+	d, n := m.dtype, m.cols
 	for i := range count {
-		row := m.row(int(rows[i]))
+		row := r.row[i]
+		raceRead(row, m.rowBytes)
 		switch {
 		case d.grouped():
-			g := groupedRow(d, row, m.cols)
-			at := c / group
-			r.row[i] = unsafe.Add(g.quants, at*quantBytes[d])
-			r.scales[i] = unsafe.Add(g.scales, 2*at)
-			if d == Int4M {
-				r.mins[i] = unsafe.Add(g.mins, 2*at)
-			}
-			raceRead(row, m.rowBytes)
-		default:
-			if d == Int8 {
-				r.coef[i] *= *(*float32)(unsafe.Add(row, int8Scale(m.cols)))
-			}
-			r.row[i] = unsafe.Add(row, c*d.size())
-			raceRead(r.row[i], n*d.size())
+			g := groupedRow(d, row, n)
+			r.scales[i], r.mins[i] = g.scales, g.mins
+		case d == Int8:
+			r.coef[i] *= *(*float32)(unsafe.Add(row, int8Scale(n)))
 		}
 	}
 	p, whole := address(y), n&^(group-1)
+	raceWrite(p, 4*n)
 	if d.grouped() {
 		whole = groups(n) * group
 	}
@@ -130,14 +121,14 @@ func (v *variant) axpy(w *worker, y []float32, m *Matrix, rows *[4]int32, coef *
 	}
 }
 
-// axpyEach is axpy1 for every row; it leaves r with the last row first.
+// axpyEach is axpy1 for every row.
 func (v *variant) axpyEach(r *axpyRows, y unsafe.Pointer, d Dtype, count, n int) {
-	all := *r
+	row, scales, mins, coef := r.row[0], r.scales[0], r.mins[0], r.coef[0]
 	for i := range count {
-		r.row[0], r.scales[0], r.mins[0], r.coef[0] = all.row[i], all.scales[i], all.mins[i], all.coef[i]
+		r.row[0], r.scales[0], r.mins[0], r.coef[0] = r.row[i], r.scales[i], r.mins[i], r.coef[i]
 		v.axpy1[d](y, r, n)
+		r.row[0], r.scales[0], r.mins[0], r.coef[0] = row, scales, mins, coef
 	}
-	*r = all
 }
 
 // widenPart writes columns c to c+n−1 of a row, without the scale of an Int8

@@ -58,6 +58,7 @@ type section interface {
 type worker struct {
 	floats []float32
 	rows   axpyRows
+	order  [3*blockNeurons + rowsAhead]unsafe.Pointer // rows of a block of neurons
 	_      [64]byte
 }
 
@@ -77,6 +78,7 @@ type tasks struct {
 	gemm      gemmTask
 	neurons   neuronTask
 	down      downTask
+	reduce    reduceTask
 	pack      packTask
 	elements  elementTask
 	norm      normTask
@@ -87,6 +89,7 @@ type tasks struct {
 	operands [smallT]operand // inputs prepared for the dtype of the weights
 	packed   []float32       // inputs as a GEMM reads them
 	hidden   []float32       // hidden activations between the two halves of an MLP
+	partial  []float32       // sums of chunks of rows
 }
 
 const (

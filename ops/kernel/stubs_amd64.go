@@ -7,13 +7,13 @@ package kernel
 import "unsafe"
 
 //go:noescape
-func dot2F32AVX2(x, a, b unsafe.Pointer, n int) (xa, xb float32)
+func dot2F32AVX2(x, a, b unsafe.Pointer, n int, nextA, nextB uintptr) (xa, xb float32)
 
 //go:noescape
-func dot2F16AVX2(x, a, b unsafe.Pointer, n int) (xa, xb float32)
+func dot2F16AVX2(x, a, b unsafe.Pointer, n int, nextA, nextB uintptr) (xa, xb float32)
 
 //go:noescape
-func dot2BF16AVX2(x, a, b unsafe.Pointer, n int) (xa, xb float32)
+func dot2BF16AVX2(x, a, b unsafe.Pointer, n int, nextA, nextB uintptr) (xa, xb float32)
 
 //go:noescape
 func axpy4F32AVX2(y unsafe.Pointer, r *axpyRows, n int)
@@ -49,10 +49,10 @@ func axpy1Int8AVX2(y unsafe.Pointer, r *axpyRows, n int)
 func widenInt8AVX2(dst, src unsafe.Pointer, n int)
 
 //go:noescape
-func dot2Int8AVX2(x, a, b unsafe.Pointer, n int) (xa, xb float32)
+func dot2Int8AVX2(x, a, b unsafe.Pointer, n int, nextA, nextB uintptr) (xa, xb float32)
 
 //go:noescape
-func dotInt8GAVX2(x *operand, row groupRow, n int) float32
+func dot2Int8GAVX2(x, a, b unsafe.Pointer, n int, nextA, nextB uintptr) (xa, xb float32)
 
 //go:noescape
 func axpy4Int8GAVX2(y unsafe.Pointer, r *axpyRows, n int)
@@ -64,7 +64,7 @@ func axpy1Int8GAVX2(y unsafe.Pointer, r *axpyRows, n int)
 func widenInt8GAVX2(dst unsafe.Pointer, row groupRow, n int)
 
 //go:noescape
-func dotInt4AVX2(x *operand, row groupRow, n int) float32
+func dot2Int4AVX2(x, a, b unsafe.Pointer, n int, nextA, nextB uintptr) (xa, xb float32)
 
 //go:noescape
 func axpy4Int4AVX2(y unsafe.Pointer, r *axpyRows, n int)
@@ -76,7 +76,7 @@ func axpy1Int4AVX2(y unsafe.Pointer, r *axpyRows, n int)
 func widenInt4AVX2(dst unsafe.Pointer, row groupRow, n int)
 
 //go:noescape
-func dotInt4MAVX2(x *operand, row groupRow, n int) float32
+func dot2Int4MAVX2(x, a, b unsafe.Pointer, n int, nextA, nextB uintptr) (xa, xb float32)
 
 //go:noescape
 func axpy4Int4MAVX2(y unsafe.Pointer, r *axpyRows, n int)
@@ -136,13 +136,13 @@ func read2AVX2(p unsafe.Pointer, step, n int) float32
 func read4AVX2(p unsafe.Pointer, step, n int) float32
 
 //go:noescape
-func dot2F32AVX512(x, a, b unsafe.Pointer, n int) (xa, xb float32)
+func dot2F32AVX512(x, a, b unsafe.Pointer, n int, nextA, nextB uintptr) (xa, xb float32)
 
 //go:noescape
-func dot2F16AVX512(x, a, b unsafe.Pointer, n int) (xa, xb float32)
+func dot2F16AVX512(x, a, b unsafe.Pointer, n int, nextA, nextB uintptr) (xa, xb float32)
 
 //go:noescape
-func dot2BF16AVX512(x, a, b unsafe.Pointer, n int) (xa, xb float32)
+func dot2BF16AVX512(x, a, b unsafe.Pointer, n int, nextA, nextB uintptr) (xa, xb float32)
 
 //go:noescape
 func axpy4F32AVX512(y unsafe.Pointer, r *axpyRows, n int)
@@ -178,10 +178,10 @@ func axpy1Int8AVX512(y unsafe.Pointer, r *axpyRows, n int)
 func widenInt8AVX512(dst, src unsafe.Pointer, n int)
 
 //go:noescape
-func dot2Int8AVX512(x, a, b unsafe.Pointer, n int) (xa, xb float32)
+func dot2Int8AVX512(x, a, b unsafe.Pointer, n int, nextA, nextB uintptr) (xa, xb float32)
 
 //go:noescape
-func dotInt8GAVX512(x *operand, row groupRow, n int) float32
+func dot2Int8GAVX512(x, a, b unsafe.Pointer, n int, nextA, nextB uintptr) (xa, xb float32)
 
 //go:noescape
 func axpy4Int8GAVX512(y unsafe.Pointer, r *axpyRows, n int)
@@ -193,7 +193,7 @@ func axpy1Int8GAVX512(y unsafe.Pointer, r *axpyRows, n int)
 func widenInt8GAVX512(dst unsafe.Pointer, row groupRow, n int)
 
 //go:noescape
-func dotInt4AVX512(x *operand, row groupRow, n int) float32
+func dot2Int4AVX512(x, a, b unsafe.Pointer, n int, nextA, nextB uintptr) (xa, xb float32)
 
 //go:noescape
 func axpy4Int4AVX512(y unsafe.Pointer, r *axpyRows, n int)
@@ -205,7 +205,7 @@ func axpy1Int4AVX512(y unsafe.Pointer, r *axpyRows, n int)
 func widenInt4AVX512(dst unsafe.Pointer, row groupRow, n int)
 
 //go:noescape
-func dotInt4MAVX512(x *operand, row groupRow, n int) float32
+func dot2Int4MAVX512(x, a, b unsafe.Pointer, n int, nextA, nextB uintptr) (xa, xb float32)
 
 //go:noescape
 func axpy4Int4MAVX512(y unsafe.Pointer, r *axpyRows, n int)

@@ -13,16 +13,14 @@ import (
 type variant struct {
 	name string
 
-	// dot2 returns x·a and x·b over n numbers, n a multiple of 32. a and b are
-	// rows of F32, F16 or BF16 and x is float32, or Int8 (without the scale) and
-	// x is int16; the sum of an Int8 dot fits an int32.
-	dot2 [dtypes]func(x, a, b unsafe.Pointer, n int) (xa, xb float32)
-
-	// dotGroups returns x·row of a grouped dtype, n groups, x as operand holds it.
-	dotGroups [dtypes]func(x *operand, row groupRow, n int) float32
+	// dot2 returns x·a and x·b. Rows a and b of F32, F16 or BF16 have n numbers, a multiple of 32, and x is float32; of
+	// Int8 too, without the scale, and x is int16: the sum fits an int32. Rows of a grouped dtype have n whole groups
+	// and x is an *operand. The rows at nextA and nextB are asked for meanwhile: they are read soon, or are any address.
+	dot2 [dtypes]func(x, a, b unsafe.Pointer, n int, nextA, nextB uintptr) (xa, xb float32)
 
 	// axpy4 adds the n numbers of four rows, times a coefficient each, to y, in
 	// the order of the rows; axpy1 does it for the first row. n is a multiple of 32.
+	// axpy4 asks for the next rows meanwhile.
 	axpy4, axpy1 [dtypes]func(y unsafe.Pointer, r *axpyRows, n int)
 
 	// widen writes n numbers (without the scale of an Int8 row) as float32, n a multiple of 32.
@@ -65,6 +63,7 @@ type variant struct {
 // coefficients, and the scales and minima of grouped rows.
 type axpyRows struct {
 	row, scales, mins [4]unsafe.Pointer
+	next              [4]uintptr
 	coef              [4]float32
 }
 

@@ -27,11 +27,9 @@ func archVariants() []*variant {
 
 var avx2 = variant{
 	name: "avx2",
-	dot2: [dtypes]func(x, a, b unsafe.Pointer, n int) (xa, xb float32){
+	dot2: [dtypes]func(x, a, b unsafe.Pointer, n int, nextA, nextB uintptr) (xa, xb float32){
 		F32: dot2F32AVX2, F16: dot2F16AVX2, BF16: dot2BF16AVX2, Int8: dot2Int8AVX2,
-	},
-	dotGroups: [dtypes]func(x *operand, row groupRow, n int) float32{
-		Int8G: dotInt8GAVX2, Int4: dotInt4AVX2, Int4M: dotInt4MAVX2,
+		Int8G: dot2Int8GAVX2, Int4: dot2Int4AVX2, Int4M: dot2Int4MAVX2,
 	},
 	axpy4: [dtypes]func(y unsafe.Pointer, r *axpyRows, n int){
 		F32: axpy4F32AVX2, F16: axpy4F16AVX2, BF16: axpy4BF16AVX2, Int8: axpy4Int8AVX2,
@@ -60,11 +58,9 @@ var avx2 = variant{
 
 var avx512 = variant{
 	name: "avx512",
-	dot2: [dtypes]func(x, a, b unsafe.Pointer, n int) (xa, xb float32){
+	dot2: [dtypes]func(x, a, b unsafe.Pointer, n int, nextA, nextB uintptr) (xa, xb float32){
 		F32: dot2F32AVX512, F16: dot2F16AVX512, BF16: dot2BF16AVX512, Int8: dot2Int8AVX512,
-	},
-	dotGroups: [dtypes]func(x *operand, row groupRow, n int) float32{
-		Int8G: dotInt8GAVX512, Int4: dotInt4AVX512, Int4M: dotInt4MAVX512,
+		Int8G: dot2Int8GAVX512, Int4: dot2Int4AVX512, Int4M: dot2Int4MAVX512,
 	},
 	axpy4: [dtypes]func(y unsafe.Pointer, r *axpyRows, n int){
 		F32: axpy4F32AVX512, F16: axpy4F16AVX512, BF16: axpy4BF16AVX512, Int8: axpy4Int8AVX512,

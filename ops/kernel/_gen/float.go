@@ -7,7 +7,7 @@ var (
 	bytes1 = map[string]int{"F32": 4, "F16": 2, "BF16": 2, "Int8": 1}
 )
 
-const dotSig = "(x, a, b unsafe.Pointer, n int) (xa, xb float32)"
+const dotSig = "(x, a, b unsafe.Pointer, n int, nextA, nextB uintptr) (xa, xb float32)"
 
 // widen loads a vector of weights as float32.
 func (g *generator) widen(d, mem string, r int) {
@@ -39,11 +39,27 @@ func (g *generator) floatKernels() {
 	}
 }
 
+func (g *generator) dotStart(d string) {
+	g.fn("dot2"+d, dotSig, 0, 56)
+	g.load("x+0", "AX", "a+8", "SI", "b+16", "DI", "n+24", "CX", "nextA+32", "R8", "nextB+40", "R9")
+	g.p("XORQ DX, DX")
+}
+
+// prefetch asks for n more bytes of the rows that come next; DX counts them.
+// Rows are short and lie anywhere, so that the hardware alone is always late.
+func (g *generator) prefetch(n int, next ...string) {
+	for o := 0; o < n; o += 64 {
+		for _, row := range next {
+			g.p("PREFETCHT0 %d(%s)(DX*1)", o, row)
+		}
+	}
+	g.p("ADDQ $%d, DX", n)
+}
+
 // dot2: four accumulators a row hide the latency of the FMA.
 func (g *generator) dot2(d string) {
 	w, size := g.width, bytes1[d]
-	g.fn("dot2"+d, dotSig, 0, 40)
-	g.load("x+0", "AX", "a+8", "SI", "b+16", "DI", "n+24", "CX")
+	g.dotStart(d)
 	g.zero(0, 1, 2, 3, 4, 5, 6, 7)
 	step := func(vectors int) {
 		for i := range vectors {
@@ -60,6 +76,7 @@ func (g *generator) dot2(d string) {
 			g.p("VFMADD231PS v#9, v#8, v#%d", i)
 			g.p("VFMADD231PS v#10, v#8, v#%d", 4+i)
 		}
+		g.prefetch(size*w*vectors, "R8", "R9")
 		g.p("ADDQ $%d, AX", 4*w*vectors)
 		g.p("ADDQ $%d, SI", size*w*vectors)
 		g.p("ADDQ $%d, DI", size*w*vectors)
@@ -71,8 +88,8 @@ func (g *generator) dot2(d string) {
 		g.p("VADDPS v#%d, v#%d, v#%d", r+2, r, r)
 		g.sum(r, 8)
 	}
-	g.p("VMOVSS X0, xa+32(FP)")
-	g.p("VMOVSS X4, xb+36(FP)")
+	g.p("VMOVSS X0, xa+48(FP)")
+	g.p("VMOVSS X4, xb+52(FP)")
 	g.ret()
 }
 
@@ -106,13 +123,7 @@ var rowRegs = []string{"SI", "DI", "R8", "R9"}
 // axpy: y is read and written once for all rows.
 func (g *generator) axpy(d string, rows int) {
 	w, size := g.width, bytes1[d]
-	g.fn(fmt.Sprintf("axpy%d%s", rows, d), "(y unsafe.Pointer, r *axpyRows, n int)", 0, 24)
-	g.load("y+0", "AX", "r+8", "BX", "n+16", "CX")
-	for i := range rows {
-		g.p("MOVQ (axpyRows_row+%d)(BX), %s", 8*i, rowRegs[i])
-		g.p("VBROADCASTSS (axpyRows_coef+%d)(BX), v#%d", 4*i, 12+i)
-	}
-	g.p("XORQ DX, DX")
+	g.axpyStart(d, rows)
 	n := 32 / w
 	g.at("loop")
 	for i := range n {
@@ -120,7 +131,7 @@ func (g *generator) axpy(d string, rows int) {
 	}
 	for r := range rows {
 		for i := range n {
-			mem := fmt.Sprintf("%d(%s)(DX*1)", size*w*i, rowRegs[r])
+			mem := addr(size*w*i, rowRegs[r])
 			if d == "F32" {
 				g.p("VFMADD231PS %s, v#%d, v#%d", mem, 12+r, i)
 				continue
@@ -128,15 +139,43 @@ func (g *generator) axpy(d string, rows int) {
 			g.widen(d, mem, 4+i)
 			g.p("VFMADD231PS v#%d, v#%d, v#%d", 4+i, 12+r, i)
 		}
+		g.p("ADDQ $%d, %s", 32*size, rowRegs[r])
 	}
+	g.axpyNext(rows, 32*size)
 	for i := range n {
 		g.p("VMOVUPS v#%d, %d(AX)", i, 4*w*i)
 	}
 	g.p("ADDQ $128, AX")
-	g.p("ADDQ $%d, DX", 32*size)
 	g.p("SUBQ $32, CX")
 	g.p("JNZ  loop")
+	if d == "Int8" {
+		g.axpyNext(rows, 4) // the scales
+	}
 	g.ret()
+}
+
+func (g *generator) axpyStart(d string, rows int) {
+	g.fn(fmt.Sprintf("axpy%d%s", rows, d), "(y unsafe.Pointer, r *axpyRows, n int)", 0, 24)
+	g.load("y+0", "AX", "r+8", "BX", "n+16", "CX")
+	for i := range rows {
+		g.p("MOVQ (axpyRows_row+%d)(BX), %s", 8*i, rowRegs[i])
+		g.p("VBROADCASTSS (axpyRows_coef+%d)(BX), v#%d", 4*i, 12+i)
+	}
+	g.p("XORQ DX, DX")
+}
+
+// axpyNext is prefetch for all four rows of an axpy4; axpy1 is for the odd ends.
+func (g *generator) axpyNext(rows, n int) {
+	if rows == 1 {
+		return
+	}
+	for i := range rows {
+		g.p("MOVQ (axpyRows_next+%d)(BX), R14", 8*i)
+		for o := 0; o < n; o += 64 {
+			g.p("PREFETCHT0 %d(R14)(DX*1)", o)
+		}
+	}
+	g.p("ADDQ $%d, DX", n)
 }
 
 func (g *generator) widenRow(d string) {
@@ -159,8 +198,7 @@ func (g *generator) widenRow(d string) {
 // input in pairs, exactly.
 func (g *generator) int8Kernels() {
 	w := 2 * g.width // columns of a vector of int16
-	g.fn("dot2Int8", dotSig, 0, 40)
-	g.load("x+0", "AX", "a+8", "SI", "b+16", "DI", "n+24", "CX")
+	g.dotStart("Int8")
 	g.zero(0, 1, 2, 3, 4, 5, 6, 7)
 	g.loop(4*w, 32, func(cols int) {
 		for i := range cols / w {
@@ -175,10 +213,12 @@ func (g *generator) int8Kernels() {
 				g.p("VPADDD v#%d, v#%d, v#%d", 9+r, 4*r+i, 4*r+i)
 			}
 		}
+		g.prefetch(cols, "R8", "R9")
 		g.p("ADDQ $%d, AX", 2*cols)
 		g.p("ADDQ $%d, SI", cols)
 		g.p("ADDQ $%d, DI", cols)
 	})
+	g.prefetch(4, "R8", "R9") // the scales
 	for _, r := range []int{0, 4} {
 		g.p("VPADDD v#%d, v#%d, v#%d", r+1, r, r)
 		g.p("VPADDD v#%d, v#%d, v#%d", r+3, r+2, r+2)
@@ -186,8 +226,8 @@ func (g *generator) int8Kernels() {
 		g.p("VCVTDQ2PS v#%d, v#%d", r, r)
 		g.sum(r, 8)
 	}
-	g.p("VMOVSS X0, xa+32(FP)")
-	g.p("VMOVSS X4, xb+36(FP)")
+	g.p("VMOVSS X0, xa+48(FP)")
+	g.p("VMOVSS X4, xb+52(FP)")
 	g.ret()
 }
 

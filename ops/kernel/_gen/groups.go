@@ -13,11 +13,7 @@ func quantBytes(d string) int {
 
 func (g *generator) groupKernels() {
 	for _, d := range grouped {
-		if g.width == 16 {
-			g.dotGroups512(d)
-		} else {
-			g.dotGroups256(d)
-		}
+		g.dotGroups(d)
 		for _, rows := range []int{4, 1} {
 			g.axpyGroups(d, rows)
 		}
@@ -25,19 +21,44 @@ func (g *generator) groupKernels() {
 	}
 }
 
+// Registers of the dots of groups: two sums a row, what the offsets add, and
+// the factors of a vector of groups.
 const (
-	dotGroupsSig = "(x *operand, row groupRow, n int) float32"
-
-	// registers of the dots of groups
-	rOnes, rShift, rMask = 14, 13, 15
+	rSum, rOffset, rFactors, rFactors512  = 0, 4, 6, 24
+	rMin, rX, rWeights, rFactor           = 7, 8, 9, 11
+	rSpare, rShift, rOnes, rMask          = 12, 13, 14, 15
+	rPairs, rTailOffset, rTail, rSpare512 = 16, 10, 28, 26
 )
 
-func (g *generator) dotGroupsStart(d string) {
-	g.load("x+0", "BX", "row_quants+8", "SI", "row_scales+16", "DI", "row_mins+24", "R10", "n+32", "CX")
+func groupBytes(d string) int {
+	return quantBytes(d) + map[string]int{"Int8G": 2, "Int4": 2, "Int4M": 4}[d]
+}
+
+// biased tells whether the quants of d are read as unsigned numbers although
+// they are signed, or have a minimum: what that adds is settled for all groups of
+// a row together, by the sums of the input.
+func (g *generator) biased(d string) bool { return d != "Int8G" || g.width == 16 }
+
+// dotGroups is dot2 of a grouped dtype: x is an operand, n the groups of a row,
+// whose scales follow its quants. A vector holds one group, or two with AVX-512.
+func (g *generator) dotGroups(d string) {
+	step := g.width // groups whose scales fill a vector
+	frame := 64
+	if g.width == 16 {
+		frame = 0
+	}
+	g.fn("dot2"+d, dotSig, frame, 56)
+	g.load("x+0", "BX", "a+8", "SI", "b+16", "DI", "n+24", "CX", "nextA+32", "R12", "nextB+40", "R14")
 	g.p("MOVQ operand_q(BX), AX")
-	g.p("MOVQ operand_d(BX), R8")
-	g.p("MOVQ operand_s(BX), R9")
-	g.zero(0, 1, 2, 3)
+	g.p("MOVQ operand_d(BX), R10")
+	g.p("MOVQ operand_s(BX), R11")
+	g.p("MOVQ CX, R13")
+	g.p("SHLQ $%d, R13", map[int]int{16: 4, 32: 5}[quantBytes(d)])
+	g.p("LEAQ (SI)(R13*1), R8")
+	g.p("LEAQ (DI)(R13*1), R9")
+	g.p("LEAQ (CX)(CX*1), R13") // from a scale to its minimum
+	g.p("XORQ DX, DX")
+	g.zero(rSum, rSum+1, rSum+2, rSum+3, rOffset, rOffset+1)
 	if d == "Int8G" && g.width == 16 {
 		g.p("VPBROADCASTQ %s, v#%d", g.constant("signs", 0x8080808080808080), rMask)
 	}
@@ -48,178 +69,182 @@ func (g *generator) dotGroupsStart(d string) {
 	}
 	if g.width == 8 {
 		g.p("VPBROADCASTQ %s, v#%d", g.constant("ones", 0x0001000100010001), rOnes)
-	}
-}
-
-// products leaves in Y8 the sums of four products each of one group with the
-// input at x, as int32. The nibbles, and with VNNI the bytes, are unsigned: what
-// that adds is taken off for all groups together.
-func (g *generator) products(d, w, x string) {
-	if d != "Int8G" {
-		g.p("VBROADCASTI128 %s, Y8", w)
-		g.p("VPSRLVQ Y%d, Y8, Y8", rShift)
-		g.p("VPAND Y%d, Y8, Y8", rMask)
-		g.p("VPMADDUBSW %s, Y8, Y8", x)
 	} else {
-		g.p("VMOVDQU %s, Y8", w)
-		g.p("VMOVDQU %s, Y10", x)
-		g.p("VPSIGNB Y8, Y10, Y10")
-		g.p("VPABSB Y8, Y8")
-		g.p("VPMADDUBSW Y10, Y8, Y8")
+		for j := range 8 {
+			lo, hi := pair(uint32(2*j)), pair(uint32(2*j+1))
+			g.p("VMOVUPS %s, Z%d", g.constant(fmt.Sprint("pair", j), lo, lo, lo, lo, hi, hi, hi, hi), rPairs+j)
+		}
 	}
-	g.p("VPMADDWD Y%d, Y8, Y8", rOnes)
+	quants, scales := []string{"SI", "DI"}, []string{"R8", "R9"}
+	g.p("SUBQ $%d, CX", step)
+	g.p("JL   rest")
+	g.at("loop")
+	for r := range 2 {
+		g.scales(d, scales[r], r)
+	}
+	g.prefetch(step*groupBytes(d), "R12", "R14")
+	for j := range 8 {
+		bytes := quantBytes(d) * g.width / 8
+		g.p("VMOVUPS %d(AX), v#%d", 4*g.width*j, rX)
+		for r := range 2 {
+			w := rWeights + r
+			g.products(d, addr(bytes*j, quants[r]), w)
+			if g.width == 8 {
+				g.p("VBROADCASTSS factors-%d(SP), Y%d", 64-32*r-4*j, rFactor)
+			} else {
+				g.p("VPERMPS Z%d, Z%d, Z%d", rFactors512+r, rPairs+j, rFactor)
+			}
+			g.p("VFMADD231PS v#%d, v#%d, v#%d", rFactor, w, rSum+2*r+j&1)
+		}
+	}
+	g.advance(d, step)
+	g.p("SUBQ $%d, CX", step)
+	g.p("JGE  loop")
+	g.at("rest")
+	tail := rSum // registers of the sums of single groups, two apart
+	half := *g
+	half.isa = avx2
+	if g.width == 16 {
+		tail = rTail
+		g.p("VPXORQ Z%d, Z%d, Z%d", tail, tail, tail)
+		g.p("VPXORQ Z%d, Z%d, Z%d", tail+2, tail+2, tail+2)
+	}
+	half.zero(rTailOffset, rSpare)
+	g.p("ADDQ $%d, CX", step)
+	g.p("JZ   done")
+	g.at("last")
+	half.p("VMOVUPS (AX), v#%d", rX)
+	for r := range 2 {
+		g.oneScale(d, scales[r], []int{rTailOffset, rSpare}[r])
+		if g.width == 16 {
+			g.products512(d, addr(0, quants[r]), rWeights, false)
+		} else {
+			g.products(d, addr(0, quants[r]), rWeights)
+		}
+		half.p("VFMADD231PS v#%d, v#%d, v#%d", rFactor, rWeights, tail+2*r)
+	}
+	g.prefetch(groupBytes(d), "R12", "R14")
+	g.advance(d, 1)
+	g.p("DECQ CX")
+	g.p("JNZ  last")
+	g.at("done")
+	offset := map[string]uint32{"Int8G": 0xc3000000, "Int4": 0xc1000000, "Int4M": 0x3f800000}[d] // −128, −8, 1
+	for r, result := range []string{"xa+48(FP)", "xb+52(FP)"} {
+		s := rSum + 2*r
+		g.p("VADDPS v#%d, v#%d, v#%d", s+1, s, s)
+		if g.width == 16 {
+			g.p("VADDPS Z%d, Z%d, Z%d", tail+2*r, s, s)
+		}
+		g.sum(s, rX)
+		if g.biased(d) {
+			g.sum(rOffset+r, rX)
+			g.p("VADDSS X%d, X%d, X%d", []int{rTailOffset, rSpare}[r], rOffset+r, rOffset+r)
+			g.p("VFMADD231SS %s, X%d, X%d", g.constant("offset"+d, pair(offset)), rOffset+r, s)
+		}
+		g.p("VMOVSS X%d, %s", s, result)
+	}
+	g.ret()
 }
 
-func (g *generator) products512(d, w, x string, wide bool) {
+// products leaves in register r the sums of four products each of the weights at
+// mem with the input in rX, as float32. The nibbles, and with VNNI the bytes, are unsigned.
+func (g *generator) products(d, mem string, r int) {
+	if g.width == 16 {
+		g.products512(d, mem, r, true)
+		return
+	}
+	if d != "Int8G" {
+		g.p("VBROADCASTI128 %s, Y%d", mem, r)
+		g.p("VPSRLVQ Y%d, Y%d, Y%d", rShift, r, r)
+		g.p("VPAND Y%d, Y%d, Y%d", rMask, r, r)
+		g.p("VPMADDUBSW Y%d, Y%d, Y%d", rX, r, r)
+	} else {
+		g.p("VMOVDQU %s, Y%d", mem, r)
+		g.p("VPSIGNB Y%d, Y%d, Y%d", r, rX, rMin)
+		g.p("VPABSB Y%d, Y%d", r, r)
+		g.p("VPMADDUBSW Y%d, Y%d, Y%d", rMin, r, r)
+	}
+	g.p("VPMADDWD Y%d, Y%d, Y%d", rOnes, r, r)
+	g.p("VCVTDQ2PS Y%d, Y%d", r, r)
+}
+
+// products512 is products of two groups in a wide register, or of one in its lower half.
+func (g *generator) products512(d, mem string, r int, wide bool) {
 	v := "Y"
 	if wide {
 		v = "Z"
 	}
 	switch {
 	case d == "Int8G":
-		g.p("VMOVDQU32 %s, %s8", w, v)
-		g.p("VPXORD %s%d, %s8, %s8", v, rMask, v, v)
+		g.p("VMOVDQU32 %s, %s%d", mem, v, r)
+		g.p("VPXORD %s%d, %s%d, %s%d", v, rMask, v, r, v, r)
 	case wide:
-		g.p("VMOVDQU32 %s, Y8", w)
-		g.p("VSHUFI32X4 $0x50, Z8, Z8, Z8")
+		g.p("VMOVDQU32 %s, Y%d", mem, r)
+		g.p("VSHUFI32X4 $0x50, Z%d, Z%d, Z%d", r, r, r)
 	default:
-		g.p("VBROADCASTI128 %s, Y8", w)
+		g.p("VBROADCASTI128 %s, Y%d", mem, r)
 	}
 	if d != "Int8G" {
-		g.p("VPSRLVQ %s%d, %s8, %s8", v, rShift, v, v)
-		g.p("VPANDD %s%d, %s8, %s8", v, rMask, v, v)
+		g.p("VPSRLVQ %s%d, %s%d, %s%d", v, rShift, v, r, v, r)
+		g.p("VPANDD %s%d, %s%d, %s%d", v, rMask, v, r, v, r)
 	}
-	g.p("VPXORD %s10, %s10, %s10", v, v, v)
-	g.p("VPDPBUSD %s, %s8, %s10", x, v, v)
-	g.p("VCVTDQ2PS %s10, %s8", v, v)
+	g.p("VPXORD %s%d, %s%d, %s%d", v, rSpare512, v, rSpare512, v, rSpare512)
+	g.p("VPDPBUSD %s%d, %s%d, %s%d", v, rX, v, r, v, rSpare512)
+	g.p("VCVTDQ2PS %s%d, %s%d", v, rSpare512, v, r)
 }
 
-// scales leaves the factors of a vector of groups in register 4 and adds what
-// the offsets of the weights contribute to register 2.
-func (g *generator) scales(d string) {
-	g.p("VCVTPH2PS (DI), v#4")
+// scales stores the factors of a vector of groups of row r, whose scales are
+// at base, and adds what the offsets of the weights contribute.
+func (g *generator) scales(d, base string, r int) {
+	f := rFactors
+	if g.width == 16 {
+		f = rFactors512 + r
+	}
+	g.p("VCVTPH2PS (%s), v#%d", base, f)
 	switch {
-	case d == "Int4" || d == "Int8G" && g.width == 16:
-		g.p("VFMADD231PS (R9), v#4, v#2")
 	case d == "Int4M":
-		g.p("VCVTPH2PS (R10), v#5")
-		g.p("VFMADD231PS (R9), v#5, v#2")
+		g.p("VCVTPH2PS (%s)(R13*1), v#%d", base, rMin)
+		g.p("VFMADD231PS (R11), v#%d, v#%d", rMin, rOffset+r)
+	case g.biased(d):
+		g.p("VFMADD231PS (R11), v#%d, v#%d", f, rOffset+r)
 	}
-	g.p("VMULPS (R8), v#4, v#4")
+	g.p("VMULPS (R10), v#%d, v#%d", f, f)
+	if g.width == 8 {
+		g.p("VMOVUPS Y%d, factors-%d(SP)", f, 64-32*r)
+	}
 }
 
-// oneScale does the same for one group, in X4 and X3, and spreads the factor over Y9.
-func (g *generator) oneScale(d string) {
+// oneScale does the same for one group, with the offsets in the lowest element
+// of a register, and spreads the factor over rFactor.
+func (g *generator) oneScale(d, base string, offset int) {
 	half := func(mem string, r int) {
-		g.p("MOVWLZX %s, DX", mem)
-		g.p("VMOVD DX, X%d", r)
+		g.p("MOVWLZX %s, BX", mem)
+		g.p("VMOVD BX, X%d", r)
 		g.p("VCVTPH2PS X%d, X%d", r, r)
 	}
-	half("(DI)", 4)
+	half("("+base+")", rFactors)
 	switch {
-	case d == "Int4" || d == "Int8G" && g.width == 16:
-		g.p("VFMADD231SS (R9), X4, X3")
 	case d == "Int4M":
-		half("(R10)", 5)
-		g.p("VFMADD231SS (R9), X5, X3")
+		half("("+base+")(R13*1)", rMin)
+		g.p("VFMADD231SS (R11), X%d, X%d", rMin, offset)
+	case g.biased(d):
+		g.p("VFMADD231SS (R11), X%d, X%d", rFactors, offset)
 	}
-	g.p("VMULSS (R8), X4, X4")
-	g.p("VBROADCASTSS X4, Y9")
+	g.p("VMULSS (R10), X%d, X%d", rFactors, rFactors)
+	g.p("VBROADCASTSS X%d, Y%d", rFactors, rFactor)
 }
 
 func (g *generator) advance(d string, n int) {
 	g.p("ADDQ $%d, AX", 32*n)
-	g.p("ADDQ $%d, SI", quantBytes(d)*n)
-	g.p("ADDQ $%d, DI", 2*n)
-	g.p("ADDQ $%d, R8", 4*n)
-	g.p("ADDQ $%d, R9", 4*n)
-	if d == "Int4M" {
-		g.p("ADDQ $%d, R10", 2*n)
+	for _, r := range []string{"SI", "DI"} {
+		g.p("ADDQ $%d, %s", quantBytes(d)*n, r)
 	}
-}
-
-func (g *generator) dotGroupsEnd(d string) {
-	g.p("VADDPS v#1, v#0, v#0")
-	g.sum(0, 8)
-	offset := map[string]uint32{"Int4": 0xc1000000, "Int4M": 0x3f800000} // −8, 1
-	if g.width == 16 {
-		offset["Int8G"] = 0xc3000000 // −128
+	for _, r := range []string{"R8", "R9"} {
+		g.p("ADDQ $%d, %s", 2*n, r)
 	}
-	if bits, ok := offset[d]; ok {
-		g.sum(2, 8)
-		g.p("VADDSS X3, X2, X2")
-		g.p("VFMADD231SS %s, X2, X0", g.constant("offset"+d, pair(bits)))
+	for _, r := range []string{"R10", "R11"} {
+		g.p("ADDQ $%d, %s", 4*n, r)
 	}
-	g.p("VMOVSS X0, ret+40(FP)")
-	g.ret()
-}
-
-func (g *generator) dotGroups256(d string) {
-	g.fn("dot"+d, dotGroupsSig, 32, 44)
-	g.dotGroupsStart(d)
-	g.p("SUBQ $8, CX")
-	g.p("JL   rest")
-	g.at("loop")
-	g.scales(d)
-	g.p("VMOVUPS Y4, factors-32(SP)")
-	for j := range 8 {
-		g.products(d, addr(quantBytes(d)*j, "SI"), addr(32*j, "AX"))
-		g.p("VCVTDQ2PS Y8, Y8")
-		g.p("VBROADCASTSS factors-%d(SP), Y9", 32-4*j)
-		g.p("VFMADD231PS Y9, Y8, Y%d", j&1)
-	}
-	g.advance(d, 8)
-	g.p("SUBQ $8, CX")
-	g.p("JGE  loop")
-	g.at("rest")
-	g.p("ADDQ $8, CX")
-	g.p("JZ   done")
-	g.at("last")
-	g.oneScale(d)
-	g.products(d, "(SI)", "(AX)")
-	g.p("VCVTDQ2PS Y8, Y8")
-	g.p("VFMADD231PS Y9, Y8, Y0")
-	g.advance(d, 1)
-	g.p("DECQ CX")
-	g.p("JNZ  last")
-	g.at("done")
-	g.dotGroupsEnd(d)
-}
-
-// dotGroups512 takes two groups per vector.
-func (g *generator) dotGroups512(d string) {
-	g.fn("dot"+d, dotGroupsSig, 0, 44)
-	g.dotGroupsStart(d)
-	for j := range 8 {
-		lo, hi := pair(uint32(2*j)), pair(uint32(2*j+1))
-		g.p("VMOVUPS %s, Z%d", g.constant(fmt.Sprint("pair", j), lo, lo, lo, lo, hi, hi, hi, hi), 16+j)
-	}
-	g.p("SUBQ $16, CX")
-	g.p("JL   rest")
-	g.at("loop")
-	g.scales(d)
-	for j := range 8 {
-		g.products512(d, addr(2*quantBytes(d)*j, "SI"), addr(64*j, "AX"), true)
-		g.p("VPERMPS Z4, Z%d, Z9", 16+j)
-		g.p("VFMADD231PS Z9, Z8, Z%d", j&1)
-	}
-	g.advance(d, 16)
-	g.p("SUBQ $16, CX")
-	g.p("JGE  loop")
-	g.at("rest")
-	g.p("ADDQ $16, CX")
-	g.p("JZ   done")
-	g.p("VXORPS Y11, Y11, Y11")
-	g.at("last")
-	g.oneScale(d)
-	g.products512(d, "(SI)", "(AX)", false)
-	g.p("VFMADD231PS Y9, Y8, Y11")
-	g.advance(d, 1)
-	g.p("DECQ CX")
-	g.p("JNZ  last")
-	g.p("VADDPS Z11, Z0, Z0")
-	g.at("done")
-	g.dotGroupsEnd(d)
 }
 
 // groupFactor leaves coefficient·scale of the group at scale in register t.
@@ -236,9 +261,9 @@ const rNibble = 10
 
 // weights calls use for every vector of a group, converted to float32, with its
 // position in the group. The registers 4 and 5 are scratch.
-func (g *generator) weights(d, base, index string, use func(vector, r int)) {
+func (g *generator) weights(d, base string, use func(vector, r int)) {
 	w := g.width
-	mem := func(o int) string { return fmt.Sprintf("%d(%s)%s", o, base, index) }
+	mem := func(o int) string { return addr(o, base) }
 	if d == "Int8G" {
 		for i := range 32 / w {
 			g.widen("Int8", mem(w*i), 4)
@@ -260,22 +285,18 @@ func (g *generator) weights(d, base, index string, use func(vector, r int)) {
 
 func (g *generator) axpyGroups(d string, rows int) {
 	w := g.width
-	g.fn(fmt.Sprintf("axpy%d%s", rows, d), "(y unsafe.Pointer, r *axpyRows, n int)", 0, 24)
-	g.load("y+0", "AX", "r+8", "BX", "n+16", "CX")
+	g.axpyStart(d, rows)
 	scaleRegs := []string{"R10", "R11", "R12", "R13"}
 	for i := range rows {
-		g.p("MOVQ (axpyRows_row+%d)(BX), %s", 8*i, rowRegs[i])
 		g.p("MOVQ (axpyRows_scales+%d)(BX), %s", 8*i, scaleRegs[i])
-		g.p("VBROADCASTSS (axpyRows_coef+%d)(BX), v#%d", 4*i, 12+i)
 	}
 	if d == "Int4M" { // the minima lie equally far behind the scales in all rows
-		g.p("MOVQ axpyRows_mins(BX), BX")
-		g.p("SUBQ R10, BX")
+		g.p("MOVQ axpyRows_mins(BX), R15")
+		g.p("SUBQ R10, R15")
 	}
 	if d != "Int8G" {
 		g.p("VPBROADCASTQ %s, v#%d", g.constant("nibble", pair(15)), rNibble)
 	}
-	g.p("XORQ DX, DX")
 	n := 32 / w
 	g.at("loop")
 	for i := range n {
@@ -291,14 +312,16 @@ func (g *generator) axpyGroups(d string, rows int) {
 		case "Int4":
 			g.p("VADDPS v#11, v#9, v#9")
 		case "Int4M":
-			g.spread(fmt.Sprintf("(%s)(BX*1)", scaleRegs[r]), 8)
+			g.spread(fmt.Sprintf("(%s)(R15*1)", scaleRegs[r]), 8)
 			g.p("VFMADD231PS v#%d, v#8, v#9", 12+r)
 		}
-		g.weights(d, rowRegs[r], "(DX*1)", func(i, t int) {
+		g.weights(d, rowRegs[r], func(i, t int) {
 			g.p("VFMADD231PS v#%d, v#11, v#%d", t, i)
 		})
 		g.p("ADDQ $2, %s", scaleRegs[r])
+		g.p("ADDQ $%d, %s", quantBytes(d), rowRegs[r])
 	}
+	g.axpyNext(rows, groupBytes(d))
 	switch d {
 	case "Int4":
 		words := make([]uint64, w/2)
@@ -316,7 +339,6 @@ func (g *generator) axpyGroups(d string, rows int) {
 		g.p("VMOVUPS v#%d, %d(AX)", i, 4*w*i)
 	}
 	g.p("ADDQ $128, AX")
-	g.p("ADDQ $%d, DX", quantBytes(d))
 	g.p("SUBQ $32, CX")
 	g.p("JNZ  loop")
 	g.ret()
@@ -341,7 +363,7 @@ func (g *generator) widenGroups(d string) {
 		g.spread("(R10)", 9)
 		g.p("ADDQ $2, R10")
 	}
-	g.weights(d, "SI", "", func(i, t int) {
+	g.weights(d, "SI", func(i, t int) {
 		if d == "Int8G" {
 			g.p("VMULPS v#11, v#%d, v#%d", t, t)
 		} else {
