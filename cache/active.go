@@ -12,6 +12,8 @@ type set []uint64
 
 func newSet(intermediate int) set { return make(set, (intermediate+63)/64) }
 
+func (s set) has(neuron int32) bool { return s[neuron/64]>>(neuron%64)&1 != 0 }
+
 // appendTo appends the neurons 64·word + i for the bits i of members.
 func appendTo(list []int32, word int, members uint64) []int32 {
 	for ; members != 0; members &= members - 1 {

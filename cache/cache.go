@@ -31,9 +31,11 @@ type Stats struct {
 	Leaves    int64 // neurons that ceased to be active
 	Replaced  int64 // neurons that took the slot of another
 
-	BytesMoved    int64 // weight bytes copied for neurons that arrived: Misses times the bytes of a neuron
+	Prefetched int64 // neurons read ahead; those that became active are hits
+
+	BytesMoved    int64 // weight bytes copied from the store to slots: those of the neurons that arrived
 	BytesRepacked int64 // weight bytes copied from slot to slot, to keep a smaller set together or to grow
-	BytesRead     int64 // weight bytes read from a neuron file, those read ahead included
+	BytesRead     int64 // bytes read from a neuron file, alignment included
 	ResidentBytes int64 // weight bytes held in memory, alignment included if the cache allocated them
 }
 
@@ -52,6 +54,7 @@ func (s *Stats) Add(t Stats) {
 	s.Misses += t.Misses
 	s.Leaves += t.Leaves
 	s.Replaced += t.Replaced
+	s.Prefetched += t.Prefetched
 	s.BytesMoved += t.BytesMoved
 	s.BytesRepacked += t.BytesRepacked
 	s.BytesRead += t.BytesRead

@@ -11,9 +11,13 @@
 //	                      ├─ misses  arrivals
 //	                      └─ leaves  departures
 //
-// Neurons is the store; a Cache is a policy over it. InPlace leaves the weights where they lie: a slot is a neuron's
-// own row, and Refresh is an exclusive or of bit sets and a compaction. Packed keeps the rows of the active neurons
-// together in pools of their own, for those who want them as contiguous matrices or tensors.
+// Neurons is the store in memory, File a store on a disk; a Cache is a policy over one of them.
+//
+//   - InPlace leaves the weights where they lie: a slot is a neuron's own row, and Refresh is an exclusive or of bit
+//     sets and a compaction. It is the one to use where the weights fit in memory.
+//   - Packed keeps the rows of the active neurons together in pools of their own, for those who want them as
+//     contiguous matrices or tensors. It copies what arrives.
+//   - Window holds in memory what the last tokens used, within a budget, and reads the rest from a File.
 //
 // # Promises
 //
@@ -25,11 +29,12 @@
 // The slots that Refresh returns, and what Rows, Neurons and View return, are valid until the next Refresh or Reset.
 // Memory that they refer to stays readable as long as they are reachable, but other neurons may lie in it. Neurons
 // made by NewNeurons keep the matrices alive and see later changes of them. A Cache belongs to one sequence of
-// Refreshes at a time: it is not safe for concurrent use, while Neurons, which are only read, may be shared by any
-// number of caches.
+// Refreshes at a time: it is not safe for concurrent use, while Neurons, which are only read, and Files may be shared
+// by any number of caches.
 //
 // # Errors
 //
-// Bad shapes, dtypes and lengths are errors that name the matrix or the slice; nothing panics. A Refresh that fails
-// leaves the cache as it was.
+// Bad shapes, dtypes and lengths are errors that name the matrix or the slice; nothing panics. What is read from a File
+// is checked: damage is an error that wraps ErrCorrupt. A Refresh that fails leaves the cache usable; Window says what
+// is then active, the other policies are as they were.
 package cache

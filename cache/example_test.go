@@ -2,6 +2,8 @@ package cache_test
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 
 	"github.com/sparsegonia/sparsegonia/cache"
 	"github.com/sparsegonia/sparsegonia/ops/kernel"
@@ -62,4 +64,44 @@ func ExampleNewPacked() {
 	// [0 1 -1 -1] [0 0 2 2]
 	// [0 1 -1 -1] [1 1 2 2]
 	// 72 bytes moved
+}
+
+func ExampleNewWindow() {
+	neurons, err := cache.Allocate(kernel.Int8, 100, 256, true) // 100 neurons of 3 rows of 320 bytes
+	if err != nil {
+		panic(err)
+	}
+	directory, err := os.MkdirTemp("", "")
+	if err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(directory)
+	path := filepath.Join(directory, "model.neurons")
+	if err := cache.WriteFile(path, "example", 1, func(int) (*cache.Neurons, error) { return neurons, nil }); err != nil {
+		panic(err)
+	}
+
+	file, err := cache.OpenFile(path)
+	if err != nil {
+		panic(err)
+	}
+	defer file.Close()
+	c, err := cache.NewWindow(file, 0, cache.WindowOptions{Tokens: 2, Budget: 40 << 10})
+	if err != nil {
+		panic(err)
+	}
+	defer c.Close()
+	active, slots := make([]bool, 100), make([]int32, 100)
+	for token := range 50 {
+		clear(active)
+		for i := range 10 {
+			active[(token+2*i)%100] = true
+		}
+		if err := c.Refresh(active, slots); err != nil {
+			panic(err)
+		}
+	}
+	stats := c.Stats()
+	fmt.Println(stats.Hits, "hits,", stats.Misses, "misses,", stats.BytesRead, "bytes read,", stats.ResidentBytes, "in memory")
+	// Output: 432 hits, 68 misses, 65280 bytes read, 19200 in memory
 }

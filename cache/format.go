@@ -28,7 +28,7 @@ import (
 //	        N bytes  the label
 //	layer 0, padded to a multiple of 4096 bytes
 //	    I bundles: the gate, up and down row of a neuron, each padded to a multiple of 64 bytes
-//	    I uint32:  the CRC-32C of the neuron's number, as a uint32, and its bundle
+//	    I uint32:  the CRC-32C of the bundle, xor the number of the neuron, so that none passes for another
 //	layer 1, …
 //
 // There is one way to write a given content, so sizes and offsets follow from the header. The bundles are those of
@@ -72,9 +72,7 @@ func ceil(n int64) int64 { return (n + block - 1) / block * block }
 
 // checksum is the checksum of a bundle.
 func checksum(neuron int, bundle []byte) uint32 {
-	var number [4]byte
-	binary.LittleEndian.PutUint32(number[:], uint32(neuron))
-	return crc32.Update(crc32.Checksum(number[:], castagnoli), castagnoli, bundle)
+	return crc32.Checksum(bundle, castagnoli) ^ uint32(neuron)
 }
 
 // headerBytes is the length of a header.

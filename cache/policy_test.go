@@ -21,6 +21,17 @@ var policies = map[string]func(t require.TestingT, n *Neurons) Cache{
 		require.NoError(t, err)
 		return c
 	},
+	"window of 1": func(t require.TestingT, n *Neurons) Cache { return newTestWindow(t, n, WindowOptions{Tokens: 1}) },
+	"window of 4": func(t require.TestingT, n *Neurons) Cache { return newTestWindow(t, n, WindowOptions{Tokens: 4}) },
+	"window of 4 within a budget": func(t require.TestingT, n *Neurons) Cache {
+		return newTestWindow(t, n, WindowOptions{Tokens: 4, Budget: int64(len(n.bundles)), Readers: 2})
+	},
+}
+
+func newTestWindow(t require.TestingT, n *Neurons, o WindowOptions) *Window {
+	w, err := NewWindow(openImage(t, image(t, "", n)), 0, o)
+	require.NoError(t, err)
+	return w
 }
 
 // newStore makes neurons of small finite numbers, all rows different.

@@ -1,0 +1,62 @@
+package cache
+
+import (
+	"fmt"
+	"os"
+)
+
+// Prefetch begins to read the neurons that are expected to be active next, while the caller does other work, and returns
+// at once. The active set keeps its slots. The next Refresh, Prefetch, Reset or Close ends the reading: what is in
+// memory by then is a hit, the rest is read as if there had been no Prefetch, so the results do not depend on it. As
+// many neurons are read as the budget has room for beside the active set. A neuron that cannot be read is left to the
+// Refresh that needs it, which then reports the error.
+func (w *Window) Prefetch(expected []bool) error {
+	if len(expected) != w.shape.Intermediate {
+		return fmt.Errorf("cache: prefetch: expected has %d entries, the MLP has %d neurons",
+			len(expected), w.shape.Intermediate)
+	}
+	if w.closed {
+		return fmt.Errorf("cache: prefetch: %w", os.ErrClosed)
+	}
+	w.settle()
+	w.compare(expected)
+
+	// The active set and what is expected are the last to leave: there is room for the rest.
+	stay := len(w.list)
+	for _, neuron := range w.list {
+		w.touch(w.slot[neuron], w.now)
+	}
+	for _, neuron := range w.nextList {
+		if slot := w.slot[neuron]; slot >= 0 {
+			w.touch(slot, w.now)
+			if !w.active.has(neuron) {
+				stay++
+			}
+		}
+	}
+	w.ahead.begin()
+	for _, neuron := range w.nextList {
+		if w.slot[neuron] >= 0 {
+			continue
+		}
+		if len(w.ahead.list) == w.budget-stay {
+			break
+		}
+		slot, _, err := w.take(min(w.now+1-w.tokens, w.now-1))
+		if err != nil {
+			_, _ = w.adopt(w.ahead, w.now)
+			return fmt.Errorf("cache: prefetch: %w", err)
+		}
+		w.ahead.add(neuron, slot)
+	}
+	w.ahead.start(0)
+	return nil
+}
+
+// settle ends the reading of a Prefetch and takes over what it has read.
+func (w *Window) settle() {
+	w.ahead.cancel()
+	done, _ := w.adopt(w.ahead, w.now) // an error is for the Refresh that needs the neuron
+	w.stats.Prefetched += int64(done)
+	w.ahead.begin()
+}

@@ -1,0 +1,279 @@
+package cache
+
+import (
+	"errors"
+	"fmt"
+	"math/bits"
+	"os"
+)
+
+// Window is the policy whose neurons lie in a neuron file. Those of the active sets of the last k Refreshes stay in
+// memory (the sliding window of LLM in a Flash, arXiv 2312.11514, section 3.1), as far as they fit in a budget: then
+// those that have not been active for longest leave first. A neuron that is active and not in memory is read from the
+// file to the slot of one that leaves, and checked.
+//
+// After a Refresh that failed, what was active before it still is, with one exception: if the budget was so tight that
+// a slot of the active set had to be given up, no neuron is active. In either case the next Refresh works.
+type Window struct {
+	file   *File
+	layer  int
+	shape  Shape
+	tokens int64
+	budget int // slots
+
+	rows   *Neurons // one store, as Allocate makes it
+	used   int      // slots that were ever in use: the first ones
+	free   []int32  // slots below used that hold nothing
+	slot   []int32  // of each neuron, −1 if it is not in memory
+	neuron []int32  // of each slot, −1 if it holds nothing
+	last   []int64  // of each slot: the Refresh that its neuron was last active in
+	recent recency  // the slots that hold neurons
+	now    int64    // the number of Refreshes
+
+	active set
+	list   []int32 // the active neurons in ascending order
+	stats  Stats
+	closed bool
+
+	next     set // scratch of Refresh
+	nextList []int32
+	fetch    *reads
+	ahead    *reads // those of Prefetch
+}
+
+// WindowOptions say what a Window keeps in memory.
+type WindowOptions struct {
+	// Tokens is k: a neuron stays for k Refreshes, counted from the last in which it was active; at least 1.
+	Tokens int
+
+	// Budget is the memory for rows in bytes, 0 if there is no limit but the window. A Refresh whose active set does
+	// not fit is an error, ErrBudget.
+	Budget int64
+
+	// Readers is how many reads may be under way at the same time; 0 means 4.
+	Readers int
+}
+
+// ErrBudget is wrapped by the error of a Refresh whose active set is larger than the budget.
+var ErrBudget = errors.New("the active set does not fit in the budget")
+
+// NewWindow is a cache of a layer of f. The Window does not close f, which caches of any number of layers and sessions
+// may share.
+func NewWindow(f *File, layer int, o WindowOptions) (*Window, error) {
+	w, err := newWindow(f, layer, o)
+	if err != nil {
+		return nil, fmt.Errorf("cache: window: %w", err)
+	}
+	return w, nil
+}
+
+func newWindow(f *File, number int, o WindowOptions) (*Window, error) {
+	l, err := f.layer(number)
+	if err != nil {
+		return nil, err
+	}
+	if o.Tokens < 1 || o.Budget < 0 || o.Readers < 0 {
+		return nil, fmt.Errorf("%d tokens, a budget of %d bytes, %d readers", o.Tokens, o.Budget, o.Readers)
+	}
+	w := &Window{file: f, layer: number, shape: l.Shape, tokens: int64(o.Tokens), budget: l.Intermediate}
+	first := 1 // slots to begin with
+	if o.Budget > 0 {
+		slots := o.Budget / int64(l.bundle())
+		if slots < 1 {
+			return nil, fmt.Errorf("a budget of %d bytes, a neuron has %d", o.Budget, l.bundle())
+		}
+		w.budget = int(min(slots, int64(l.Intermediate)))
+		first = w.budget // memory that nobody has written to is not yet there
+	}
+	if err := w.grow(first); err != nil {
+		return nil, err
+	}
+	readers := o.Readers
+	if readers == 0 {
+		readers = 4
+	}
+	list := func(n int) []int32 { return make([]int32, n) }
+	w.free, w.slot, w.neuron = list(w.budget)[:0], list(l.Intermediate), list(w.budget)
+	w.last, w.recent = make([]int64, w.budget), newRecency(w.budget)
+	w.active, w.next = newSet(l.Intermediate), newSet(l.Intermediate)
+	w.list, w.nextList = list(w.budget)[:0], list(l.Intermediate)[:0]
+	w.fetch, w.ahead = newReads(w, readers), newReads(w, readers)
+	w.Reset()
+	return w, nil
+}
+
+// grow makes room for that many slots and keeps what is in the ones there are.
+func (w *Window) grow(slots int) error {
+	s := w.shape
+	s.Intermediate = slots
+	rows, err := s.allocate()
+	if err != nil {
+		return err
+	}
+	if w.rows != nil {
+		copy(rows.bundles, w.rows.bundles[:w.used*s.bundle()])
+		w.stats.BytesRepacked += int64(w.used) * w.rows.neuronBytes()
+	}
+	w.rows = rows
+	return nil
+}
+
+// Refresh makes active the active set and reads what is missing. It allocates only when the memory grows.
+func (w *Window) Refresh(active []bool, slots []int32) error {
+	if err := checkMask(active, slots, w.shape.Intermediate); err != nil {
+		return err
+	}
+	if w.closed {
+		return fmt.Errorf("cache: refresh: %w", os.ErrClosed)
+	}
+	w.settle()
+	leaves := w.compare(active)
+	if len(w.nextList) > w.budget {
+		return fmt.Errorf("cache: refresh: layer %d of %s: %w: %d neurons of %d bytes each, room for %d",
+			w.layer, w.file.name, ErrBudget, len(w.nextList), w.shape.bundle(), w.budget)
+	}
+	for _, neuron := range w.nextList { // those that stay are not the oldest any more
+		if slot := w.slot[neuron]; slot >= 0 {
+			w.touch(slot, w.now+1)
+		}
+	}
+	lost, err := w.read()
+	if err != nil {
+		if lost {
+			clear(w.active)
+			w.list = w.list[:0]
+		}
+		return fmt.Errorf("cache: refresh: %w", err)
+	}
+	w.now++
+	w.active, w.next = w.next, w.active
+	w.list = append(w.list[:0], w.nextList...)
+	for i, neuron := range w.list {
+		slots[i] = w.slot[neuron]
+	}
+	pad(slots[len(w.list):])
+	misses := len(w.fetch.list)
+	w.stats.count(len(w.list)-misses, misses, leaves)
+	return nil
+}
+
+// compare notes the set that is to be active and counts the neurons that leave.
+func (w *Window) compare(active []bool) (leaves int) {
+	w.nextList = w.nextList[:0]
+	for i, before := range w.active {
+		now := word(active, i)
+		leaves += bits.OnesCount64(before &^ now)
+		w.next[i] = now
+		w.nextList = appendTo(w.nextList, i, now)
+	}
+	return leaves
+}
+
+// read brings the neurons of nextList to memory. lost tells that a slot of the active set was given up for it.
+func (w *Window) read() (lost bool, err error) {
+	w.fetch.begin()
+	for _, neuron := range w.nextList {
+		if w.slot[neuron] >= 0 {
+			continue
+		}
+		slot, victim, err := w.take(w.now + 1 - w.tokens)
+		if err != nil {
+			_, _ = w.adopt(w.fetch, w.now+1)
+			return lost, err
+		}
+		lost = lost || victim >= 0 && w.active.has(victim)
+		w.fetch.add(neuron, slot)
+	}
+	w.fetch.run()
+	_, err = w.adopt(w.fetch, w.now+1)
+	return lost, err
+}
+
+// take finds a slot for a neuron: one that holds nothing, or that of a neuron last active in Refresh expired or before,
+// or a new one, or, at the limit of the budget, that of the neuron that has not been active for longest. victim is the
+// neuron that leaves, −1 if there is none. Callers have made sure that not all slots are in use for what must stay.
+func (w *Window) take(expired int64) (slot, victim int32, err error) {
+	if n := len(w.free); n > 0 {
+		slot, w.free = w.free[n-1], w.free[:n-1]
+		return slot, -1, nil
+	}
+	oldest := w.recent.oldest()
+	if w.used < w.budget && (oldest < 0 || w.last[oldest] > expired) {
+		if w.used == w.rows.Intermediate() {
+			if err := w.grow(min(w.used+w.used/8+1, w.budget)); err != nil {
+				return -1, -1, err
+			}
+		}
+		w.used++
+		return int32(w.used - 1), -1, nil
+	}
+	victim = w.neuron[oldest]
+	w.recent.remove(oldest)
+	w.slot[victim], w.neuron[oldest] = -1, -1
+	w.stats.Replaced++
+	return oldest, victim, nil
+}
+
+// adopt takes over what r has read, as if it was last active in Refresh last, and gives back the other slots.
+func (w *Window) adopt(r *reads, last int64) (done int, err error) {
+	for i, read := range r.list {
+		if !r.done[i] {
+			w.free = append(w.free, read.slot)
+			continue
+		}
+		w.slot[read.neuron], w.neuron[read.slot] = read.slot, read.neuron
+		w.touch(read.slot, last)
+		done++
+	}
+	w.stats.BytesRead += int64(done) * int64(w.shape.bundle())
+	return done, r.err
+}
+
+// touch notes that the neuron of a slot was active in Refresh last.
+func (w *Window) touch(slot int32, last int64) {
+	w.last[slot] = last
+	w.recent.touch(slot)
+}
+
+// Intermediate is the number of neurons of the MLP, I.
+func (w *Window) Intermediate() int { return w.shape.Intermediate }
+
+// Rows is the memory that the slots index: some of the neurons of the file.
+func (w *Window) Rows() *Neurons { return w.rows }
+
+// Neurons lists the active neurons in ascending order.
+func (w *Window) Neurons() []int32 { return w.list }
+
+// Stats are the counts since the last Reset. Those of a Prefetch under way come later.
+func (w *Window) Stats() Stats {
+	s := w.stats
+	s.ResidentBytes = int64(w.used) * int64(w.shape.bundle())
+	return s
+}
+
+// Reset ends a Prefetch and empties the window and the counts. The memory stays.
+func (w *Window) Reset() {
+	w.settle()
+	clear(w.active)
+	w.list = w.list[:0]
+	for i := range w.slot {
+		w.slot[i] = -1
+	}
+	w.free = w.free[:0]
+	for slot := w.used - 1; slot >= 0; slot-- { // the first ones are taken first
+		w.free = append(w.free, int32(slot))
+	}
+	for i := range w.neuron {
+		w.neuron[i] = -1
+	}
+	w.recent.clear()
+	w.now = 0
+	w.stats = Stats{}
+}
+
+// Close ends a Prefetch. A Refresh that comes later is an error.
+func (w *Window) Close() error {
+	w.settle()
+	w.closed = true
+	return nil
+}
