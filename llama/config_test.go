@@ -3,8 +3,6 @@ package llama_test
 import (
 	"encoding/json"
 	"maps"
-	"math"
-	"slices"
 	"strings"
 	"testing"
 
@@ -220,23 +218,4 @@ func wantError(t testing.TB, err error, parts ...string) {
 	if len(err.Error()) > 400 || strings.Contains(err.Error(), "\n") {
 		t.Errorf("error of %d bytes: %q", len(err.Error()), err)
 	}
-}
-
-func FuzzParseConfig(f *testing.F) {
-	f.Add(with(f, nil))
-	f.Add(with(f, object{"eos_token_id": []int{1, 2}, "rope_scaling": object{"type": "linear", "factor": 2}}))
-	f.Add([]byte(`{"model_type":"llama"}`))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		c, err := llama.ParseConfig("config.json", data)
-		if err != nil {
-			return
-		}
-		// What is accepted is a Llama: every size is positive and every product of two fits.
-		if err := c.Validate(); err != nil {
-			t.Fatalf("accepted, but %v", err)
-		}
-		if sizes := []int{c.HiddenSize, c.IntermediateSize, c.Layers, c.Heads, c.KVHeads, c.HeadDim, c.VocabSize, c.MaxContext}; slices.Min(sizes) < 1 || slices.Max(sizes) > math.MaxInt32 {
-			t.Fatalf("sizes %v", sizes)
-		}
-	})
 }

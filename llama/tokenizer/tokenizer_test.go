@@ -1,6 +1,7 @@
 package tokenizer
 
 import (
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -148,21 +149,65 @@ func FuzzParse(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		tok, err := Parse("fuzz", data)
-		if err != nil {
-			if tok != nil {
-				t.Error("a tokenizer and an error")
-			}
-			return
-		}
-		ids, err := tok.Encode("ab <s>1 é日\xff")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if text, err := tok.Decode(ids, false); err != nil || !utf8.ValidString(text) {
-			t.Fatalf("%q, %v", text, err)
+		if tok := bounded(t, len(data), func() (*Tokenizer, error) { return Parse("some/file", data) }); tok != nil {
+			roundTrip(t, tok)
 		}
 	})
+}
+
+func FuzzFromGGUF(f *testing.F) {
+	f.Add("llama", "default", "<s> a b ab <0x41> \u2581", []byte{3, 1, 1, 1, 6, 4}, []byte{0, 1, 2, 3, 4, 5}, "", int32(0))
+	f.Add("gpt2", "smollm", "a b ab \u0120 <s>", []byte{1, 1, 1, 1, 3}, []byte{}, "a b", int32(4))
+	f.Add("gpt2", "qwen2", "a b", []byte{}, []byte{}, "a\tb", int32(-1))
+	f.Fuzz(func(t *testing.T, model, pre, tokens string, types, scores []byte, merges string, bos int32) {
+		v := DefaultVocabulary(model, pre)
+		v.Tokens, v.Merges = strings.Split(tokens, " "), strings.Split(merges, "\t")
+		for _, kind := range types {
+			v.Types = append(v.Types, int32(int8(kind)))
+		}
+		for i, score := range scores {
+			v.Scores = append(v.Scores, float32(int8(score))/float32(i))
+		}
+		v.BOS = bos
+		size := len(tokens) + len(types) + 4*len(scores) + len(merges)
+		if tok := bounded(t, size, func() (*Tokenizer, error) { return FromGGUF("some/file", v) }); tok != nil {
+			roundTrip(t, tok)
+		}
+	})
+}
+
+// bounded builds a tokenizer of size bytes, which must not take more than a small multiple of them, and checks the error
+// where there is one.
+func bounded(t *testing.T, size int, build func() (*Tokenizer, error)) *Tokenizer {
+	t.Helper()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	tok, err := build()
+	runtime.ReadMemStats(&after)
+	if got := after.TotalAlloc - before.TotalAlloc; got > uint64(32*size)+1<<20 {
+		t.Errorf("%d bytes allocated for %d", got, size)
+	}
+	if err == nil {
+		return tok
+	}
+	if tok != nil {
+		t.Error("a tokenizer and an error")
+	}
+	if s := err.Error(); !strings.HasPrefix(s, "tokenizer: some/file: ") || strings.Contains(s, "\n") || len(s) > 1500 {
+		t.Errorf("error %q", s)
+	}
+	return nil
+}
+
+func roundTrip(t *testing.T, tok *Tokenizer) {
+	t.Helper()
+	ids, err := tok.Encode("ab <s>1 é日\xff")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text, err := tok.Decode(ids, false); err != nil || !utf8.ValidString(text) {
+		t.Fatalf("%q, %v", text, err)
+	}
 }
 
 func FuzzEncode(f *testing.F) {
