@@ -80,9 +80,6 @@ func generate(ctx context.Context, env *program.Env, s *settings) (err error) {
 	if s.generate.MaxTokens > 0 || logits == nil {
 		stats, err = session.Generate(ctx, prompt, s.generate, w.push)
 	}
-	if err == nil {
-		err = w.err
-	}
 	interrupted := err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err())
 	if err != nil && !interrupted {
 		return err
@@ -190,7 +187,7 @@ func (w *textWriter) push(id int32) bool {
 
 // end writes what is left of the text, and a line feed if there is any token.
 func (w *textWriter) end() error {
-	if w.stream == nil || len(w.ids) == 0 {
+	if w.stream == nil || len(w.ids) == 0 || w.err != nil {
 		return w.err
 	}
 	w.write(w.stream.Flush())

@@ -90,8 +90,10 @@ func TestReport(t *testing.T) {
 
 	// The fifth token, made a stop token, ends the text before it.
 	stop := slices.Index(p.Greedy, p.Greedy[4])
-	r = reported(t, "-ids", list(p.IDs), "-stop", fmt.Sprint(p.Greedy[4]), "-dtype", "f16", "-machine", "tape", "-stock")
-	if !slices.Equal(r.IDs, p.Greedy[:stop]) || r.Finish != "stop" || r.Machine != "tape" || !r.Stock || r.Dtype != "f16" {
+	r = reported(t, "-ids", list(p.IDs), "-stop", fmt.Sprint(p.Greedy[4]), "-dtype", "f16", "-kv", "f16", "-machine", "tape", "-stock")
+	if !slices.Equal(r.IDs, p.Greedy[:stop]) || r.Finish != "stop" || stop == 0 ||
+		math.Abs(r.TokensPerSecond*r.DecodeSeconds/float64(stop)-1) > 1e-9 ||
+		r.Machine != "tape" || !r.Stock || r.Dtype != "f16" || r.KV != "f16" {
 		t.Errorf("stopped: %+v", r)
 	}
 
@@ -115,12 +117,24 @@ func TestSampling(t *testing.T) {
 	}
 }
 
+// The smallest nucleus is the most likely token.
+func TestNucleus(t *testing.T) {
+	args := []string{"-prompt", "func ", "-n", "20", "-stop", "none"}
+	greedy := succeed(t, args...)
+	if got := succeed(t, append(args, "-temperature", "2", "-top-p", "1e-9")...); got != greedy {
+		t.Errorf("%q, greedy %q", got, greedy)
+	}
+}
+
 // With -n 0 nothing is chosen: the logits are all there is.
 func TestLogits(t *testing.T) {
 	g := readGolden(t, "tiny-silu")
 	file := filepath.Join(t.TempDir(), "logits")
 	if out := succeed(t, "-ids", list(g.Logits.IDs), "-n", "0", "-logits", file); out != "" {
 		t.Errorf("stdout %q", out)
+	}
+	if r := reported(t, "-ids", "1,2,3", "-n", "0", "-logits", file+"0"); len(r.IDs) != 0 || r.PrefillSeconds != 0 {
+		t.Errorf("-n 0: %+v", r)
 	}
 	got, err := os.ReadFile(file)
 	if err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -67,4 +68,26 @@ func TestTextWriter(t *testing.T) {
 			t.Fatalf("%q, want %q", got, want)
 		}
 	})
+}
+
+// A text that cannot go on stops the generation.
+func TestTextWriterFails(t *testing.T) {
+	tok, err := models.Tokenizer("tinysilu")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := newTextWriter(new(chunks), tok, nil)
+	if w.push(1 << 20) {
+		t.Error("an id without a token is taken")
+	}
+	if err := w.end(); err == nil || !strings.Contains(err.Error(), "id 1048576") {
+		t.Errorf("error %v", err)
+	}
+	w = newTextWriter(&failingWriter{}, tok, nil)
+	if w.push(500) {
+		t.Error("goes on after stdout failed")
+	}
+	if err := w.end(); !errors.Is(err, errFull) {
+		t.Errorf("error %v", err)
+	}
 }

@@ -3,7 +3,6 @@ package program_test
 import (
 	"errors"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -124,28 +123,5 @@ func TestDiscard(t *testing.T) {
 	f.Discard()
 	if names := entries(t, dir); len(names) != 0 {
 		t.Errorf("left behind: %v", names)
-	}
-}
-
-// Devices are written to, never replaced; links go on leading where they led.
-func TestSpecialFiles(t *testing.T) {
-	if runtime.GOOS == "windows" {
-		t.Skip("has neither")
-	}
-	if err := program.WriteFile(os.DevNull, text("x")); err != nil {
-		t.Error(err)
-	}
-	if info, err := os.Stat(os.DevNull); err != nil || info.Mode()&fs.ModeDevice == 0 {
-		t.Fatalf("%s is %v, %v", os.DevNull, info.Mode(), err)
-	}
-
-	dir := t.TempDir()
-	file, link := filepath.Join(dir, "file"), filepath.Join(dir, "link")
-	if err := errors.Join(program.WriteFile(file, text("old")), os.Symlink("file", link), program.WriteFile(link, text("new"))); err != nil {
-		t.Fatal(err)
-	}
-	wantContent(t, file, "new")
-	if info, err := os.Lstat(link); err != nil || info.Mode()&fs.ModeSymlink == 0 {
-		t.Errorf("the link is %v, %v", info.Mode(), err)
 	}
 }
