@@ -105,6 +105,9 @@ func TestGolden(t *testing.T) {
 				RandomText  []string  `json:"random_text"`
 			}
 			readGolden(t, kind+".golden.json.gz", &golden)
+			if len(golden.IDs) != len(texts) || len(golden.RandomIDs) < 200 {
+				t.Fatalf("ids of %d texts, want %d; %d random lists", len(golden.IDs), len(texts), len(golden.RandomIDs))
+			}
 			tok := open(t, kind)
 			for i, text := range texts {
 				ids, err := tok.Encode(text)
@@ -162,6 +165,9 @@ func TestSentencePiece(t *testing.T) {
 		Text              []string
 	}
 	readGolden(t, "sentencepiece.golden.json.gz", &golden)
+	if len(golden.Strings) < 300 {
+		t.Fatalf("%d strings", len(golden.Strings))
+	}
 	v := DefaultVocabulary("llama", "")
 	v.Tokens, v.Scores, v.Types = golden.Tokens, golden.Scores, golden.Types
 	v.BOS, v.EOS, v.Unknown = golden.BOS, golden.EOS, golden.Unknown

@@ -86,7 +86,7 @@ func (v value) wrong(want string) error {
 }
 
 // each calls f for every member of an object, in order.
-func (v value) each(f func(key string, member value) error) error {
+func (v *value) each(f func(key string, member value) error) error {
 	if !v.is('{') {
 		return v.wrong("an object")
 	}
@@ -98,7 +98,7 @@ func (v value) each(f func(key string, member value) error) error {
 		}
 		i = skipSpace(v.raw, skipSpace(v.raw, end)+1) // after the colon
 		end = skipValue(v.raw, i)
-		if err := f(key, value{v.raw[i:end], &v, key, -1}); err != nil {
+		if err := f(key, value{v.raw[i:end], v, key, -1}); err != nil {
 			return err
 		}
 		i = skipComma(v.raw, end)
