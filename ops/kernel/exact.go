@@ -56,6 +56,10 @@ func sparseExact[E Elem](p *Pool, y, x []E, m *MLP[E], slots, neurons []int32, g
 			in := x[t*hidden:][:hidden]
 			for k := k0; k < k1; k++ {
 				slot, neuron := int(slots[k]), int(neurons[k])
+				if gate != nil && m.Gate == nil {
+					h[t*n+k] = gate[t*(len(gate)/tokens)+neuron]
+					continue
+				}
 				u := dotExact(in, values[E](m.Up.row(slot), hidden)) + at(m.UpBias, neuron)
 				switch {
 				case gate != nil:

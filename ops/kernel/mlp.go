@@ -1,21 +1,22 @@
 package kernel
 
 // MLP is a gated or plain multilayer perceptron, stored neuron-major: row i of
-// Gate, Up and Down, each I×H, belongs to neuron i (or, if a cache moves the
-// rows, to the neuron that slot i holds). Without Gate it is plain: act(up).
+// Gate and Up, I×H, and of Down, I×O, belongs to neuron i (or, if a cache moves
+// the rows, to the neuron that slot i holds). Without Gate it is plain: act(up).
 type MLP[E Elem] struct {
 	Gate, Up, Down             *Matrix
-	GateBias, UpBias, DownBias []E // I, I and H numbers, or nil
+	GateBias, UpBias, DownBias []E // I, I and O numbers, or nil
 	Act                        Activation
 }
 
-// SparseMLP writes y T×H from x T×H over the active neurons only:
+// SparseMLP writes y T×O from x T×H over the active neurons only:
 //
 //	y = Σ_k act(x·Gate[slots[k]])·(x·Up[slots[k]])·Down[slots[k]] + DownBias
 //
 // slots are the rows to use and neurons the neurons they hold, which index
 // biases and gate (nil: neurons = slots). gate, if not nil, has T×I values
-// act(x·gateᵀ + bias) computed before; the rows of Gate are then not read.
+// act(x·gateᵀ + bias) computed before; the rows of Gate are then not read. In a
+// plain MLP they are act(x·upᵀ + bias), and the rows of Up are not read.
 func SparseMLP[E Elem](p *Pool, y, x []E, m *MLP[E], slots, neurons []int32, gate []E) {
 	tokens := checkMLP(y, x, m, slots, neurons, gate)
 	if tokens == 0 || m.Up.cols == 0 {
@@ -37,7 +38,7 @@ func SparseMLP[E Elem](p *Pool, y, x []E, m *MLP[E], slots, neurons []int32, gat
 		gateBias: float32s(m.GateBias), upBias: float32s(m.UpBias), gates: float32s(gate), tokens: tokens,
 	}
 	if gate != nil {
-		t.gate = nil
+		t.gate, t.known = nil, m.Gate == nil
 	}
 	if tokens >= smallT {
 		p.sparseGEMM(t, float32s(y), float32s(x), float32s(m.DownBias))
@@ -54,14 +55,16 @@ func checkMLP[E Elem](y, x []E, m *MLP[E], slots, neurons []int32, gate []E) int
 	if hidden > 0 {
 		tokens = len(x) / hidden
 	}
-	same := func(w *Matrix) bool {
-		return w.cols == hidden && w.rows == m.Up.rows && w.dtype.Compute() == dtypeOf[E]()
+	outputs := m.Down.cols
+	same := func(w *Matrix, cols int) bool {
+		return w.cols == cols && w.rows == m.Up.rows && w.dtype.Compute() == dtypeOf[E]()
 	}
-	if !same(m.Up) || !same(m.Down) || m.Gate != nil && (!same(m.Gate) || m.Gate.dtype != m.Up.dtype) {
+	if !same(m.Up, hidden) || !same(m.Down, outputs) ||
+		m.Gate != nil && (!same(m.Gate, hidden) || m.Gate.dtype != m.Up.dtype) {
 		panic(panicDtype)
 	}
-	if len(x) != tokens*hidden || len(y) != len(x) || neurons != nil && len(neurons) != len(slots) ||
-		m.DownBias != nil && len(m.DownBias) != hidden || gate != nil && tokens > 0 && len(gate)%tokens != 0 {
+	if len(x) != tokens*hidden || len(y) != tokens*outputs || neurons != nil && len(neurons) != len(slots) ||
+		m.DownBias != nil && len(m.DownBias) != outputs || gate != nil && tokens > 0 && len(gate)%tokens != 0 {
 		panic(panicShape)
 	}
 	known := -1 // neurons that every bias and gate value exists for
@@ -102,23 +105,26 @@ type neuronTask struct {
 	slots, neurons   []int32
 	gateBias, upBias []float32
 	gates            []float32 // T×I gate values, or nil
+	known            bool      // gates are the hidden activations of a plain MLP
 	tokens           int
 	chunk            int
-	sums             []float32 // chunks × T × padded H
+	sums             []float32 // chunks × T × padded O
 	hidden           []float32 // packed hidden activations of many tokens
 }
 
 func (p *Pool) sparse(t *neuronTask, y, x, bias []float32) {
-	n, cols := len(t.slots), t.up.cols
+	n, cols := len(t.slots), t.down.cols
 	t.chunk = chunkRows(n)
 	t.sums = p.partialSums(n, t.tokens, cols)
-	p.prepare(t.up.dtype, x, t.tokens)
+	if !t.known {
+		p.prepare(t.up.dtype, x, t.tokens)
+	}
 	p.do((n+t.chunk-1)/t.chunk, t)
 	p.addPartialSums(y, n, t.tokens, cols, bias)
 }
 
 func (t *neuronTask) piece(w *worker, i int) {
-	width := paddedCols(t.up.cols)
+	width := paddedCols(t.down.cols)
 	sums := t.sums[i*t.tokens*width:][:t.tokens*width]
 	clear(sums)
 	buf := w.scratch(3 * blockNeurons * smallT)
@@ -136,7 +142,9 @@ func (t *neuronTask) block(w *worker, sums, buf []float32, k, count, end int) {
 	v, operands := t.pool.variant, &t.pool.tasks.operands
 	t.order(w, k, count, end)
 	o := w.order[:]
-	if t.gate != nil {
+	switch {
+	case t.known:
+	case t.gate != nil:
 		for j := range count {
 			for token := range t.tokens {
 				i := token*blockNeurons + j
@@ -144,7 +152,7 @@ func (t *neuronTask) block(w *worker, sums, buf []float32, k, count, end int) {
 			}
 			o = o[2:]
 		}
-	} else {
+	default:
 		for j := 0; j < count; j += 2 {
 			last := min(j+1, count-1)
 			a, b := o[j], o[last]
@@ -159,7 +167,7 @@ func (t *neuronTask) block(w *worker, sums, buf []float32, k, count, end int) {
 		i := token * blockNeurons
 		t.finish(hidden[i:][:count], gates[i:], ups[i:], k, token)
 	}
-	r, width := &w.rows, paddedCols(t.up.cols)
+	r, width := &w.rows, paddedCols(t.down.cols)
 	for j := 0; j < count; j += 4 {
 		n := min(4, count-j)
 		for token := range t.tokens {
@@ -179,6 +187,9 @@ const rowsAhead = 4
 func (t *neuronTask) order(w *worker, k, count, end int) {
 	o := w.order[:0]
 	read := func(first, last int) {
+		if t.known {
+			return
+		}
 		for _, s := range t.slots[first:last] {
 			if t.gate != nil {
 				o = append(o, t.gate.row(int(s)))
@@ -206,7 +217,7 @@ func (t *neuronTask) finish(h, gates, ups []float32, k0, token int) {
 	v, count := t.pool.variant, len(h)
 	gates, ups = gates[:count], ups[:count]
 	neurons := t.neurons[k0:][:count]
-	if t.upBias != nil {
+	if t.upBias != nil && !t.known {
 		for j, i := range neurons {
 			ups[j] += t.upBias[i]
 		}
@@ -216,7 +227,11 @@ func (t *neuronTask) finish(h, gates, ups []float32, k0, token int) {
 		width := len(t.gates) / t.tokens
 		row := t.gates[token*width:][:width]
 		for j, i := range neurons {
-			h[j] = row[i] * ups[j]
+			h[j] = row[i]
+		}
+		if !t.known {
+			v.mul(address(h), address(h), address(ups), count)
+			raceWrite(address(h), 4*count)
 		}
 	case t.gate != nil:
 		if t.gateBias != nil {
@@ -236,20 +251,22 @@ func (t *neuronTask) finish(h, gates, ups []float32, k0, token int) {
 // sparseGEMM is the sparse MLP of many tokens: the hidden activations come out
 // as the panels that the product with the down rows reads.
 func (p *Pool) sparseGEMM(t *neuronTask, y, x, bias []float32) {
-	v, n, hidden := p.variant, len(t.slots), t.up.cols
+	v, n, hidden, outputs := p.variant, len(t.slots), t.up.cols, t.down.cols
 	p.tasks.packed = resize(p.tasks.packed, v.packedLen(t.tokens, hidden))
 	p.tasks.hidden = resize(p.tasks.hidden, v.packedLen(t.tokens, n))
 	t.hidden = p.tasks.hidden
-	p.pack(p.tasks.packed, x, t.tokens, hidden)
+	if !t.known {
+		p.pack(p.tasks.packed, x, t.tokens, hidden)
+	}
 	g := &p.tasks.gemm
 	*g = gemmTask{pool: p, slots: t.slots, x: p.tasks.packed, k: hidden, out: n, tokens: t.tokens}
 	p.do((n+blockRows-1)/blockRows, (*neuronGEMM)(t))
 	*g = gemmTask{
 		pool: p, w: t.down, slots: t.slots, transposed: true, x: t.hidden,
-		k: n, out: hidden, tokens: t.tokens, y: y, bias: bias,
+		k: n, out: outputs, tokens: t.tokens, y: y, bias: bias,
 	}
 	g.scaleInput()
-	p.do((hidden+blockRows-1)/blockRows, g)
+	p.do((outputs+blockRows-1)/blockRows, g)
 	*g = gemmTask{}
 }
 
@@ -265,7 +282,9 @@ func (t *neuronGEMM) piece(w *worker, i int) {
 	size := blockRows * padded
 	buf := w.scratch(2*size + blockScratch + 2*blockRows)
 	gates, ups, scratch := buf[:size], buf[size:2*size], buf[2*size:]
-	g.rows(v, ups, scratch, t.up, first, n)
+	if !t.known {
+		g.rows(v, ups, scratch, t.up, first, n)
+	}
 	if t.gate != nil {
 		g.rows(v, gates, scratch, t.gate, first, n)
 	}
@@ -276,16 +295,21 @@ func (t *neuronGEMM) piece(w *worker, i int) {
 			o := (panel*blockRows + j) * width
 			out := t.hidden[(panel*g.out+k)*width:][:width]
 			up := ups[o:][:width]
-			affine(up, rowScale(t.up, t.up.row(slot)), at(t.upBias, neuron))
+			if !t.known {
+				affine(up, rowScale(t.up, t.up.row(slot)), at(t.upBias, neuron))
+			}
 			switch {
 			case t.gates != nil:
 				stride := len(t.gates) / t.tokens
 				for c := range width {
 					if token := panel*width + c; token < t.tokens {
-						out[c] = t.gates[token*stride+neuron] * up[c]
+						out[c] = t.gates[token*stride+neuron]
 					} else {
 						out[c] = 0
 					}
+				}
+				if !t.known {
+					v.mul(address(out), address(out), address(up), width)
 				}
 			case t.gate != nil:
 				gate := gates[o:][:width]

@@ -40,8 +40,8 @@ func TestLinearT(t *testing.T) {
 // referenceMLP is SparseMLP in float64 on the decoded weights; the second
 // result bounds the size of the terms summed.
 func referenceMLP(m *MLP[float32], x []float32, slots, neurons []int32, gate []float32, T int) (y, terms []float64) {
-	H := m.Up.Cols()
-	y, terms = make([]float64, T*H), make([]float64, T*H)
+	H, O := m.Up.Cols(), m.Down.Cols()
+	y, terms = make([]float64, T*O), make([]float64, T*O)
 	up, down := decoded(m.Up), decoded(m.Down)
 	var gw [][]float64
 	if m.Gate != nil {
@@ -75,6 +75,8 @@ func referenceMLP(m *MLP[float32], x []float32, slots, neurons []int32, gate []f
 			u += bias(m.UpBias, n)
 			h := 0.0
 			switch {
+			case gate != nil && gw == nil:
+				h, size = float64(gate[t*(len(gate)/T)+int(n)]), 0
 			case gate != nil:
 				h = float64(gate[t*(len(gate)/T)+int(n)]) * u
 				size *= math.Abs(float64(gate[t*(len(gate)/T)+int(n)]))
@@ -87,13 +89,13 @@ func referenceMLP(m *MLP[float32], x []float32, slots, neurons []int32, gate []f
 				h = m.Act.Apply64(u)
 			}
 			for j, v := range down[s] {
-				y[t*H+j] += h * v
-				terms[t*H+j] += (math.Abs(h) + size) * math.Abs(v)
+				y[t*O+j] += h * v
+				terms[t*O+j] += (math.Abs(h) + size) * math.Abs(v)
 			}
 		}
-		for j := range H {
-			y[t*H+j] += bias(m.DownBias, int32(j))
-			terms[t*H+j] += math.Abs(y[t*H+j])
+		for j := range O {
+			y[t*O+j] += bias(m.DownBias, int32(j))
+			terms[t*O+j] += math.Abs(y[t*O+j])
 		}
 	}
 	return y, terms
@@ -103,10 +105,18 @@ func TestSparseMLP(t *testing.T) {
 	everywhere(t, func(t *testing.T, p *Pool) {
 		r := rand.New(rand.NewPCG(5, 6))
 		for _, d := range floatDtypes {
-			for _, shape := range [][3]int{{1, 576, 200}, {1, 100, 64}, {2, 192, 96}, {3, 64, 50}, {8, 100, 120}, {17, 192, 130}, {32, 64, 250}} {
-				T, H, I := shape[0], shape[1], shape[2]
-				for mode := range 6 {
-					m := &MLP[float32]{Gate: randomMatrix(r, d, I, H), Up: randomMatrix(r, d, I, H), Down: randomMatrix(r, d, I, H), Act: Activation(mode % 4)}
+			for _, shape := range [][4]int{
+				{1, 576, 200, 576},
+				{1, 100, 64, 33},
+				{2, 192, 96, 256},
+				{3, 64, 50, 64},
+				{8, 100, 120, 100},
+				{17, 192, 130, 70},
+				{32, 64, 250, 192},
+			} {
+				T, H, I, O := shape[0], shape[1], shape[2], shape[3]
+				for mode := range 8 {
+					m := &MLP[float32]{Gate: randomMatrix(r, d, I, H), Up: randomMatrix(r, d, I, H), Down: randomMatrix(r, d, I, O), Act: Activation(mode % 4)}
 					var gate []float32
 					var neurons []int32
 					slots := []int32{}
@@ -117,7 +127,7 @@ func TestSparseMLP(t *testing.T) {
 					}
 					switch mode {
 					case 1:
-						m.GateBias, m.UpBias, m.DownBias = randoms(r, I), randoms(r, I), randoms(r, H)
+						m.GateBias, m.UpBias, m.DownBias = randoms(r, I), randoms(r, I), randoms(r, O)
 					case 2:
 						m.Gate, m.UpBias = nil, randoms(r, I)
 					case 3:
@@ -127,12 +137,19 @@ func TestSparseMLP(t *testing.T) {
 						r.Shuffle(len(slots), func(i, j int) { slots[i], slots[j] = slots[j], slots[i] })
 						m.UpBias = randoms(r, I)
 					case 5:
-						slots, m.DownBias = slots[:0], randoms(r, H)
+						slots, m.DownBias = slots[:0], randoms(r, O)
+					case 6:
+						m.Gate, gate = nil, randoms(r, T*I)
+						m.UpBias = randoms(r, I) // a part of the gate values already
+					case 7:
+						m.Gate, gate = nil, randoms(r, T*I)
+						neurons = slices.Clone(slots)
+						r.Shuffle(len(slots), func(i, j int) { slots[i], slots[j] = slots[j], slots[i] })
 					}
-					x, y := randoms(r, T*H), make([]float32, T*H)
+					x, y := randoms(r, T*H), make([]float32, T*O)
 					SparseMLP(p, y, x, m, slots, neurons, gate)
 					want, terms := referenceMLP(m, x, slots, neurons, gate, T)
-					near(t, fmt.Sprintf("%v T=%d H=%d mode %d", d, T, H, mode), y, want, terms, 4e-6)
+					near(t, fmt.Sprintf("%v T=%d H=%d O=%d mode %d", d, T, H, O, mode), y, want, terms, 4e-6)
 				}
 			}
 		}
@@ -214,50 +231,58 @@ func TestDeterminism(t *testing.T) {
 }
 
 func exactCase[E Elem](t *testing.T, p *Pool, r *rand.Rand, d Dtype, act Activation, value func() E) {
-	const T, H, I = 3, 37, 50
-	matrix := func() (*Matrix, [][]E) {
-		m, rows := NewMatrix(d, I, H), make([][]E, I)
+	const T, H, I, O = 3, 37, 50, 23
+	values := func(n int) []E {
+		s := make([]E, n)
+		for i := range s {
+			s[i] = value()
+		}
+		return s
+	}
+	matrix := func(cols int) (*Matrix, [][]E) {
+		m, rows := NewMatrix(d, I, cols), make([][]E, I)
 		for i := range rows {
-			for range H {
-				rows[i] = append(rows[i], value())
-			}
+			rows[i] = values(cols)
 			SetRow(m, i, rows[i])
 		}
 		return m, rows
 	}
-	gm, g := matrix()
-	um, u := matrix()
-	dm, w := matrix()
-	bias, x := make([]E, H), make([]E, T*H)
-	for i := range bias {
-		bias[i] = value()
-	}
-	for i := range x {
-		x[i] = value()
-	}
+	gm, g := matrix(H)
+	um, u := matrix(H)
+	dm, w := matrix(O)
+	bias, x, hidden := values(O), values(T*H), values(T*I)
 	slots := []int32{1, 4, 5, 11, 48, 49}
-	got, want := make([]E, T*H), make([]E, T*H)
-	SparseMLP(p, got, x, &MLP[E]{Gate: gm, Up: um, Down: dm, DownBias: bias, Act: act}, slots, nil, nil)
-	for tok := range T {
-		out := want[tok*H:][:H]
-		for _, s := range slots {
-			var a, b E
-			for j, v := range x[tok*H:][:H] {
-				a += v * g[s][j]
-				b += v * u[s][j]
+	for _, known := range []bool{false, true} { // the hidden activations
+		got, want := make([]E, T*O), make([]E, T*O)
+		if known {
+			SparseMLP(p, got, x, &MLP[E]{Up: um, Down: dm, DownBias: bias, Act: act}, slots, nil, hidden)
+		} else {
+			SparseMLP(p, got, x, &MLP[E]{Gate: gm, Up: um, Down: dm, DownBias: bias, Act: act}, slots, nil, nil)
+		}
+		for tok := range T {
+			out := want[tok*O:][:O]
+			for _, s := range slots {
+				var a, b E
+				for j, v := range x[tok*H:][:H] {
+					a += v * g[s][j]
+					b += v * u[s][j]
+				}
+				h := apply(act, a) * b
+				if known {
+					h = hidden[tok*I+int(s)]
+				}
+				for j := range out {
+					out[j] += h * w[s][j]
+				}
 			}
-			h := apply(act, a) * b
 			for j := range out {
-				out[j] += h * w[s][j]
+				out[j] += bias[j]
 			}
 		}
-		for j := range out {
-			out[j] += bias[j]
-		}
-	}
-	for i := range want {
-		if diff := math.Abs(float64(got[i]) - float64(want[i])); got[i] != want[i] && (d != F64 || diff > 1e-9*(1+math.Abs(float64(want[i])))) {
-			t.Fatalf("%v: element %d is %v, want %v", d, i, got[i], want[i])
+		for i := range want {
+			if diff := math.Abs(float64(got[i]) - float64(want[i])); got[i] != want[i] && (d != F64 || diff > 1e-9*(1+math.Abs(float64(want[i])))) {
+				t.Fatalf("%v, known %t: element %d is %v, want %v", d, known, i, got[i], want[i])
+			}
 		}
 	}
 }
