@@ -163,6 +163,9 @@ func (f *File) Read(layer, first int, n *Neurons) error {
 	}
 	want := l.Shape
 	want.Intermediate = n.Intermediate()
+	if err := n.checkSquare(); err != nil {
+		return fmt.Errorf("cache: read: %w", err)
+	}
 	if got := n.Shape(); got != want {
 		return fmt.Errorf("cache: read: %s: layer %d is %+v, the neurons to fill are %+v", f.name, layer, l.Shape, got)
 	}

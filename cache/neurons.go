@@ -9,11 +9,12 @@ import (
 )
 
 // Neurons is an MLP stored neuron-major: row i of every matrix belongs to neuron i.
-// All matrices are I×H (intermediate × hidden) and of one dtype.
+// All matrices have one dtype. Gate and up are I×H (intermediate × hidden), and so is down in an MLP that gives as many
+// numbers as it takes; NewNeurons also makes Neurons whose down is I×O.
 type Neurons struct {
 	Gate *kernel.Matrix // nil for a plain MLP, act(x·up)·down
 	Up   *kernel.Matrix
-	Down *kernel.Matrix // the transpose of the usual H×I down projection
+	Down *kernel.Matrix // the transpose of the usual O×I down projection
 
 	bundles []byte // all of it as Shape.view lays it out, nil if it lies otherwise
 }
@@ -23,8 +24,8 @@ func NewNeurons(gate, up, down *kernel.Matrix) (*Neurons, error) {
 	if up == nil || down == nil {
 		return nil, errors.New("cache: neurons need an up and a down matrix")
 	}
-	if up.Rows() < 1 || up.Cols() < 1 {
-		return nil, fmt.Errorf("cache: neurons: up is %d×%d", up.Rows(), up.Cols())
+	if up.Rows() < 1 || up.Cols() < 1 || down.Cols() < 1 {
+		return nil, fmt.Errorf("cache: neurons: up is %d×%d and down %d×%d", up.Rows(), up.Cols(), down.Rows(), down.Cols())
 	}
 	for _, m := range []struct {
 		name string
@@ -33,7 +34,7 @@ func NewNeurons(gate, up, down *kernel.Matrix) (*Neurons, error) {
 		if m.Matrix == nil {
 			continue
 		}
-		if m.Rows() != up.Rows() || m.Cols() != up.Cols() {
+		if m.Rows() != up.Rows() || m.Matrix == gate && m.Cols() != up.Cols() {
 			return nil, fmt.Errorf("cache: neurons: %s is %d×%d, up is %d×%d (all neuron-major, intermediate × hidden)",
 				m.name, m.Rows(), m.Cols(), up.Rows(), up.Cols())
 		}
@@ -44,7 +45,7 @@ func NewNeurons(gate, up, down *kernel.Matrix) (*Neurons, error) {
 	return &Neurons{Gate: gate, Up: up, Down: down}, nil
 }
 
-// Shape says how large the neurons of an MLP are.
+// Shape says how large the neurons of an MLP with as many outputs as inputs are.
 type Shape struct {
 	Dtype        kernel.Dtype
 	Intermediate int  // I
@@ -136,8 +137,19 @@ func memory(bytes int) ([]byte, error) {
 // Intermediate is the number of neurons, I.
 func (n *Neurons) Intermediate() int { return n.Up.Rows() }
 
-// Hidden is the length of a neuron's rows, H.
+// Hidden is the length of a neuron's gate and up rows, H.
 func (n *Neurons) Hidden() int { return n.Up.Cols() }
+
+// Outputs is the length of a neuron's down row, O; H in most MLPs.
+func (n *Neurons) Outputs() int { return n.Down.Cols() }
+
+// checkSquare refuses neurons with other numbers of outputs and inputs, which files do not hold.
+func (n *Neurons) checkSquare() error {
+	if n.Outputs() != n.Hidden() {
+		return fmt.Errorf("the neurons take %d numbers and give %d: a file holds only as many", n.Hidden(), n.Outputs())
+	}
+	return nil
+}
 
 // Dtype is the dtype that the weights are stored in.
 func (n *Neurons) Dtype() kernel.Dtype { return n.Up.Dtype() }
@@ -149,9 +161,13 @@ func (n *Neurons) Gated() bool { return n.Gate != nil }
 func (n *Neurons) Bytes() int64 { return int64(n.Intermediate()) * n.neuronBytes() }
 
 // neuronBytes is the size of the rows of one neuron.
-func (n *Neurons) neuronBytes() int64 {
-	s := n.Shape()
-	return int64(s.parts()) * int64(s.Dtype.RowBytes(s.Hidden))
+func (n *Neurons) neuronBytes() (bytes int64) {
+	for _, m := range n.matrices() {
+		if m != nil {
+			bytes += int64(m.Dtype().RowBytes(m.Cols()))
+		}
+	}
+	return bytes
 }
 
 // matrices are the matrices in the order in which a neuron's rows are stored. The first is nil in a plain MLP.

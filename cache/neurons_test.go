@@ -2,6 +2,7 @@ package cache
 
 import (
 	"math"
+	"path/filepath"
 	"testing"
 	"unsafe"
 
@@ -100,6 +101,18 @@ func TestNewNeuronsIsAView(t *testing.T) {
 	assert.False(t, n.Gated())
 }
 
+// The down rows may have a length of their own. Files do not hold such neurons.
+func TestNeuronsOfOtherOutputs(t *testing.T) {
+	n, err := NewNeurons(nil, kernel.NewMatrix(kernel.F32, 3, 2), kernel.NewMatrix(kernel.F32, 3, 5))
+	require.NoError(t, err)
+	assert.Equal(t, 2, n.Hidden())
+	assert.Equal(t, 5, n.Outputs())
+	assert.EqualValues(t, 3*(2+5)*4, n.Bytes())
+	name := filepath.Join(t.TempDir(), "neurons")
+	err = WriteFile(name, "", 1, func(int) (*Neurons, error) { return n, nil })
+	assert.ErrorContains(t, err, "take 2 numbers and give 5")
+}
+
 func TestNewNeuronsErrors(t *testing.T) {
 	m := func(rows, cols int) *kernel.Matrix { return kernel.NewMatrix(kernel.F32, rows, cols) }
 	half := kernel.NewMatrix(kernel.F16, 3, 2)
@@ -113,10 +126,11 @@ func TestNewNeuronsErrors(t *testing.T) {
 		"no columns":       {nil, m(3, 0), m(3, 0), "up is 3×0"},
 		"gate rows":        {m(4, 2), m(3, 2), m(3, 2), "gate is 4×2"},
 		"gate columns":     {m(3, 1), m(3, 2), m(3, 2), "gate is 3×1"},
+		"down rows":        {nil, m(3, 2), m(2, 2), "down is 2×2"},
 		"down transposed":  {m(3, 2), m(3, 2), m(2, 3), "down is 2×3"},
 		"dtype of down":    {m(3, 2), m(3, 2), half, "down is f16"},
 		"dtype of gate":    {half, m(3, 2), m(3, 2), "gate is f16"},
-		"down of no shape": {nil, m(3, 2), m(0, 0), "down is 0×0"},
+		"down of no shape": {nil, m(3, 2), m(0, 0), "down 0×0"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := NewNeurons(c.gate, c.up, c.down)

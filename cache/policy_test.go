@@ -206,7 +206,7 @@ func TestPoliciesGiveTheSameResults(t *testing.T) {
 }
 
 func testSameResults[E kernel.Elem](t *testing.T, d kernel.Dtype, act kernel.Activation, next func(*rand.Rand) E) {
-	const intermediate, hidden = 130, 67
+	const intermediate, hidden, outputs = 130, 67, 40
 	rng := rand.New(rand.NewPCG(3, 4))
 	vector := func(n int) []E {
 		v := make([]E, n)
@@ -215,14 +215,19 @@ func testSameResults[E kernel.Elem](t *testing.T, d kernel.Dtype, act kernel.Act
 		}
 		return v
 	}
-	for _, gated := range []bool{true, false} {
-		store := newStore(t, d, intermediate, hidden, gated, 7)
+	gated, plain := newStore(t, d, intermediate, hidden, true, 7), newStore(t, d, intermediate, hidden, false, 7)
+	wide, err := NewNeurons(nil, plain.Up, newStore(t, d, intermediate, outputs, false, 8).Down) // as in a first layer
+	require.NoError(t, err)
+	for _, store := range []*Neurons{gated, plain, wide} {
 		caches := map[string]Cache{}
 		for name, policy := range policies {
+			if store == wide && name != "in place" && name != "packed" {
+				continue // files do not hold such neurons
+			}
 			caches[name] = policy(t, store)
 		}
-		mlp := kernel.MLP[E]{UpBias: vector(intermediate), DownBias: vector(hidden), Act: act}
-		if gated {
+		mlp := kernel.MLP[E]{UpBias: vector(intermediate), DownBias: vector(store.Outputs()), Act: act}
+		if store.Gated() {
 			mlp.GateBias = vector(intermediate)
 		}
 		active, slots := make([]bool, intermediate), make([]int32, intermediate)
@@ -238,7 +243,7 @@ func testSameResults[E kernel.Elem](t *testing.T, d kernel.Dtype, act kernel.Act
 			count := len(neuronsOf(active))
 			for _, tokens := range []int{1, 20} {
 				x := vector(tokens * hidden)
-				want := make([]E, len(x))
+				want := make([]E, tokens*store.Outputs())
 				m := mlp
 				m.Gate, m.Up, m.Down = store.Gate, store.Up, store.Down
 				kernel.SparseMLP(nil, want, x, &m, neuronsOf(active), nil, nil)
@@ -246,7 +251,7 @@ func testSameResults[E kernel.Elem](t *testing.T, d kernel.Dtype, act kernel.Act
 					require.NoError(t, c.Refresh(active, slots))
 					rows := c.Rows()
 					m.Gate, m.Up, m.Down = rows.Gate, rows.Up, rows.Down
-					got := make([]E, len(x))
+					got := make([]E, len(want))
 					kernel.SparseMLP(nil, got, x, &m, slots[:count], c.Neurons(), nil)
 					require.Equal(t, want, got, "%s, step %d, %d tokens", name, step, tokens)
 				}

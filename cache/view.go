@@ -15,7 +15,7 @@ type View struct {
 	Neurons []int32        // n, in the order of the slots
 	Gate    *kernel.Matrix // n×H, nil for a plain MLP
 	Up      *kernel.Matrix // n×H
-	Down    *kernel.Matrix // n×H
+	Down    *kernel.Matrix // n×O
 }
 
 // View is the active neurons without a copy.
@@ -29,7 +29,7 @@ func (c *Packed) View() View {
 	return v
 }
 
-// Tensors are the matrices as n×H tensors over the same memory, for weights of dtype F32, F64, Int32 and Int64; gate is
+// Tensors are the matrices as tensors over the same memory, for weights of dtype F32, F64, Int32 and Int64; gate is
 // nil for a plain MLP. It is an error if no neuron is active, since no tensor is empty.
 func (v View) Tensors() (gate, up, down *tensor.Dense, err error) {
 	if len(v.Neurons) == 0 {

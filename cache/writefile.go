@@ -96,6 +96,9 @@ func writeLayer(w io.Writer, n *Neurons, offset int64) (layer, error) {
 	if n == nil {
 		return layer{}, fmt.Errorf("no neurons")
 	}
+	if err := n.checkSquare(); err != nil {
+		return layer{}, err
+	}
 	l := layer{Shape: n.Shape(), offset: offset}
 	if err := l.check(); err != nil {
 		return layer{}, err

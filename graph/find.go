@@ -112,10 +112,6 @@ func (s *survey) match(down *linear, e *expression, claimed map[*gorgonia.Node]*
 		return nil, err
 	}
 	s.extend(m, down)
-	if m.input.width() != m.output.width() || m.input.length() != m.output.length() {
-		return nil, skip("it maps %d vectors of %d numbers to %d of %d", m.input.length(), m.input.width(),
-			m.output.length(), m.output.width())
-	}
 	if err := s.capture(m, gate, up, down, f); err != nil {
 		return nil, err
 	}

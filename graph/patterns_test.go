@@ -58,8 +58,10 @@ func (k *sketch) weight(name string, rows, cols int) ops.Weight {
 }
 
 // The builders of Gorgonia without errors.
-func mul(a, b *gorgonia.Node) *gorgonia.Node               { return must(gorgonia.Mul(a, b)) }
-func times(a, b *gorgonia.Node) *gorgonia.Node             { return must(gorgonia.HadamardProd(a, b)) }
+func mul(a, b *gorgonia.Node) *gorgonia.Node { return must(gorgonia.Mul(a, b)) }
+
+func times(a, b *gorgonia.Node) *gorgonia.Node { return must(gorgonia.HadamardProd(a, b)) }
+
 func over(a, b *gorgonia.Node) *gorgonia.Node              { return must(gorgonia.HadamardDiv(a, b)) }
 func plus(a, b *gorgonia.Node) *gorgonia.Node              { return must(gorgonia.Add(a, b)) }
 func minus(a, b *gorgonia.Node) *gorgonia.Node             { return must(gorgonia.Sub(a, b)) }
@@ -398,6 +400,18 @@ var patterns = []pattern{
 	{name: "Tensordot, weight first", act: kernel.ReLU, build: func(k *sketch) *gorgonia.Node {
 		u := must(gorgonia.Tensordot([]int{1}, []int{1}, k.leaf("up", intermediate, hidden), k.x()))
 		return must(gorgonia.Tensordot([]int{1}, []int{0}, k.leaf("down", hidden, intermediate), relu(u)))
+	}},
+
+	// Other numbers of outputs than of inputs.
+	{name: "more outputs than inputs", act: kernel.ReLU, build: func(k *sketch) *gorgonia.Node {
+		u := withBias(mul(k.x(), k.leaf("up", hidden, intermediate)), k.leaf("up.bias", intermediate))
+		return withBias(mul(relu(u), k.leaf("down", intermediate, 17)), k.leaf("down.bias", 17))
+	}},
+	{name: "fewer outputs than inputs, columns of three dimensions", build: func(k *sketch) *gorgonia.Node {
+		x := k.leaf("x", 1, hidden, tokens)
+		by := func(w, x *gorgonia.Node) *gorgonia.Node { return must(gorgonia.BatchedMatMul(w, x)) }
+		h := times(silu(by(k.leaf("gate", 1, intermediate, hidden), x)), by(k.leaf("up", 1, intermediate, hidden), x))
+		return by(k.leaf("down", 1, 2, intermediate), h)
 	}},
 
 	// The surroundings.

@@ -25,7 +25,7 @@ type Site struct {
 // Selection is what a Selector decides.
 type Selection struct {
 	Mask *gorgonia.Node // bool T×I, or I: the neurons that each token needs
-	Gate *gorgonia.Node // the exact values act(x·gate) of all neurons, T×I or I, if the selector has them, or nil
+	Gate *gorgonia.Node // exact act(x·gate), or act(x·up) in a plain MLP, of all neurons, T×I or I; nil: not known
 }
 
 // Gate is the training-free selector: it computes the gate of every neuron, act(x·gate), or in a plain MLP act(x·up),
@@ -48,9 +48,6 @@ func (g Gate) Select(s Site) (Selection, error) {
 	mask, err := ops.Mask(values, ops.Threshold(g.Threshold...).Magnitude())
 	if err != nil {
 		return Selection{}, err
-	}
-	if !s.MLP.Gated() {
-		return Selection{Mask: mask}, nil
 	}
 	return Selection{Mask: mask, Gate: values}, nil
 }

@@ -481,7 +481,7 @@ func sparseMLPCases(t *testing.T, run func(string, optest.Case)) {
 			return SparseMLP(in[0], in[1], gate, m, opts...)
 		}
 	}
-	const hidden, intermediate = 33, 20
+	const hidden, intermediate, outputs = 33, 20, 14
 	sets := map[string]*tensor.Dense{
 		"all":  slotsOf(slices.Repeat([]bool{true}, intermediate)),
 		"some": slotsOf(optest.Normal(8, tensor.Bool, intermediate).Bools()),
@@ -528,14 +528,11 @@ func sparseMLPCases(t *testing.T, run func(string, optest.Case)) {
 					})
 				}
 			}
-			if !gated {
-				continue
-			}
 			for _, rows := range []int{0, 2} {
 				biased.Act = activationsOf(d)[0]
 				gate := input(19, d, rows, intermediate)
 				active := sets["some"]
-				run(fmt.Sprintf("%v/gate values/%d rows", d, rows), optest.Case{
+				run(fmt.Sprintf("%v/gated=%t/gate values/%d rows", d, gated, rows), optest.Case{
 					Build:  build(biased),
 					Inputs: []*tensor.Dense{input(3, d, rows, hidden), active, gate},
 					Reference: func(in ...*tensor.Dense) (*tensor.Dense, error) {
@@ -549,6 +546,21 @@ func sparseMLPCases(t *testing.T, run func(string, optest.Case)) {
 					Allocates: exact(d),
 				})
 			}
+
+			other := biased
+			rows := m.Cache.Rows()
+			n, err := cache.NewNeurons(rows.Gate, rows.Up, matrix(21, d, intermediate, outputs))
+			require.NoError(t, err)
+			other.Cache, other.DownBias = cache.InPlace(n), matrix(22, d.Compute(), 1, outputs)
+			run(fmt.Sprintf("%v/gated=%t/other outputs", d, gated), optest.Case{
+				Build:  build(other),
+				Inputs: []*tensor.Dense{input(3, d, 3, hidden), sets["some"]},
+				Reference: perRow(func(x []float64) []float64 {
+					return mlpReference(other, x, activeNeurons(sets["some"]), nil)
+				}),
+				Tolerance: tolerance(d),
+				Allocates: exact(d),
+			})
 		}
 	}
 }

@@ -161,7 +161,7 @@ func TestBuilderErrors(t *testing.T) {
 		"SparseMLP: gate shape":   {func() result { return of(SparseMLP(x, slots, x, MLP{Cache: gated})) }, "gate has shape (3, 8), want (3, 5)"},
 		"SparseMLP: gate vector":  {func() result { return of(SparseMLP(vector, slots, gate, MLP{Cache: gated})) }, "gate has shape (3, 5), want (5)"},
 		"SparseMLP: gate dtype":   {func() result { return of(SparseMLP(x, slots, mask, MLP{Cache: gated})) }, "gate has dtype bool"},
-		"SparseMLP: plain gate":   {func() result { return of(SparseMLP(x, slots, gate, MLP{Cache: plain})) }, "no gate matrix"},
+		"SparseMLP: plain gate":   {func() result { return of(SparseMLP(x, slots, x, MLP{Cache: plain})) }, "gate has shape (3, 8), want (3, 5)"},
 		"SparseMLP: plain bias":   {func() result { return of(SparseMLP(x, slots, nil, MLP{Cache: plain, GateBias: m(kernel.F32, 1, 5)})) }, "no gate matrix"},
 		"SparseMLP: gate bias":    {func() result { return of(SparseMLP(x, slots, nil, MLP{Cache: gated, GateBias: m(kernel.F32, 1, 8)})) }, "gate bias is f32 1×8"},
 		"SparseMLP: up bias":      {func() result { return of(SparseMLP(x, slots, nil, MLP{Cache: gated, UpBias: m(kernel.F64, 1, 5)})) }, "up bias is f64"},

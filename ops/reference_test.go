@@ -153,7 +153,7 @@ func activation(a kernel.Activation, x float64) float64 {
 func mlpReference(m MLP, x []float64, neurons []int32, gate []float64) []float64 {
 	rows := m.Cache.Rows()
 	up, down := decoded(rows.Up), decoded(rows.Down)
-	y := make([]float64, rows.Hidden())
+	y := make([]float64, rows.Outputs())
 	bias := func(b *kernel.Matrix, i int32) float64 {
 		if b == nil {
 			return 0
@@ -163,6 +163,8 @@ func mlpReference(m MLP, x []float64, neurons []int32, gate []float64) []float64
 	for _, i := range neurons {
 		h := dot(x, up[i]) + bias(m.UpBias, i)
 		switch {
+		case gate != nil && !rows.Gated():
+			h = gate[i]
 		case gate != nil:
 			h *= gate[i]
 		case rows.Gated():

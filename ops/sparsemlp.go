@@ -14,21 +14,22 @@ import (
 
 // MLP is what a SparseMLP captures.
 type MLP struct {
-	Cache    cache.Cache       // the weights, I neurons of hidden size H
+	Cache    cache.Cache       // the weights, I neurons with rows of length H and down rows of length O, mostly H
 	Act      kernel.Activation // ReLU for integers
 	GateBias *kernel.Matrix    // 1×I in the compute dtype, or nil; there is none without a gate matrix
 	UpBias   *kernel.Matrix    // 1×I in the compute dtype, or nil
-	DownBias *kernel.Matrix    // 1×H in the compute dtype, or nil
+	DownBias *kernel.Matrix    // 1×O in the compute dtype, or nil
 }
 
-// SparseMLP computes an MLP over its active neurons only: x T×H → T×H, or H → H,
+// SparseMLP computes an MLP over its active neurons only: x T×H → T×O, or H → O,
 //
 //	y = Σ over the active i of act(x·gateᵢ)·(x·upᵢ)·downᵢ + down bias
 //
 // and without a gate matrix y = Σ act(x·upᵢ)·downᵢ + down bias. active is the output of the Refresh of m.Cache: int32
 // of length I, slots up to the first negative entry. gate, if not nil, holds the exact gate values act(x·gateᵀ) from
-// Gate, T×I or I, and then the gate rows are not read. With every neuron active the result is the dense MLP's, within
-// the rounding of the sum's order; with none active it is the down bias.
+// Gate, T×I or I, and then the gate rows are not read; without a gate matrix it holds act(x·upᵀ), and the up rows are
+// not read. With every neuron active the result is the dense MLP's, within the rounding of the sum's order; with none
+// active it is the down bias.
 //
 // Slots outside the cache are an error when the op runs.
 func SparseMLP(x, active, gate *gorgonia.Node, m MLP, opts ...Option) (*gorgonia.Node, error) {
@@ -74,19 +75,19 @@ func newSparseMLPOp(inputs gorgonia.Nodes, m MLP, opts []Option) (*sparseMLPOp, 
 		checkActivation(m.Act, x.dtype),
 		checkBias("gate bias", m.GateBias, intermediate, dtype),
 		checkBias("up bias", m.UpBias, intermediate, dtype),
-		checkBias("down bias", m.DownBias, hidden, dtype),
+		checkBias("down bias", m.DownBias, rows.Outputs(), dtype),
 	); err != nil {
 		return nil, s.wrap(err)
 	}
-	if !rows.Gated() && (m.GateBias != nil || len(inputs) == 3) {
-		return nil, s.errorf("a gate bias or gate values, but the MLP has no gate matrix")
+	if !rows.Gated() && m.GateBias != nil {
+		return nil, s.errorf("a gate bias, but the MLP has no gate matrix")
 	}
 	if len(inputs) == 3 {
 		if err := first(s.in[2].wantDtype(x.dtype), s.in[2].wantShape(x.withCols("", intermediate).shape...)); err != nil {
 			return nil, s.wrap(err)
 		}
 	}
-	s.out = x.withCols("y", hidden)
+	s.out = x.withCols("y", rows.Outputs())
 	op := &sparseMLPOp{signature: s, mlp: m, pool: newOptions(opts).pool}
 	switch s.out.dtype {
 	case tensor.Float32:

@@ -10,7 +10,7 @@ import (
 	"github.com/sparsegonia/sparsegonia/ops/kernel"
 )
 
-// sparseMLPGradientOp is the gradient of a SparseMLP for x: x T×H, active I, grad T×H → T×H,
+// sparseMLPGradientOp is the gradient of a SparseMLP for x: x T×H, active I, grad T×O → T×H,
 //
 //	Σ over the active i of (grad·downᵢ)·(act′(a)·u·gateᵢ + act(a)·upᵢ), with a = x·gateᵢ and u = x·upᵢ
 //
@@ -25,7 +25,7 @@ func newSparseMLPGradientOp(inputs gorgonia.Nodes, m MLP) (*sparseMLPGradientOp,
 	if err != nil {
 		return nil, err
 	}
-	if err := first(s.in[2].wantDtype(s.in[0].dtype), s.in[2].wantShape(s.in[0].shape...)); err != nil {
+	if err := first(s.in[2].wantDtype(s.in[0].dtype), s.in[2].wantShape(s.in[0].withCols("", m.Cache.Rows().Outputs()).shape...)); err != nil {
 		return nil, s.wrap(err)
 	}
 	s.out = s.in[0].withCols("dx", s.in[0].cols())
@@ -60,8 +60,8 @@ func runSparseMLPGradient[E float32 | float64](op *sparseMLPGradientOp, v *value
 		return err
 	}
 	gateBias, upBias := biasValues[E](op.mlp.GateBias), biasValues[E](op.mlp.UpBias)
-	hidden := rows.Hidden()
-	gate, up, down := make([]E, hidden), make([]E, hidden), make([]E, hidden)
+	hidden, outputs := rows.Hidden(), rows.Outputs()
+	gate, up, down := make([]E, hidden), make([]E, hidden), make([]E, outputs)
 	x, grad, dx := elements[E](v.in[0]), elements[E](v.in[2]), elements[E](v.y)
 	clear(dx)
 	for k, slot := range slots {
@@ -74,8 +74,8 @@ func runSparseMLPGradient[E float32 | float64](op *sparseMLPGradientOp, v *value
 		if rows.Gated() {
 			kernel.Row(rows.Gate, int(slot), gate)
 		}
-		for at := 0; at < len(x); at += hidden {
-			x, grad, dx := x[at:][:hidden], grad[at:][:hidden], dx[at:][:hidden]
+		for t := range len(x) / hidden {
+			x, grad, dx := x[t*hidden:][:hidden], grad[t*outputs:][:outputs], dx[t*hidden:][:hidden]
 			s, u := dotProduct(grad, down, nil, 0), dotProduct(x, up, upBias, neuron)
 			if !rows.Gated() {
 				addScaled(dx, s*derivative(op.mlp.Act, u), up)

@@ -148,7 +148,7 @@ func tensorMatrix(t tensor.Tensor) (m *kernel.Matrix, turned bool, err error) {
 }
 
 // NeuronsOf is the neuron store of the MLP down(act(gate(x)) ⊙ up(x)), or of down(act(up(x))) if gate is the zero
-// Weight. gate and up map H inputs to I neurons, down maps I neurons to H outputs; all have one dtype. The store is a
+// Weight. gate and up map H inputs to I neurons, down maps I neurons to O outputs; all have one dtype. The store is a
 // view of the matrices if they lie neuron-major already, gate and up with a row per output and down with a row per
 // input. Otherwise it is a copy. Biases are not part of it: they are fields of MLP.
 func NeuronsOf(gate, up, down Weight, opts ...Option) (*cache.Neurons, error) {
@@ -164,7 +164,8 @@ func neuronsOf(gate, up, down Weight, pool *kernel.Pool) (*cache.Neurons, error)
 		return nil, errors.New("up or down has no matrix")
 	}
 	hidden, intermediate, dtype := up.Inputs(), up.Outputs(), up.Matrix.Dtype()
-	if down.Inputs() != intermediate || down.Outputs() != hidden || down.Matrix.Dtype() != dtype {
+	outputs := down.Outputs()
+	if down.Inputs() != intermediate || down.Matrix.Dtype() != dtype {
 		return nil, fmt.Errorf("up is a %v map from %d to %d, down a %v map from %d to %d",
 			dtype, hidden, intermediate, down.Matrix.Dtype(), down.Inputs(), down.Outputs())
 	}
@@ -176,7 +177,7 @@ func neuronsOf(gate, up, down Weight, pool *kernel.Pool) (*cache.Neurons, error)
 	if !gate.InputMajor && !up.InputMajor && down.InputMajor {
 		return cache.NewNeurons(gate.Matrix, up.Matrix, down.Matrix)
 	}
-	n, err := cache.Allocate(dtype, intermediate, hidden, gated)
+	n, err := allocate(dtype, intermediate, hidden, outputs, gated)
 	if err != nil {
 		return nil, err
 	}
@@ -199,4 +200,16 @@ func neuronsOf(gate, up, down Weight, pool *kernel.Pool) (*cache.Neurons, error)
 		}
 	}
 	return n, nil
+}
+
+// allocate makes room for neurons: in one store if an MLP gives as many numbers as it takes.
+func allocate(d kernel.Dtype, intermediate, hidden, outputs int, gated bool) (*cache.Neurons, error) {
+	if hidden == outputs {
+		return cache.Allocate(d, intermediate, hidden, gated)
+	}
+	var gate *kernel.Matrix
+	if gated {
+		gate = kernel.NewMatrix(d, intermediate, hidden)
+	}
+	return cache.NewNeurons(gate, kernel.NewMatrix(d, intermediate, hidden), kernel.NewMatrix(d, intermediate, outputs))
 }
