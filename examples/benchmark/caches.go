@@ -62,7 +62,7 @@ func runCaches(ctx context.Context, b *bench) (report, error) {
 			for _, changed := range changes {
 				rows, err := b.cacheRows(ctx, meter, m, active, changed)
 				if err != nil {
-					return nil, fmt.Errorf("%v, %v active, %v changed: %w", d, active, changed, err)
+					return s.soFar(), fmt.Errorf("%v, %v active, %v changed: %w", d, active, changed, err)
 				}
 				s.Rows = append(s.Rows, rows...)
 				debug.FreeOSMemory()
@@ -71,6 +71,14 @@ func runCaches(ctx context.Context, b *bench) (report, error) {
 		}
 	}
 	return s, nil
+}
+
+// soFar is the report of a suite that did not come to its end.
+func (s *cacheSuite) soFar() report {
+	if len(s.Rows) == 0 {
+		return nil
+	}
+	return s
 }
 
 // cacheRows measures every policy: its refreshes alone and, over a cache of its own, refreshes with the MLP after them.

@@ -70,17 +70,25 @@ func runKernels(ctx context.Context, b *bench) (report, error) {
 	defer wait.Done()
 	for _, g := range groups {
 		rows, err := g.rows()
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", g.name, err)
+		if err == nil {
+			err = b.measureRows(ctx, m, b.rounds(10), rows)
 		}
-		if err := b.measureRows(ctx, m, b.rounds(10), rows); err != nil {
-			return nil, fmt.Errorf("%s: %w", g.name, err)
+		if err != nil {
+			return s.soFar(), fmt.Errorf("%s: %w", g.name, err)
 		}
 		s.Rows = append(s.Rows, rows...)
 		debug.FreeOSMemory()
 		wait.Add(1)
 	}
 	return s, nil
+}
+
+// soFar is the report of a suite that did not come to its end.
+func (s *kernelSuite) soFar() report {
+	if len(s.Rows) == 0 {
+		return nil
+	}
+	return s
 }
 
 // measureRows runs the trials of rows, which it drops with their weights, and fills in what was measured.
@@ -197,7 +205,10 @@ func (b *bench) linearRow(m *mlp) kernelRow {
 
 // linearBackRow is the product of the other shape, with a row for every output.
 func (b *bench) linearBackRow(m *mlp) kernelRow {
-	w := [2]*kernel.Matrix{m.matrix(m.dtype, m.hidden, m.intermediate), m.matrix(m.dtype, m.hidden, m.intermediate)}
+	var w [2]*kernel.Matrix
+	for i := range w {
+		w[i] = m.matrix(m.dtype, m.hidden, m.intermediate, weightPatterns)
+	}
 	row := b.linearRow(m)
 	row.Shape = shape{m.intermediate, m.hidden}.String()
 	row.trial.work = float64(w[0].Bytes())

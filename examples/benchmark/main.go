@@ -17,6 +17,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"time"
 
@@ -45,7 +46,7 @@ var full = scale{
 	},
 }
 
-// suites are what can be measured.
+// suites are what can be measured. One that was interrupted gives an error and what it has measured, nil if that is nothing.
 var suites = []struct {
 	name    string
 	summary string
@@ -87,12 +88,11 @@ func (s scale) run(ctx context.Context, env *program.Env) error {
 		defer file.Discard()
 	}
 	r, err := o.suite(ctx, b)
-	if err != nil {
-		return err
+	if r != nil {
+		r.print(env.Stdout)
 	}
-	r.print(env.Stdout)
-	if file == nil {
-		return nil
+	if err != nil || file == nil {
+		return err
 	}
 	e := json.NewEncoder(file)
 	e.SetIndent("", "  ")
@@ -158,7 +158,7 @@ func parseOptions(env *program.Env) (*options, error) {
 	f.Float64Var(&o.sparsity, "sparsity", -1, "`fraction` of the neurons that the sparse arm leaves out (default 0.5, or the sparsities of -config)")
 	f.IntVar(&o.runs, "num_runs", 0, "`rounds` in which every arm runs once (default 10)")
 	f.IntVar(&o.promptTokens, "prompt_tokens", 32, "`tokens` of a prompt")
-	f.IntVar(&o.newTokens, "new_tokens", 32, "`tokens` to generate after it, 2 or more")
+	f.IntVar(&o.newTokens, "new_tokens", 0, "`tokens` to generate after it, 2 or more (default 32, with -config 8)")
 	f.IntVar(&o.perplexityTokens, "ppl_tokens", -1, "`tokens` to measure perplexity on; 0: do not (default 1024)")
 	f.Float64Var(&o.temperature, "temperature", 0.7, "of the sampling; 0: greedy")
 	f.Uint64Var(&o.seed, "seed", 1, "of prompts, random weights and sampling")
@@ -179,6 +179,12 @@ func parseOptions(env *program.Env) (*options, error) {
 			return nil, err
 		}
 		o.dtype = &d
+	}
+	if !f.Given("new_tokens") {
+		o.newTokens = 32
+		if o.config != "" {
+			o.newTokens = 8 // a large model takes seconds for each
+		}
 	}
 	var err error
 	if o.arms, err = parseArms(*arms); err != nil {
@@ -214,6 +220,9 @@ func parseArms(list string) ([]string, error) {
 		}
 		if _, ok := armKinds[name]; !ok {
 			return nil, program.Usagef("-arms: %q is not stock, dense or sparse", name)
+		}
+		if slices.Contains(arms, name) {
+			return nil, program.Usagef("-arms: %s is there twice", name)
 		}
 		arms = append(arms, name)
 	}

@@ -61,7 +61,7 @@ func newMLP(p *kernel.Pool, s shape, d kernel.Dtype, layers, tokens int, seed ui
 			return nil, err
 		}
 		for _, w := range []*kernel.Matrix{n.Gate, n.Up, n.Down} {
-			m.fill(w)
+			m.fill(w, weightPatterns)
 		}
 		m.layers = append(m.layers, n)
 	}
@@ -118,22 +118,25 @@ func (m *mlp) predict(d kernel.Dtype) {
 	rank := m.rank()
 	m.predictors, m.caches = nil, nil
 	for _, n := range m.layers {
-		m.predictors = append(m.predictors, predictor{m.matrix(d, rank, m.hidden), m.matrix(d, m.intermediate, rank)})
+		m.predictors = append(m.predictors, predictor{ // no two scores are equal
+			m.matrix(d, rank, m.hidden, rank), m.matrix(d, m.intermediate, rank, m.intermediate),
+		})
 		m.caches = append(m.caches, cache.InPlace(n))
 	}
 	m.low, m.scores, m.tau = make([]float32, rank), make([]float32, m.intermediate), make([]float32, 1)
 }
 
-// matrix is random.
-func (m *mlp) matrix(d kernel.Dtype, rows, cols int) *kernel.Matrix {
+// matrix has random rows, of which as many differ as patterns says.
+func (m *mlp) matrix(d kernel.Dtype, rows, cols, patterns int) *kernel.Matrix {
 	w := kernel.NewMatrix(d, rows, cols)
-	m.fill(w)
+	m.fill(w, patterns)
 	return w
 }
 
-// fill writes random rows, and the same ones again: speed does not depend on what the weights are.
-func (m *mlp) fill(w *kernel.Matrix) {
-	const patterns = 61
+// weightPatterns are the rows of weights that differ: speed does not depend on them, and random numbers take time.
+const weightPatterns = 61
+
+func (m *mlp) fill(w *kernel.Matrix, patterns int) {
 	row := make([]float32, w.Cols())
 	for i := range w.Rows() {
 		if i >= patterns {

@@ -22,7 +22,7 @@ import (
 type modelSuite struct {
 	Machine      machine   `json:"machine"`
 	Model        modelInfo `json:"model"`
-	Rounds       int       `json:"rounds"`
+	Rounds       int       `json:"rounds"` // that every arm has completed
 	PromptTokens int       `json:"prompt_tokens"`
 	NewTokens    int       `json:"new_tokens"`
 	Temperature  float64   `json:"temperature"`
@@ -72,19 +72,17 @@ func runModel(ctx context.Context, b *bench) (report, error) {
 	if planFile != "" {
 		defer os.Remove(planFile)
 	}
-	if err != nil {
+	if err == nil {
+		debug.FreeOSMemory() // the model, before other processes hold it
+		err = b.peakMemory(ctx, r, planFile)
+	}
+	if err == nil && len(arms) > 1 {
+		r.MLP, err = b.coldMLP(ctx, src.dtype)
+	}
+	if err != nil && r.Speedups == nil {
 		return nil, err
 	}
-	debug.FreeOSMemory() // the model, before other processes hold it
-	if err := b.peakMemory(ctx, r, planFile); err != nil {
-		return nil, err
-	}
-	if len(arms) > 1 {
-		if r.MLP, err = b.coldMLP(ctx, src.dtype); err != nil {
-			return nil, err
-		}
-	}
-	return r, nil
+	return r, err
 }
 
 // chooseArms is -arms or, without it, all arms that fit into memory.
@@ -138,7 +136,8 @@ func (b *bench) runArms(ctx context.Context, r *modelSuite, src *source, names [
 		arms = append(arms, a)
 		r.Arms = append(r.Arms, armRow{Name: name})
 	}
-	if err := b.runRounds(ctx, r, arms, texts); err != nil {
+	err = b.runRounds(ctx, r, arms, texts)
+	if r.Rounds == 0 {
 		return planFile, err
 	}
 	for i, a := range arms {
@@ -146,7 +145,10 @@ func (b *bench) runArms(ctx context.Context, r *modelSuite, src *source, names [
 		r.Arms[i].summarise()
 	}
 	r.Speedups = compareArms(r.Arms)
-	return planFile, b.measurePerplexity(ctx, r, arms, texts)
+	if err == nil {
+		err = b.measurePerplexity(ctx, r, arms, texts)
+	}
+	return planFile, err
 }
 
 // texts are what the arms read.
@@ -281,25 +283,31 @@ func selectors(p *calibrate.Plan) string {
 // runRounds runs every arm once a round, after a round to warm up, and each round another one first. The arms of a round
 // have the same prompt.
 func (b *bench) runRounds(ctx context.Context, r *modelSuite, arms []*arm, t *texts) error {
-	wait := b.env.Wait("rounds", (r.Rounds+1)*len(arms))
+	rounds := r.Rounds
+	r.Rounds = 0
+	wait := b.env.Wait("rounds", (rounds+1)*len(arms))
 	defer wait.Done()
-	for round := -1; round < r.Rounds; round++ {
+	for round := -1; round < rounds; round++ {
 		prompt := t.prompts[(round+1)%len(t.prompts)]
+		all := make([]llama.Stats, len(arms))
 		for k := range arms {
 			i := (k + round + 1) % len(arms)
-			stats, err := b.generate(ctx, arms[i], prompt, round+1)
-			if err != nil {
+			var err error
+			if all[i], err = b.generate(ctx, arms[i], prompt, round+1); err != nil {
 				return err
 			}
 			wait.Add(1)
-			if round < 0 {
-				continue
+			if b.verbose && round >= 0 {
+				fmt.Fprintf(b.env.Stdout, "run %d of %d, %s: TTFT %s, output %s tokens/s, total %s tokens/s\n", round+1, rounds,
+					arms[i].name, duration(ttft(all[i])), digits(outputTPS(all[i])), digits(totalTPS(all[i])))
 			}
-			r.Arms[i].runs = append(r.Arms[i].runs, stats)
-			if b.verbose {
-				fmt.Fprintf(b.env.Stdout, "run %d of %d, %s: TTFT %s, output %s tokens/s, total %s tokens/s\n", round+1, r.Rounds,
-					arms[i].name, duration(ttft(stats)), digits(outputTPS(stats)), digits(totalTPS(stats)))
-			}
+		}
+		if round < 0 {
+			continue
+		}
+		r.Rounds++
+		for i := range arms {
+			r.Arms[i].runs = append(r.Arms[i].runs, all[i])
 		}
 	}
 	return nil
@@ -314,7 +322,7 @@ func (r *armRow) summarise() {
 
 // compareArms compares the last arm (sparse, if there is one) with each other arm, in the words of the ported system.
 func compareArms(arms []armRow) []speedup {
-	var all []speedup
+	all := []speedup{}
 	last := &arms[len(arms)-1]
 	if i := slices.IndexFunc(arms, func(r armRow) bool { return r.Name == sparseArm }); i >= 0 {
 		last = &arms[i]

@@ -10,8 +10,9 @@ import (
 
 // tapeMLP is an MLP of Gorgonia's own nodes, in float32, on the tape machine.
 type tapeMLP struct {
-	name string
-	vm   gorgonia.VM
+	name   string
+	vm     gorgonia.VM
+	output *gorgonia.Node
 }
 
 // newStockMLPs writes down(silu(gate·x) ⊙ up·x) in the two ways that let Gorgonia's matrix product read each weight row
@@ -27,11 +28,11 @@ func newStockMLPs(n *cache.Neurons, x []float32) ([]tapeMLP, error) {
 		name   string
 		vector bool
 	}{{"W·x", true}, {"x·Wᵀ", false}} {
-		vm, err := newStockMLP(gate, up, down, x, spelling.vector)
+		output, err := newStockMLP(gate, up, down, x, spelling.vector)
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, tapeMLP{spelling.name, vm})
+		all = append(all, tapeMLP{spelling.name, gorgonia.NewTapeMachine(output.Graph()), output})
 	}
 	return all, nil
 }
@@ -56,7 +57,7 @@ func stockWeights(n *cache.Neurons) (gate, up, down []float32, err error) {
 	return gate, up, down, err
 }
 
-func newStockMLP(gate, up, down, x []float32, vector bool) (vm gorgonia.VM, err error) {
+func newStockMLP(gate, up, down, x []float32, vector bool) (output *gorgonia.Node, err error) {
 	hidden := len(x)
 	g := gorgonia.NewGraph()
 	inputShape := tensor.Shape{1, hidden}
@@ -89,11 +90,8 @@ func newStockMLP(gate, up, down, x []float32, vector bool) (vm gorgonia.VM, err 
 	a = then(func() (*gorgonia.Node, error) { return gorgonia.HadamardProd(a, s) })
 	b := linear("up", up, input)
 	h := then(func() (*gorgonia.Node, error) { return gorgonia.HadamardProd(a, b) })
-	linear("down", down, h)
-	if err != nil {
-		return nil, err
-	}
-	return gorgonia.NewTapeMachine(g), nil
+	output = linear("down", down, h)
+	return output, err
 }
 
 func (s tapeMLP) reset(int) error {
