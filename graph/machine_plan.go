@@ -183,7 +183,9 @@ func (p *plan) add(n *gorgonia.Node) error {
 	s.args = make([]gorgonia.Value, len(ins))
 	for i, c := range ins {
 		in := p.registers[c]
-		in.uses = append(in.uses, use{arg: &s.args[i], own: slices.Contains(ins[:i], c)})
+		in.uses = append(in.uses, use{
+			arg: &s.args[i], own: slices.Contains(ins[:i], c), turned: name == "linAlgBinOp" && len(n.Shape()) <= 2,
+		})
 	}
 	return p.choose(s, ins)
 }
@@ -314,7 +316,10 @@ func (p *plan) finish(outputs gorgonia.Nodes) {
 		}
 	}
 	for _, r := range p.constants {
-		r.set(private(r.value))
+		in := &input{register: r}
+		d, _ := r.value.(*tensor.Dense)
+		in.hand(r.value)
+		in.order(d)
 	}
 }
 

@@ -11,6 +11,12 @@ import (
 	"gorgonia.org/tensor"
 )
 
+// tester is what *testing.T and *rapid.T have in common.
+type tester interface {
+	require.TestingT
+	Helper()
+}
+
 // network is a graph that is written down for a test, in one dtype.
 type network struct {
 	g       *gorgonia.ExprGraph
@@ -136,7 +142,7 @@ func (m *Machine) poison() {
 }
 
 // tapeRun is what the tape machine gives for the outputs.
-func (n *network) tapeRun(t testing.TB, seed uint64) []gorgonia.Value {
+func (n *network) tapeRun(t tester, seed uint64) []gorgonia.Value {
 	t.Helper()
 	values := make([]gorgonia.Value, len(n.outputs))
 	for i, x := range n.outputs {
@@ -151,7 +157,7 @@ func (n *network) tapeRun(t testing.TB, seed uint64) []gorgonia.Value {
 
 // sameAsTape compares a network on this machine, run three times, with the tape machine, which gets a new graph each
 // time.
-func sameAsTape(t testing.TB, dtype tensor.Dtype, b recipe) *Machine {
+func sameAsTape(t tester, dtype tensor.Dtype, b recipe) *Machine {
 	t.Helper()
 	n := newNetwork(dtype, false, b)
 	m, err := NewMachine(n.g, n.outputs...)
@@ -169,7 +175,7 @@ func sameAsTape(t testing.TB, dtype tensor.Dtype, b recipe) *Machine {
 	return m
 }
 
-func requireSameValue(t testing.TB, want, got gorgonia.Value, format string, args ...any) {
+func requireSameValue(t tester, want, got gorgonia.Value, format string, args ...any) {
 	t.Helper()
 	what := fmt.Sprintf(format, args...)
 	require.NotNil(t, got, what)

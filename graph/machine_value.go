@@ -19,17 +19,22 @@ type register struct {
 
 // use is an argument of a step.
 type use struct {
-	arg *gorgonia.Value
-	own bool // the step has the value twice: an op that turns one of them must not turn the other
+	arg    *gorgonia.Value
+	own    bool // the step has the value twice: an op that turns one of them must not turn the other
+	turned bool // the op reads transposed tensors as it should
+}
+
+func (u use) set(v gorgonia.Value) {
+	if u.own {
+		v = private(v)
+	}
+	*u.arg = v
 }
 
 func (r *register) set(v gorgonia.Value) {
 	r.value = v
 	for _, u := range r.uses {
-		*u.arg = v
-		if u.own {
-			*u.arg = private(v)
-		}
+		u.set(v)
 	}
 }
 
@@ -39,11 +44,13 @@ type input struct {
 	dtype    tensor.Dtype
 	shape    tensor.Shape // nil if the graph does not say
 
-	bound  gorgonia.Value // as of the last run
-	data   uintptr        // of bound, if it is dense, as are
-	dims   []int
-	stride []int
-	gather bool // bound must be copied at every run
+	bound   gorgonia.Value // as of the last run
+	data    uintptr        // of bound, if it is dense, as are
+	dims    []int
+	strides []int
+
+	// ordered is a copy of bound in row-major order, made anew at every run, if steps need one.
+	ordered *tensor.Dense
 }
 
 func newInput(r *register) (*input, error) {
@@ -64,48 +71,68 @@ func (in *input) load() error {
 		return fmt.Errorf("%v has no value", describe(in.register.node))
 	}
 	d, _ := v.(*tensor.Dense)
-	if v == in.bound && (d == nil || d.Uintptr() == in.data && slices.Equal(d.Shape(), in.dims) && slices.Equal(d.Strides(), in.stride)) {
-		if in.gather {
-			in.register.set(d.Materialize())
+	if v != in.bound || d != nil && (d.Uintptr() != in.data || !slices.Equal(d.Shape(), in.dims) || !slices.Equal(d.Strides(), in.strides)) {
+		in.bound = nil
+		if err := in.check(v); err != nil {
+			return fmt.Errorf("%v has a value of %w", describe(in.register.node), err)
 		}
-		return nil
+		in.hand(v)
+		in.bound = v
+		if d != nil {
+			in.data, in.dims, in.strides = d.Uintptr(), slices.Clone(d.Shape()), slices.Clone(d.Strides())
+		}
 	}
-	in.bound = nil
-	if v.Dtype() != in.dtype {
-		return fmt.Errorf("%v has a value of dtype %v, want %v", describe(in.register.node), v.Dtype(), in.dtype)
-	}
-	if in.shape != nil && !in.shape.Eq(v.Shape()) {
-		return fmt.Errorf("%v has a value of shape %v, want %v", describe(in.register.node), v.Shape(), in.shape)
-	}
-	in.gather = false
-	switch own := private(v); {
-	case d == nil || d.IsScalar() || own != gorgonia.Value(d):
-		in.register.set(own)
-	case d.IsMaterializable():
-		in.gather = true
-		in.register.set(d.Materialize())
-	default:
-		in.register.set(v)
-	}
-	if d != nil {
-		in.data, in.dims, in.stride = d.Uintptr(), slices.Clone(d.Shape()), slices.Clone(d.Strides())
-	}
-	in.bound = v
+	in.order(d)
 	return nil
 }
 
+func (in *input) check(v gorgonia.Value) error {
+	if v.Dtype() != in.dtype {
+		return fmt.Errorf("dtype %v, want %v", v.Dtype(), in.dtype)
+	}
+	if in.shape != nil && !in.shape.Eq(v.Shape()) {
+		return fmt.Errorf("shape %v, want %v", v.Shape(), in.shape)
+	}
+	return nil
+}
+
+// hand gives v to the steps. Most of Gorgonia's ops misread tensors that do not lie in memory in row-major order, and
+// all misread views with gaps: they get a copy.
+func (in *input) hand(v gorgonia.Value) {
+	in.ordered = nil
+	own := private(v)
+	d, ok := v.(*tensor.Dense)
+	if !ok || own == v && !strided(d) || own != v && contiguous(d) {
+		in.register.set(own)
+		return
+	}
+	ordered := view(make([]byte, d.Shape().TotalSize()*int(d.Dtype().Size())), d.Dtype(), d.Shape(), d.Engine())
+	in.register.value = ordered
+	for _, u := range in.register.uses {
+		if u.turned && own != v {
+			u.set(own)
+			continue
+		}
+		u.set(ordered)
+		in.ordered = ordered
+	}
+}
+
+// order copies d, what the input is bound to, if steps need it in row-major order.
+func (in *input) order(d *tensor.Dense) {
+	if in.ordered != nil {
+		gather(in.ordered.Raw, d.Raw, d.Shape(), d.Strides(), int(d.Dtype().Size()))
+	}
+}
+
 // private is a header of the machine's own for the memory of v: Gorgonia's products transpose the headers of their
-// operands for the time that they take. It is v itself if v is a scalar, of a dtype that the arena does not hold, or a
-// view with gaps.
+// operands for the time that they take. It is v itself if v is not a strided tensor or a view with gaps.
 func private(v gorgonia.Value) gorgonia.Value {
 	d, ok := v.(*tensor.Dense)
-	if !ok || d.IsScalar() || d.IsMasked() || !d.IsNativelyAccessible() || !plannable(d.Dtype(), d.Shape()) {
+	if !ok || !strided(d) {
 		return v
 	}
 	shape, strides := d.Shape(), d.Strides()
-	if len(strides) != len(shape) {
-		return v
-	}
 	// axes are those of d as they lie in memory, the longest stride first. If that is row-major order, d is a transpose
 	// of a tensor whose memory has no gaps.
 	axes := make([]int, len(shape))
@@ -134,6 +161,22 @@ func private(v gorgonia.Value) gorgonia.Value {
 		}
 	}
 	return own
+}
+
+// strided tells whether d is a tensor that the arena could hold, seen through strides.
+func strided(d *tensor.Dense) bool {
+	return plannable(d.Dtype(), d.Shape()) && len(d.Strides()) == len(d.Shape()) && !d.IsMasked() && d.IsNativelyAccessible()
+}
+
+// gather copies elements of the given size from strided to contiguous memory and returns what is left of to.
+func gather(to, from []byte, shape, strides []int, size int) []byte {
+	if len(shape) == 0 {
+		return to[copy(to, from[:size]):]
+	}
+	for i := range shape[0] {
+		to = gather(to, from[i*strides[0]*size:], shape[1:], strides[1:], size)
+	}
+	return to
 }
 
 // contiguous tells whether the elements of d are its memory, in order.

@@ -1,0 +1,443 @@
+package graph
+
+import (
+	"errors"
+	"math"
+	"runtime"
+	"runtime/debug"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+	"pgregory.net/rapid"
+
+	"github.com/sparsegonia/sparsegonia/ops"
+	"github.com/sparsegonia/sparsegonia/ops/kernel"
+)
+
+// apply is a network of one custom op after an op that makes the arena matter.
+func apply(c *custom) recipe {
+	return func(n *network) { n.out(must(gorgonia.ApplyOp(c, must(gorgonia.Exp(n.in(2, 3)))))) }
+}
+
+func machineOf(t testing.TB, n *network) *Machine {
+	t.Helper()
+	m, err := NewMachine(n.g, n.outputs...)
+	require.NoError(t, err)
+	return m
+}
+
+func TestErrorsNameTheNode(t *testing.T) {
+	broken := errors.New("broken")
+	type do = func(y gorgonia.Value, inputs []gorgonia.Value) (gorgonia.Value, error)
+	dense := func(dtype tensor.Dtype, shape ...int) gorgonia.Value {
+		return tensor.New(tensor.Of(dtype), tensor.WithShape(shape...))
+	}
+	for name, test := range map[string]struct {
+		do   do
+		want string
+	}{
+		"error": {func(gorgonia.Value, []gorgonia.Value) (gorgonia.Value, error) { return nil, broken }, "broken"},
+		"panic": {func(gorgonia.Value, []gorgonia.Value) (gorgonia.Value, error) { panic("oh") }, "panic: oh"},
+		"index": {func(y gorgonia.Value, in []gorgonia.Value) (gorgonia.Value, error) { return in[len(in)], nil }, "panic: runtime error: index"},
+		"shape": {func(gorgonia.Value, []gorgonia.Value) (gorgonia.Value, error) {
+			return dense(tensor.Float32, 3, 2), nil
+		}, "shape (3, 2), want (2, 3)"},
+		"size": {func(gorgonia.Value, []gorgonia.Value) (gorgonia.Value, error) {
+			return dense(tensor.Float32, 2, 2), nil
+		}, "shape (2, 2), want (2, 3)"},
+		"dtype": {func(gorgonia.Value, []gorgonia.Value) (gorgonia.Value, error) {
+			return dense(tensor.Float64, 2, 3), nil
+		}, "dtype float64, want float32"},
+		"nil": {func(gorgonia.Value, []gorgonia.Value) (gorgonia.Value, error) { return nil, nil }, "no value"},
+	} {
+		for _, preallocs := range []bool{false, true} {
+			t.Run(name, func(t *testing.T) {
+				c := &custom{id: 7, preallocs: preallocs}
+				n := newNetwork(tensor.Float32, false, apply(c))
+				gorgonia.WithName("culprit")(n.outputs[0])
+				m := machineOf(t, n)
+				n.let(1)
+				require.NoError(t, m.RunAll(), "before it breaks")
+				c.do = test.do
+				err := m.RunAll()
+				require.ErrorContains(t, err, `graph: node "culprit" (custom7): `)
+				require.ErrorContains(t, err, test.want)
+				if name == "error" {
+					require.ErrorIs(t, err, broken)
+				}
+				c.do = nil
+				require.NoError(t, m.RunAll(), "after it is repaired")
+			})
+		}
+	}
+}
+
+func TestInputErrors(t *testing.T) {
+	n := newNetwork(tensor.Float32, false, func(n *network) { n.out(must(gorgonia.Add(n.in(2, 3), n.in(2, 3)))) })
+	m := machineOf(t, n)
+	require.EqualError(t, m.RunAll(), `graph: input "input0" has no value`)
+	n.let(1)
+	require.NoError(t, m.RunAll())
+	good := n.inputs[1].Value()
+
+	// Let checks what it binds, but a bound tensor can be changed, and a Go value is bound unseen.
+	wrong := tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(2, 3))
+	require.NoError(t, gorgonia.Let(n.inputs[1], wrong))
+	require.NoError(t, m.RunAll())
+	require.NoError(t, wrong.Reshape(3, 2))
+	require.EqualError(t, m.RunAll(), `graph: input "input1" has a value of shape (3, 2), want (2, 3)`)
+	require.EqualError(t, m.RunAll(), `graph: input "input1" has a value of shape (3, 2), want (2, 3)`)
+	require.NoError(t, gorgonia.Let(n.inputs[1], 3.5))
+	require.EqualError(t, m.RunAll(), `graph: input "input1" has a value of dtype float64, want float32`)
+	require.NoError(t, gorgonia.Let(n.inputs[1], float32(3.5)))
+	require.EqualError(t, m.RunAll(), `graph: input "input1" has a value of shape (), want (2, 3)`)
+	require.NoError(t, gorgonia.Let(n.inputs[1], good))
+	require.NoError(t, m.RunAll())
+}
+
+func TestClosed(t *testing.T) {
+	n := newNetwork(tensor.Float32, false, func(n *network) { n.out(must(gorgonia.Exp(n.in(3)))) })
+	m := machineOf(t, n)
+	n.let(1)
+	require.NoError(t, m.RunAll())
+	require.NotZero(t, m.Bytes())
+	want := numbers(n.outputs[0].Value())
+	require.NoError(t, m.Close())
+	runtime.GC()
+	require.Equal(t, want, numbers(n.outputs[0].Value()))
+	require.ErrorIs(t, m.RunAll(), errClosed)
+	m.Reset()
+	require.Zero(t, m.Bytes())
+	require.NoError(t, m.Close())
+}
+
+// A run reads what is bound, also what was written into it or into scalars, and leaves it as it was.
+func TestInputsAreReadAtEveryRun(t *testing.T) {
+	n := newNetwork(tensor.Float64, false, func(n *network) {
+		x, s := n.in(2, 2), n.in()
+		n.out(must(gorgonia.Mul(must(gorgonia.Neg(x)), must(gorgonia.HadamardProd(x, s)))))
+	})
+	m := machineOf(t, n)
+	x := tensor.New(tensor.WithShape(2, 2), tensor.WithBacking([]float64{1, 2, 3, 4}))
+	require.NoError(t, gorgonia.Let(n.inputs[0], x))
+	require.NoError(t, gorgonia.Let(n.inputs[1], 2.0))
+	run := func() []float64 {
+		t.Helper()
+		require.NoError(t, m.RunAll())
+		return numbers(n.outputs[0].Value())
+	}
+	require.Equal(t, []float64{-14, -20, -30, -44}, run())
+	value := n.outputs[0].Value()
+	x.Float64s()[0] = 0
+	require.Equal(t, []float64{-12, -16, -24, -44}, run())
+	require.Same(t, value, n.outputs[0].Value(), "the value stays the same tensor")
+	require.NoError(t, gorgonia.Let(n.inputs[1], 1.0))
+	require.Equal(t, []float64{-6, -8, -12, -22}, run())
+	require.NoError(t, gorgonia.Let(n.inputs[0], tensor.New(tensor.WithShape(2, 2), tensor.WithBacking([]float64{1, 0, 0, 1}))))
+	require.Equal(t, []float64{-1, -0, -0, -1}, run())
+	require.Equal(t, []float64{0, 2, 3, 4}, x.Float64s())
+	require.NoError(t, gorgonia.UnsafeLet(n.outputs[0], x))
+	require.Equal(t, []float64{-1, -0, -0, -1}, run(), "another value of the output is replaced")
+}
+
+// Weights that are turned lazily, or lie in memory as columns, or are parts of others.
+func TestViewsAsInputs(t *testing.T) {
+	whole := tensor.New(tensor.WithShape(6, 5), tensor.WithBacking(tensor.Range(tensor.Float64, 0, 30)))
+	part := func(slices ...tensor.Slice) *tensor.Dense {
+		v, err := whole.Slice(slices...)
+		require.NoError(t, err)
+		return v.(*tensor.Dense)
+	}
+	turned := func(d *tensor.Dense) *tensor.Dense {
+		require.NoError(t, d.T())
+		return d
+	}
+	columns := tensor.New(tensor.WithShape(3, 2), tensor.AsFortran(tensor.Range(tensor.Float64, 0, 6)))
+	for name, test := range map[string]struct{ view func() *tensor.Dense }{
+		"plain": {func() *tensor.Dense {
+			return tensor.New(tensor.WithShape(3, 2), tensor.WithBacking(tensor.Range(tensor.Float64, 0, 6)))
+		}},
+		"lazy transpose": {func() *tensor.Dense {
+			return turned(tensor.New(tensor.WithShape(2, 3), tensor.WithBacking(tensor.Range(tensor.Float64, 0, 6))))
+		}},
+		"rows":           {func() *tensor.Dense { return part(gorgonia.S(1, 4), nil) }},
+		"columns":        {func() *tensor.Dense { return part(nil, gorgonia.S(1, 4)) }},
+		"block":          {func() *tensor.Dense { return part(gorgonia.S(1, 4), gorgonia.S(2, 4)) }},
+		"every other":    {func() *tensor.Dense { return part(gorgonia.S(0, 6, 2), nil) }},
+		"turned columns": {func() *tensor.Dense { return turned(part(nil, gorgonia.S(1, 4))) }},
+		"column-major":   {func() *tensor.Dense { return columns }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			view := test.view()
+			shape := view.Shape().Clone()
+			n := newNetwork(tensor.Float64, false, func(n *network) {
+				w, x, y := n.in(shape...), n.in(2, shape[0]), n.in(shape[0])
+				n.out(must(gorgonia.Mul(x, w)), must(gorgonia.Mul(y, w)), must(gorgonia.Mul(must(gorgonia.Transpose(w)), w)),
+					must(gorgonia.Add(w, w)), must(gorgonia.Tanh(w)), must(gorgonia.Reshape(w, tensor.Shape{shape.TotalSize()})),
+					must(gorgonia.Sum(w, 0)))
+			})
+			m := machineOf(t, n)
+			plain := newNetwork(tensor.Float64, false, func(p *network) {
+				w, x, y := p.in(shape...), p.in(2, shape[0]), p.in(shape[0])
+				p.out(must(gorgonia.Mul(x, w)), must(gorgonia.Mul(y, w)), must(gorgonia.Mul(must(gorgonia.Transpose(w)), w)),
+					must(gorgonia.Add(w, w)), must(gorgonia.Tanh(w)), must(gorgonia.Reshape(w, tensor.Shape{shape.TotalSize()})),
+					must(gorgonia.Sum(w, 0)))
+			})
+			pm := machineOf(t, plain)
+			for run := range uint64(3) {
+				n.let(run)
+				plain.let(run)
+				require.NoError(t, gorgonia.Let(n.inputs[0], view))
+				copied := tensor.New(tensor.WithShape(shape...), tensor.WithBacking(elementsOf(t, view)))
+				require.NoError(t, gorgonia.Let(plain.inputs[0], copied))
+				strides := view.Strides()
+				require.NoError(t, m.RunAll())
+				require.NoError(t, pm.RunAll())
+				for i := range n.outputs {
+					requireClose(t, numbers(plain.outputs[i].Value()), numbers(n.outputs[i].Value()), 1e-12)
+				}
+				require.Equal(t, shape, view.Shape())
+				require.Equal(t, strides, view.Strides())
+				whole.Float64s()[7]++ // also what changes between runs is seen
+			}
+		})
+	}
+}
+
+// elementsOf reads one element after the other.
+func elementsOf(t *testing.T, d *tensor.Dense) []float64 {
+	var all []float64
+	for i := range d.Shape()[0] {
+		for j := range d.Shape()[1] {
+			x, err := d.At(i, j)
+			require.NoError(t, err)
+			all = append(all, x.(float64))
+		}
+	}
+	return all
+}
+
+func requireClose(t testing.TB, want, got []float64, tolerance float64) {
+	t.Helper()
+	require.Equal(t, len(want), len(got))
+	for i := range want {
+		require.LessOrEqual(t, math.Abs(want[i]-got[i]), tolerance*(1+math.Abs(want[i])), "element %d: %v, want %v", i, got[i], want[i])
+	}
+}
+
+// A chain needs room for two values, whatever its length, and the output stays where nothing else is.
+func TestLiveness(t *testing.T) {
+	const values, size = 50, 1000 * 4
+	n := newNetwork(tensor.Float32, false, func(n *network) {
+		x := n.in(1000)
+		for range values {
+			x = must(gorgonia.Tanh(x))
+		}
+		n.out(x)
+	})
+	m := machineOf(t, n)
+	require.LessOrEqual(t, m.Bytes(), int64(2*roundUp(size)))
+	require.GreaterOrEqual(t, m.Bytes(), int64(2*size))
+
+	// Values that are outputs share with none.
+	all := newNetwork(tensor.Float32, false, func(n *network) {
+		x := n.in(1000)
+		for range values {
+			x = must(gorgonia.Tanh(x))
+			n.out(x)
+		}
+	})
+	require.GreaterOrEqual(t, machineOf(t, all).Bytes(), int64(values*size))
+	sameAsTape(t, tensor.Float32, func(n *network) {
+		x := n.in(10)
+		for range values {
+			x = must(gorgonia.Tanh(x))
+			n.out(x)
+		}
+	})
+}
+
+// An op that gives its input keeps the memory of it alive, and so does a reshape, also of a reshape.
+func TestAliasesKeepMemory(t *testing.T) {
+	same := func(y gorgonia.Value, inputs []gorgonia.Value) (gorgonia.Value, error) { return inputs[0], nil }
+	n := newNetwork(tensor.Float64, false, func(n *network) {
+		x := n.in(4, 3)
+		a := must(gorgonia.Exp(x))
+		b := must(gorgonia.ApplyOp(&custom{id: 1, do: same}, a))
+		c := must(gorgonia.Reshape(must(gorgonia.Reshape(b, tensor.Shape{12})), tensor.Shape{3, 4}))
+		y := x
+		for range 5 { // what would take the place of a
+			y = must(gorgonia.Tanh(y))
+		}
+		n.out(must(gorgonia.Mul(y, c)), c)
+	})
+	want := newNetwork(tensor.Float64, false, func(n *network) {
+		x := n.in(4, 3)
+		c := must(gorgonia.Reshape(must(gorgonia.Exp(x)), tensor.Shape{3, 4}))
+		y := x
+		for range 5 {
+			y = must(gorgonia.Tanh(y))
+		}
+		n.out(must(gorgonia.Mul(y, c)), c)
+	})
+	m, wm := machineOf(t, n), machineOf(t, want)
+	for run := range uint64(3) {
+		n.let(run)
+		want.let(run)
+		m.poison()
+		require.NoError(t, m.RunAll())
+		require.NoError(t, wm.RunAll())
+		for i := range n.outputs {
+			requireSameValue(t, want.outputs[i].Value(), n.outputs[i].Value(), "output %d", i)
+		}
+	}
+}
+
+// No two values that live at the same time overlap, and the arena is not larger than all values.
+func TestLayOut(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var buffers []*buffer
+		total := 0
+		for range rapid.IntRange(0, 40).Draw(t, "buffers") {
+			first := rapid.IntRange(0, 30).Draw(t, "first")
+			b := &buffer{bytes: rapid.IntRange(1, 1000).Draw(t, "bytes"), first: first, last: first + rapid.IntRange(0, 10).Draw(t, "life")}
+			total += roundUp(b.bytes)
+			buffers = append(buffers, b)
+		}
+		size := layOut(buffers)
+		assert.LessOrEqual(t, size, total)
+		atOnce := 0
+		for now := range 41 {
+			sum := 0
+			for _, b := range buffers {
+				if b.first <= now && now <= b.last {
+					sum += b.bytes
+				}
+			}
+			atOnce = max(atOnce, sum)
+		}
+		assert.GreaterOrEqual(t, size, atOnce)
+		for i, a := range buffers {
+			assert.Zero(t, a.offset%alignment)
+			assert.LessOrEqual(t, a.offset+a.bytes, size)
+			for _, b := range buffers[:i] {
+				together := a.first <= b.last && b.first <= a.last
+				overlap := a.offset < b.offset+b.bytes && b.offset < a.offset+a.bytes
+				assert.False(t, together && overlap, "%+v and %+v", a, b)
+			}
+		}
+	})
+}
+
+// sharedMLP is an MLP of Gorgonia's products over weights that others use at the same time, stored by output and
+// turned lazily, and of ops of this module.
+func sharedMLP(t testing.TB, weights []*tensor.Dense) (x, y *gorgonia.Node) {
+	g := gorgonia.NewGraph()
+	x = gorgonia.NewMatrix(g, tensor.Float32, gorgonia.WithName("x"), gorgonia.WithShape(3, 16))
+	v := gorgonia.NewVector(g, tensor.Float32, gorgonia.WithName("v"), gorgonia.WithShape(16), gorgonia.WithInit(gorgonia.Ones()))
+	h := x
+	for i, w := range weights {
+		n := gorgonia.NewMatrix(g, tensor.Float32, gorgonia.WithName(string(rune('a'+i))), gorgonia.WithShape(16, 16), gorgonia.WithValue(w))
+		h = must(gorgonia.Mul(h, n))
+		bias := must(gorgonia.Mul(v, n)) // which turns the weight
+		h = must(gorgonia.BroadcastAdd(h, bias, nil, []byte{0}))
+		h = must(ops.Activate(h, kernel.SiLU))
+	}
+	return x, h
+}
+
+func TestMachinesShareWeights(t *testing.T) {
+	var weights []*tensor.Dense
+	for i := range 3 {
+		w := newNetwork(tensor.Float32, false, func(n *network) { n.in(16, 16) })
+		w.let(uint64(i))
+		d := w.inputs[0].Value().(*tensor.Dense)
+		if i == 1 {
+			require.NoError(t, d.T())
+		}
+		weights = append(weights, d)
+	}
+	input := newNetwork(tensor.Float32, false, func(n *network) { n.in(3, 16) })
+	input.let(9)
+	shared := input.inputs[0].Value()
+
+	results := make([][]float64, 4)
+	var wg sync.WaitGroup
+	for i := range results {
+		x, y := sharedMLP(t, weights)
+		require.NoError(t, gorgonia.Let(x, shared))
+		m, err := NewMachine(x.Graph(), y)
+		require.NoError(t, err)
+		wg.Go(func() {
+			for range 50 {
+				if err := m.RunAll(); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+			results[i] = numbers(y.Value())
+		})
+	}
+	wg.Wait()
+	for _, r := range results {
+		require.Equal(t, results[0], r)
+	}
+}
+
+// Nothing that a machine uses may hang on memory that the garbage collector does not see.
+func TestUnderGarbageCollection(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(1))
+	for range 5 {
+		sameAsTape(t, tensor.Float32, func(n *network) {
+			x := n.in(40, 40)
+			for range 5 {
+				x = must(gorgonia.Mul(must(gorgonia.Tanh(x)), must(gorgonia.Transpose(x))))
+				x = must(gorgonia.Reshape(must(gorgonia.Reshape(x, tensor.Shape{1600})), tensor.Shape{40, 40}))
+				x = must(gorgonia.BroadcastAdd(x, must(gorgonia.Sum(x, 0)), nil, []byte{0}))
+			}
+			n.out(x)
+		})
+	}
+}
+
+// Elementwise nodes of Gorgonia that every layer of a Llama has, and ops of this module.
+func TestRunAllocatesNothing(t *testing.T) {
+	for _, dtype := range []tensor.Dtype{tensor.Float32, tensor.Float64} {
+		n := newNetwork(dtype, false, func(n *network) {
+			x, y := n.in(3, 8), n.in(3, 8)
+			for range 4 {
+				act := must(ops.Activate(x, kernel.GELU))
+				x = must(gorgonia.Add(must(gorgonia.HadamardProd(act, y)), x))
+				x = must(gorgonia.Reshape(must(gorgonia.Reshape(x, tensor.Shape{24})), tensor.Shape{3, 8}))
+			}
+			n.out(x)
+		})
+		m := machineOf(t, n)
+		n.let(1)
+		require.Zero(t, testing.AllocsPerRun(100, func() {
+			if err := m.RunAll(); err != nil {
+				t.Fatal(err)
+			}
+		}))
+	}
+}
+
+// What ops with a training mode do depends on the machine that runs them, not on the one that was made last.
+func TestInferenceMode(t *testing.T) {
+	n := newNetwork(tensor.Float64, false, func(n *network) {
+		n.out(must(gorgonia.Neg(must(gorgonia.Dropout(n.in(100), 0.5)))))
+	})
+	m := machineOf(t, n)
+	n.let(1)
+	tape := gorgonia.NewTapeMachine(n.g) // trains
+	defer tape.Close()
+	require.NoError(t, m.RunAll())
+	x := numbers(n.inputs[0].Value())
+	for i, y := range numbers(n.outputs[0].Value()) {
+		require.Equal(t, -x[i], y)
+	}
+}
