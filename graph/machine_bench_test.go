@@ -13,14 +13,19 @@ import (
 // custom is an op of a user's own.
 type custom struct {
 	id        int // of the ops that must not be merged
+	arity     int // 0: 1
 	do        func(y gorgonia.Value, inputs []gorgonia.Value) (gorgonia.Value, error)
 	preallocs bool
 }
 
-func (c *custom) Arity() int { return 1 }
+func (c *custom) Arity() int { return max(c.arity, 1) }
+
 func (c *custom) Type() hm.Type {
-	a := hm.TypeVariable('a')
-	return hm.NewFnType(a, a)
+	var types []hm.Type
+	for range c.Arity() + 1 {
+		types = append(types, hm.TypeVariable('a'))
+	}
+	return hm.NewFnType(types...)
 }
 
 func (c *custom) InferShape(in ...gorgonia.DimSizer) (tensor.Shape, error) {

@@ -139,9 +139,41 @@ func TestInputsAreReadAtEveryRun(t *testing.T) {
 	require.Equal(t, []float64{-6, -8, -12, -22}, run())
 	require.NoError(t, gorgonia.Let(n.inputs[0], tensor.New(tensor.WithShape(2, 2), tensor.WithBacking([]float64{1, 0, 0, 1}))))
 	require.Equal(t, []float64{-1, -0, -0, -1}, run())
-	require.Equal(t, []float64{0, 2, 3, 4}, x.Float64s())
+	require.Equal(t, []float64{0, 2, 3, 4}, x.Float64s(), "the input is only read")
+	require.NoError(t, x.T())
+	require.NoError(t, gorgonia.Let(n.inputs[0], x))
+	require.Equal(t, []float64{-6, -12, -8, -22}, run(), "transposed")
+	x.UT()
+	require.Equal(t, []float64{-6, -8, -12, -22}, run(), "turned back")
+	x.Raw = tensor.New(tensor.WithBacking([]float64{1, 0, 0, 1})).Raw
+	require.Equal(t, []float64{-1, -0, -0, -1}, run(), "other memory")
 	require.NoError(t, gorgonia.UnsafeLet(n.outputs[0], x))
 	require.Equal(t, []float64{-1, -0, -0, -1}, run(), "another value of the output is replaced")
+}
+
+// An op that has the same value twice may turn one of them.
+func TestOneValueTwice(t *testing.T) {
+	turns := func(y gorgonia.Value, inputs []gorgonia.Value) (gorgonia.Value, error) {
+		a, b := inputs[0].(*tensor.Dense), inputs[1].(*tensor.Dense)
+		if err := b.T(); err != nil {
+			return nil, err
+		}
+		defer b.UT()
+		return a.MatMul(b)
+	}
+	n := newNetwork(tensor.Float64, false, func(n *network) {
+		x := n.in(2, 2)
+		y := must(gorgonia.Neg(x))
+		for i, z := range []*gorgonia.Node{x, y} {
+			n.out(must(gorgonia.ApplyOp(&custom{id: i, arity: 2, do: turns}, z, z)))
+		}
+	})
+	m := machineOf(t, n)
+	require.NoError(t, gorgonia.Let(n.inputs[0], tensor.New(tensor.WithShape(2, 2), tensor.WithBacking([]float64{1, 2, 3, 4}))))
+	require.NoError(t, m.RunAll())
+	for _, y := range n.outputs {
+		require.Equal(t, []float64{5, 11, 11, 25}, numbers(y.Value()))
+	}
 }
 
 // Weights that are turned lazily, or lie in memory as columns, or are parts of others.

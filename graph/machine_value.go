@@ -72,7 +72,6 @@ func (in *input) load() error {
 	}
 	d, _ := v.(*tensor.Dense)
 	if v != in.bound || d != nil && (d.Uintptr() != in.data || !slices.Equal(d.Shape(), in.dims) || !slices.Equal(d.Strides(), in.strides)) {
-		in.bound = nil
 		if err := in.check(v); err != nil {
 			return fmt.Errorf("%v has a value of %w", describe(in.register.node), err)
 		}
