@@ -120,6 +120,7 @@ func TestInputsAreReadAtEveryRun(t *testing.T) {
 	n := newNetwork(tensor.Float64, false, func(n *network) {
 		x, s := n.in(2, 2), n.in()
 		n.out(must(gorgonia.Mul(must(gorgonia.Neg(x)), must(gorgonia.HadamardProd(x, s)))))
+		n.out(must(gorgonia.Mul(x, must(gorgonia.Exp(must(gorgonia.HadamardProd(x, n.constant(0))))))))
 	})
 	m := machineOf(t, n)
 	x := tensor.New(tensor.WithShape(2, 2), tensor.WithBacking([]float64{1, 2, 3, 4}))
@@ -143,8 +144,10 @@ func TestInputsAreReadAtEveryRun(t *testing.T) {
 	require.NoError(t, x.T())
 	require.NoError(t, gorgonia.Let(n.inputs[0], x))
 	require.Equal(t, []float64{-6, -12, -8, -22}, run(), "transposed")
+	require.Equal(t, []float64{3, 3, 6, 6}, numbers(n.outputs[1].Value()), "transposed")
 	x.UT()
 	require.Equal(t, []float64{-6, -8, -12, -22}, run(), "turned back")
+	require.Equal(t, []float64{2, 2, 7, 7}, numbers(n.outputs[1].Value()), "turned back")
 	x.Raw = tensor.New(tensor.WithBacking([]float64{1, 0, 0, 1})).Raw
 	require.Equal(t, []float64{-1, -0, -0, -1}, run(), "other memory")
 	require.NoError(t, gorgonia.UnsafeLet(n.outputs[0], x))

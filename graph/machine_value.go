@@ -167,17 +167,6 @@ func strided(d *tensor.Dense) bool {
 	return plannable(d.Dtype(), d.Shape()) && len(d.Strides()) == len(d.Shape()) && !d.IsMasked() && d.IsNativelyAccessible()
 }
 
-// gather copies elements of the given size from strided to contiguous memory and returns what is left of to.
-func gather(to, from []byte, shape, strides []int, size int) []byte {
-	if len(shape) == 0 {
-		return to[copy(to, from[:size]):]
-	}
-	for i := range shape[0] {
-		to = gather(to, from[i*strides[0]*size:], shape[1:], strides[1:], size)
-	}
-	return to
-}
-
 // contiguous tells whether the elements of d are its memory, in order.
 func contiguous(d *tensor.Dense) bool {
 	shape, strides := d.Shape(), d.Strides()
