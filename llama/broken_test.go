@@ -412,6 +412,8 @@ func brokenIndexes() []broken {
 		{"shard outside, escaped", shard(`"\u002e\u002e/x"`), indexName, []string{"weight_map", `"../x"`, "in the directory"}},
 		{"shard of an absolute path", shard(`"/etc/passwd"`), indexName, []string{"weight_map", `"/etc/passwd"`, "in the directory"}},
 		{"shard the directory itself", shard(`"."`), indexName, []string{"weight_map", `"."`}},
+		{"shard of a name of two lines", shard(`"a\nb"`), indexName, []string{"weight_map", `"a\nb"`}},
+		{"shard of a name of 1 MB", shard(`"` + strings.Repeat("x", 1<<20) + `"`), indexName, []string{"weight_map", `"xxx`, "1048576 bytes"}},
 		{"shard missing", shard(`"model-00009.safetensors"`), "model-00009.safetensors", []string{indexName, "weight_map", "no such file"}},
 		{"shard that is another file", shard(`"config.json"`), "config.json", []string{"header length"}},
 		{"tensor in another shard", shard(`"model-00002-of-00004.safetensors"`), indexName, []string{"weight_map", "model.embed_tokens.weight", "is not in", "model-00002"}},

@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -66,12 +67,28 @@ func openRegular(path string) (f *os.File, size int, err error) {
 	if err != nil {
 		return nil, 0, err
 	}
+	if err := checkRegular(path, info); err != nil {
+		return nil, 0, err
+	}
+	if f, err = os.Open(path); err != nil {
+		return nil, 0, err
+	}
+	// Another file may have that path by now, and a size that is too large would be a mapping that faults.
+	if info, err = f.Stat(); err == nil {
+		err = checkRegular(path, info)
+	}
+	if err != nil {
+		return nil, 0, errors.Join(err, f.Close())
+	}
+	return f, int(info.Size()), nil
+}
+
+func checkRegular(path string, info fs.FileInfo) error {
 	if !info.Mode().IsRegular() {
-		return nil, 0, fmt.Errorf("%s: not a regular file", path)
+		return fmt.Errorf("%s: not a regular file", path)
 	}
-	if size = int(info.Size()); int64(size) != info.Size() {
-		return nil, 0, fmt.Errorf("%s: %d bytes do not fit in the address space", path, info.Size())
+	if size := info.Size(); int64(int(size)) != size {
+		return fmt.Errorf("%s: %d bytes do not fit in the address space", path, size)
 	}
-	f, err = os.Open(path)
-	return f, size, err
+	return nil
 }

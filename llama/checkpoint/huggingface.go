@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"path/filepath"
 	"slices"
+	"strings"
+	"unicode"
 )
 
 // Names of the files of a Hugging Face checkpoint.
@@ -131,7 +133,7 @@ func parseIndex(data []byte) ([]member, error) {
 			if !ok {
 				return nil, fmt.Errorf("weight_map: tensor %s: %s is not the name of a file", quote(m.key), quote(m.value))
 			}
-			if !fs.ValidPath(shard) || shard == "." || !filepath.IsLocal(filepath.FromSlash(shard)) {
+			if !isShardName(shard) {
 				return nil, fmt.Errorf("weight_map: tensor %s: %s is not the path of a file in the directory", quote(m.key), quote(shard))
 			}
 			shardOf[i].value = shard
@@ -139,4 +141,11 @@ func parseIndex(data []byte) ([]member, error) {
 		return shardOf, nil
 	}
 	return nil, errors.New("weight_map is missing")
+}
+
+// isShardName reports whether a name is that of a file in the directory, or below, that can stand in a message.
+func isShardName(name string) bool {
+	const most = 255 // NAME_MAX
+	return fs.ValidPath(name) && name != "." && filepath.IsLocal(filepath.FromSlash(name)) &&
+		len(name) <= most && !strings.ContainsFunc(name, unicode.IsControl)
 }
