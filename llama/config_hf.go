@@ -132,7 +132,7 @@ func parseFields(data []byte) (*fields, error) {
 	if t, err := d.Token(); err != nil {
 		return nil, fmt.Errorf("not JSON: %w", unexpectedEnd(err))
 	} else if t != json.Delim('{') {
-		return nil, fmt.Errorf("not a JSON object but %.60v", t)
+		return nil, fmt.Errorf("not a JSON object but %s", abridged(data))
 	}
 	f := &fields{members: map[string]json.RawMessage{}}
 	for d.More() {
