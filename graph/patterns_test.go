@@ -22,34 +22,34 @@ const (
 	intermediate     = 10
 )
 
-// sketch writes a graph with an MLP in it.
-type sketch struct {
+// draft writes a graph with an MLP in it.
+type draft struct {
 	g     *gorgonia.ExprGraph
 	dtype tensor.Dtype
 	seed  uint64
 }
 
 // node is a leaf with values of its own.
-func (k *sketch) leaf(name string, shape ...int) *gorgonia.Node {
+func (k *draft) leaf(name string, shape ...int) *gorgonia.Node {
 	return newLeaf(k.g, name, k.values(shape...))
 }
 
-func (k *sketch) values(shape ...int) *tensor.Dense {
+func (k *draft) values(shape ...int) *tensor.Dense {
 	k.seed++
 	return small(k.seed, k.dtype, 4, shape...)
 }
 
-func (k *sketch) x() *gorgonia.Node { return k.leaf("x", tokens, hidden) }
+func (k *draft) x() *gorgonia.Node { return k.leaf("x", tokens, hidden) }
 
 // number is a constant of the graph's dtype.
-func (k *sketch) number(x float64) *gorgonia.Node {
+func (k *draft) number(x float64) *gorgonia.Node {
 	if k.dtype == tensor.Float32 {
 		return gorgonia.NewConstant(float32(x))
 	}
 	return gorgonia.NewConstant(x)
 }
 
-func (k *sketch) weight(name string, rows, cols int) ops.Weight {
+func (k *draft) weight(name string, rows, cols int) ops.Weight {
 	w, err := ops.TensorWeight(k.values(rows, cols), false)
 	if err != nil {
 		panic(err)
@@ -86,19 +86,19 @@ func withBias(x, b *gorgonia.Node) *gorgonia.Node {
 // pattern is a way to write an MLP.
 type pattern struct {
 	name  string
-	build func(k *sketch) *gorgonia.Node // gives the output
+	build func(k *draft) *gorgonia.Node // gives the output
 	act   kernel.Activation
 	mlps  int // 0 is 1
 }
 
 // rowWeights are gate, up and down for Mul(x, w).
-func (k *sketch) rowWeights() (gate, up, down *gorgonia.Node) {
+func (k *draft) rowWeights() (gate, up, down *gorgonia.Node) {
 	return k.leaf("gate", hidden, intermediate), k.leaf("up", hidden, intermediate), k.leaf("down", intermediate, hidden)
 }
 
 // gatedBy is the gated MLP with the product written by f from gate and up.
-func gatedBy(f func(k *sketch, gate, up *gorgonia.Node) *gorgonia.Node) func(k *sketch) *gorgonia.Node {
-	return func(k *sketch) *gorgonia.Node {
+func gatedBy(f func(k *draft, gate, up *gorgonia.Node) *gorgonia.Node) func(k *draft) *gorgonia.Node {
+	return func(k *draft) *gorgonia.Node {
 		x := k.x()
 		gate, up, down := k.rowWeights()
 		return mul(f(k, mul(x, gate), mul(x, up)), down)
@@ -106,26 +106,26 @@ func gatedBy(f func(k *sketch, gate, up *gorgonia.Node) *gorgonia.Node) func(k *
 }
 
 // plainBy is the plain MLP with the activation function written by f.
-func plainBy(f func(k *sketch, u *gorgonia.Node) *gorgonia.Node) func(k *sketch) *gorgonia.Node {
-	return func(k *sketch) *gorgonia.Node {
+func plainBy(f func(k *draft, u *gorgonia.Node) *gorgonia.Node) func(k *draft) *gorgonia.Node {
+	return func(k *draft) *gorgonia.Node {
 		return mul(f(k, mul(k.x(), k.leaf("up", hidden, intermediate))), k.leaf("down", intermediate, hidden))
 	}
 }
 
 var patterns = []pattern{
 	// How weights lie and what they are multiplied by.
-	{name: "weights H×I", build: gatedBy(func(_ *sketch, g, u *gorgonia.Node) *gorgonia.Node { return times(silu(g), u) })},
-	{name: "weights I×H", build: func(k *sketch) *gorgonia.Node {
+	{name: "weights H×I", build: gatedBy(func(_ *draft, g, u *gorgonia.Node) *gorgonia.Node { return times(silu(g), u) })},
+	{name: "weights I×H", build: func(k *draft) *gorgonia.Node {
 		x := k.x()
 		h := times(silu(mul(x, turn(k.leaf("gate", intermediate, hidden)))), mul(x, turn(k.leaf("up", intermediate, hidden))))
 		return mul(h, turn(k.leaf("down", hidden, intermediate)))
 	}},
-	{name: "one weight transposed", build: func(k *sketch) *gorgonia.Node {
+	{name: "one weight transposed", build: func(k *draft) *gorgonia.Node {
 		x := k.x()
 		h := times(silu(mul(x, turn(k.leaf("gate", intermediate, hidden)))), mul(x, k.leaf("up", hidden, intermediate)))
 		return mul(h, turn(turn(k.leaf("down", intermediate, hidden))))
 	}},
-	{name: "tensors transposed by T", build: func(k *sketch) *gorgonia.Node {
+	{name: "tensors transposed by T", build: func(k *draft) *gorgonia.Node {
 		x := k.x()
 		lazy := func(name string, rows, cols int) *gorgonia.Node {
 			v := k.values(cols, rows)
@@ -137,125 +137,125 @@ var patterns = []pattern{
 		h := times(silu(mul(x, lazy("gate", hidden, intermediate))), mul(x, turn(lazy("up", intermediate, hidden))))
 		return mul(h, lazy("down", intermediate, hidden))
 	}},
-	{name: "a column for every token", build: func(k *sketch) *gorgonia.Node {
+	{name: "a column for every token", build: func(k *draft) *gorgonia.Node {
 		x := k.leaf("x", hidden, tokens)
 		h := times(silu(mul(k.leaf("gate", intermediate, hidden), x)), mul(k.leaf("up", intermediate, hidden), x))
 		return mul(k.leaf("down", hidden, intermediate), h)
 	}},
-	{name: "columns of transposed rows", build: func(k *sketch) *gorgonia.Node {
+	{name: "columns of transposed rows", build: func(k *draft) *gorgonia.Node {
 		x := turn(k.x())
 		h := times(silu(mul(k.leaf("gate", intermediate, hidden), x)), mul(turn(k.leaf("up", hidden, intermediate)), x))
 		return turn(mul(k.leaf("down", hidden, intermediate), h))
 	}},
-	{name: "transposes inside", build: func(k *sketch) *gorgonia.Node {
+	{name: "transposes inside", build: func(k *draft) *gorgonia.Node {
 		x := k.x()
 		gate, up := mul(k.leaf("gate", intermediate, hidden), turn(x)), mul(x, k.leaf("up", hidden, intermediate))
 		return mul(times(silu(turn(gate)), up), k.leaf("down", intermediate, hidden))
 	}},
-	{name: "vector, matrix on the left", build: func(k *sketch) *gorgonia.Node {
+	{name: "vector, matrix on the left", build: func(k *draft) *gorgonia.Node {
 		x := k.leaf("x", hidden)
 		h := times(silu(mul(k.leaf("gate", intermediate, hidden), x)), mul(k.leaf("up", intermediate, hidden), x))
 		return mul(k.leaf("down", hidden, intermediate), h)
 	}},
-	{name: "vector, matrix on the right", build: func(k *sketch) *gorgonia.Node {
+	{name: "vector, matrix on the right", build: func(k *draft) *gorgonia.Node {
 		x := k.leaf("x", hidden)
 		gate, up, down := k.rowWeights()
 		return mul(times(silu(mul(x, gate)), mul(x, up)), down)
 	}},
-	{name: "vector, matrices on both sides", build: func(k *sketch) *gorgonia.Node {
+	{name: "vector, matrices on both sides", build: func(k *draft) *gorgonia.Node {
 		x := k.leaf("x", hidden)
 		h := times(silu(mul(k.leaf("gate", intermediate, hidden), x)), mul(x, k.leaf("up", hidden, intermediate)))
 		return mul(h, k.leaf("down", intermediate, hidden))
 	}},
-	{name: "one row", build: func(k *sketch) *gorgonia.Node {
+	{name: "one row", build: func(k *draft) *gorgonia.Node {
 		x := k.leaf("x", 1, hidden)
 		gate, up, down := k.rowWeights()
 		return mul(times(silu(mul(x, gate)), mul(x, up)), down)
 	}},
-	{name: "square weights", build: func(k *sketch) *gorgonia.Node {
+	{name: "square weights", build: func(k *draft) *gorgonia.Node {
 		x := k.leaf("x", hidden, hidden)
 		h := times(silu(mul(k.leaf("gate", hidden, hidden), x)), mul(k.leaf("up", hidden, hidden), x))
 		return mul(k.leaf("down", hidden, hidden), h)
 	}},
-	{name: "ops.Linear", build: func(k *sketch) *gorgonia.Node {
+	{name: "ops.Linear", build: func(k *draft) *gorgonia.Node {
 		x := k.x()
 		h := times(silu(affine(x, k.weight("gate", intermediate, hidden))), affine(x, k.weight("up", intermediate, hidden)))
 		return affine(h, k.weight("down", hidden, intermediate))
 	}},
-	{name: "ops.Linear and Mul", build: func(k *sketch) *gorgonia.Node {
+	{name: "ops.Linear and Mul", build: func(k *draft) *gorgonia.Node {
 		x := k.x()
 		h := times(silu(affine(x, k.weight("gate", intermediate, hidden))), mul(x, k.leaf("up", hidden, intermediate)))
 		return mul(h, k.leaf("down", intermediate, hidden))
 	}},
 
 	// How the activation function is written.
-	{name: "silu: ops.Activate", build: gatedBy(func(_ *sketch, g, u *gorgonia.Node) *gorgonia.Node {
+	{name: "silu: ops.Activate", build: gatedBy(func(_ *draft, g, u *gorgonia.Node) *gorgonia.Node {
 		return times(must(ops.Activate(g, kernel.SiLU)), u)
 	})},
-	{name: "silu: ops.SwiGLU", build: gatedBy(func(_ *sketch, g, u *gorgonia.Node) *gorgonia.Node {
+	{name: "silu: ops.SwiGLU", build: gatedBy(func(_ *draft, g, u *gorgonia.Node) *gorgonia.Node {
 		return must(ops.SwiGLU(g, u, kernel.SiLU))
 	})},
-	{name: "silu: operands the other way round", build: gatedBy(func(_ *sketch, g, u *gorgonia.Node) *gorgonia.Node {
+	{name: "silu: operands the other way round", build: gatedBy(func(_ *draft, g, u *gorgonia.Node) *gorgonia.Node {
 		return times(u, times(sigmoid(g), g))
 	})},
-	{name: "silu: up inside", build: gatedBy(func(_ *sketch, g, u *gorgonia.Node) *gorgonia.Node {
+	{name: "silu: up inside", build: gatedBy(func(_ *draft, g, u *gorgonia.Node) *gorgonia.Node {
 		return times(g, times(sigmoid(g), u))
 	})},
-	{name: "silu: gate and up first", build: gatedBy(func(_ *sketch, g, u *gorgonia.Node) *gorgonia.Node {
+	{name: "silu: gate and up first", build: gatedBy(func(_ *draft, g, u *gorgonia.Node) *gorgonia.Node {
 		return times(times(g, u), sigmoid(g))
 	})},
-	{name: "silu: x/(1+exp(−x))", build: gatedBy(func(k *sketch, g, u *gorgonia.Node) *gorgonia.Node {
+	{name: "silu: x/(1+exp(−x))", build: gatedBy(func(k *draft, g, u *gorgonia.Node) *gorgonia.Node {
 		return times(over(g, plus(k.number(1), must(gorgonia.Exp(must(gorgonia.Neg(g)))))), u)
 	})},
-	{name: "silu: gate·up/(exp(−x)+1)", build: gatedBy(func(k *sketch, g, u *gorgonia.Node) *gorgonia.Node {
+	{name: "silu: gate·up/(exp(−x)+1)", build: gatedBy(func(k *draft, g, u *gorgonia.Node) *gorgonia.Node {
 		return over(times(g, u), plus(must(gorgonia.Exp(times(k.number(-1), g))), k.number(1)))
 	})},
-	{name: "silu: inverse", build: gatedBy(func(k *sketch, g, u *gorgonia.Node) *gorgonia.Node {
+	{name: "silu: inverse", build: gatedBy(func(k *draft, g, u *gorgonia.Node) *gorgonia.Node {
 		return times(times(g, must(gorgonia.Inverse(plus(must(gorgonia.Exp(must(gorgonia.Neg(g)))), k.number(1))))), u)
 	})},
-	{name: "silu: tanh", build: gatedBy(func(k *sketch, g, u *gorgonia.Node) *gorgonia.Node {
+	{name: "silu: tanh", build: gatedBy(func(k *draft, g, u *gorgonia.Node) *gorgonia.Node {
 		half := times(g, k.number(0.5))
 		return times(plus(half, times(half, must(gorgonia.Tanh(half)))), u)
 	})},
-	{name: "gelu: ops.Activate", act: kernel.GELU, build: gatedBy(func(_ *sketch, g, u *gorgonia.Node) *gorgonia.Node {
+	{name: "gelu: ops.Activate", act: kernel.GELU, build: gatedBy(func(_ *draft, g, u *gorgonia.Node) *gorgonia.Node {
 		return times(u, must(ops.Activate(g, kernel.GELU)))
 	})},
-	{name: "gelu_tanh: cube", act: kernel.GELUTanh, build: plainBy(func(k *sketch, u *gorgonia.Node) *gorgonia.Node {
+	{name: "gelu_tanh: cube", act: kernel.GELUTanh, build: plainBy(func(k *draft, u *gorgonia.Node) *gorgonia.Node {
 		inner := times(k.number(math.Sqrt(2/math.Pi)), plus(u, times(k.number(0.044715), must(gorgonia.Cube(u)))))
 		return times(times(k.number(0.5), u), plus(k.number(1), must(gorgonia.Tanh(inner))))
 	})},
-	{name: "gelu_tanh: power, rounded constant", act: kernel.GELUTanh, build: gatedBy(func(k *sketch, g, u *gorgonia.Node) *gorgonia.Node {
+	{name: "gelu_tanh: power, rounded constant", act: kernel.GELUTanh, build: gatedBy(func(k *draft, g, u *gorgonia.Node) *gorgonia.Node {
 		inner := times(plus(g, times(must(gorgonia.Pow(g, k.number(3))), k.number(0.044715))), k.number(0.7978845608))
 		return times(times(times(g, plus(must(gorgonia.Tanh(inner)), k.number(1))), k.number(0.5)), u)
 	})},
-	{name: "gelu_tanh: factored", act: kernel.GELUTanh, build: plainBy(func(k *sketch, u *gorgonia.Node) *gorgonia.Node {
+	{name: "gelu_tanh: factored", act: kernel.GELUTanh, build: plainBy(func(k *draft, u *gorgonia.Node) *gorgonia.Node {
 		inner := times(times(u, k.number(2*math.Sqrt(2/math.Pi))), plus(k.number(1), times(k.number(0.044715), times(u, u))))
 		return times(u, sigmoid(inner))
 	})},
-	{name: "relu: Rectify", act: kernel.ReLU, build: plainBy(func(_ *sketch, u *gorgonia.Node) *gorgonia.Node { return relu(u) })},
-	{name: "relu: x·(x > 0)", act: kernel.ReLU, build: plainBy(func(k *sketch, u *gorgonia.Node) *gorgonia.Node {
+	{name: "relu: Rectify", act: kernel.ReLU, build: plainBy(func(_ *draft, u *gorgonia.Node) *gorgonia.Node { return relu(u) })},
+	{name: "relu: x·(x > 0)", act: kernel.ReLU, build: plainBy(func(k *draft, u *gorgonia.Node) *gorgonia.Node {
 		return times(must(gorgonia.Gt(u, k.number(0), true)), u)
 	})},
-	{name: "relu: (x + |x|)/2", act: kernel.ReLU, build: plainBy(func(k *sketch, u *gorgonia.Node) *gorgonia.Node {
+	{name: "relu: (x + |x|)/2", act: kernel.ReLU, build: plainBy(func(k *draft, u *gorgonia.Node) *gorgonia.Node {
 		return over(plus(u, must(gorgonia.Abs(u))), k.number(2))
 	})},
-	{name: "relu: gated", act: kernel.ReLU, build: gatedBy(func(_ *sketch, g, u *gorgonia.Node) *gorgonia.Node { return times(relu(g), u) })},
+	{name: "relu: gated", act: kernel.ReLU, build: gatedBy(func(_ *draft, g, u *gorgonia.Node) *gorgonia.Node { return times(relu(g), u) })},
 
 	// Numbers.
-	{name: "scaled gate", build: gatedBy(func(k *sketch, g, u *gorgonia.Node) *gorgonia.Node {
+	{name: "scaled gate", build: gatedBy(func(k *draft, g, u *gorgonia.Node) *gorgonia.Node {
 		return times(silu(times(k.number(1.702), g)), u)
 	})},
-	{name: "scaled in three places", act: kernel.GELUTanh, build: gatedBy(func(k *sketch, g, u *gorgonia.Node) *gorgonia.Node {
+	{name: "scaled in three places", act: kernel.GELUTanh, build: gatedBy(func(k *draft, g, u *gorgonia.Node) *gorgonia.Node {
 		gate := must(ops.Activate(over(g, k.number(2.449)), kernel.GELUTanh))
 		return times(k.number(0.25), times(gate, times(u, k.number(-3))))
 	})},
-	{name: "negated", build: plainBy(func(_ *sketch, u *gorgonia.Node) *gorgonia.Node {
+	{name: "negated", build: plainBy(func(_ *draft, u *gorgonia.Node) *gorgonia.Node {
 		return must(gorgonia.Neg(silu(must(gorgonia.Neg(u)))))
 	})},
-	{name: "shifted by a number", build: gatedBy(func(k *sketch, g, u *gorgonia.Node) *gorgonia.Node {
+	{name: "shifted by a number", build: gatedBy(func(k *draft, g, u *gorgonia.Node) *gorgonia.Node {
 		return times(silu(plus(times(g, k.number(2)), k.number(0.5))), minus(k.number(1), u))
 	})},
-	{name: "weights computed from weights", build: func(k *sketch) *gorgonia.Node {
+	{name: "weights computed from weights", build: func(k *draft) *gorgonia.Node {
 		x := k.x()
 		gate, up, down := k.rowWeights()
 		gate, down = times(gate, k.number(0.5)), plus(down, k.leaf("update", intermediate, hidden))
@@ -263,46 +263,46 @@ var patterns = []pattern{
 	}},
 
 	// Fused weights and outputs.
-	{name: "fused outputs", build: func(k *sketch) *gorgonia.Node {
+	{name: "fused outputs", build: func(k *draft) *gorgonia.Node {
 		both := mul(k.x(), k.leaf("gateup", hidden, 2*intermediate))
 		gate, up := part(both, nil, gorgonia.S(0, intermediate)), part(both, nil, gorgonia.S(intermediate, 2*intermediate))
 		return mul(times(silu(gate), up), k.leaf("down", intermediate, hidden))
 	}},
-	{name: "fused outputs, up first, rows by output", build: func(k *sketch) *gorgonia.Node {
+	{name: "fused outputs, up first, rows by output", build: func(k *draft) *gorgonia.Node {
 		both := mul(k.x(), turn(k.leaf("upgate", 2*intermediate, hidden)))
 		up, gate := part(both, nil, gorgonia.S(0, intermediate)), part(both, nil, gorgonia.S(intermediate, 2*intermediate))
 		return mul(times(silu(gate), up), k.leaf("down", intermediate, hidden))
 	}},
-	{name: "fused outputs of a vector", build: func(k *sketch) *gorgonia.Node {
+	{name: "fused outputs of a vector", build: func(k *draft) *gorgonia.Node {
 		both := mul(k.leaf("gateup", 2*intermediate, hidden), k.leaf("x", hidden))
 		gate, up := part(both, gorgonia.S(0, intermediate)), part(both, gorgonia.S(intermediate, 2*intermediate))
 		return mul(k.leaf("down", hidden, intermediate), times(silu(gate), up))
 	}},
-	{name: "fused outputs with a bias", build: func(k *sketch) *gorgonia.Node {
+	{name: "fused outputs with a bias", build: func(k *draft) *gorgonia.Node {
 		both := withBias(mul(k.x(), k.leaf("gateup", hidden, 2*intermediate)), k.leaf("bias", 2*intermediate))
 		gate, up := part(both, nil, gorgonia.S(0, intermediate)), part(both, nil, gorgonia.S(intermediate, 2*intermediate))
 		return mul(times(silu(gate), up), k.leaf("down", intermediate, hidden))
 	}},
-	{name: "fused ops.Linear", build: func(k *sketch) *gorgonia.Node {
+	{name: "fused ops.Linear", build: func(k *draft) *gorgonia.Node {
 		w := k.weight("gateup", 2*intermediate, hidden)
 		w.Bias = k.weight("bias", 1, 2*intermediate).Matrix
 		both := affine(k.x(), w)
 		gate, up := part(both, nil, gorgonia.S(0, intermediate)), part(both, nil, gorgonia.S(intermediate, 2*intermediate))
 		return affine(times(silu(gate), up), k.weight("down", hidden, intermediate))
 	}},
-	{name: "Unconcat", build: func(k *sketch) *gorgonia.Node {
+	{name: "Unconcat", build: func(k *draft) *gorgonia.Node {
 		parts, err := gorgonia.Unconcat(mul(k.x(), k.leaf("gateup", hidden, 2*intermediate)), 1, 2)
 		if err != nil {
 			panic(err)
 		}
 		return mul(times(silu(parts[0]), parts[1]), k.leaf("down", intermediate, hidden))
 	}},
-	{name: "fused weight, sliced", build: func(k *sketch) *gorgonia.Node {
+	{name: "fused weight, sliced", build: func(k *draft) *gorgonia.Node {
 		x, both := k.x(), k.leaf("gateup", hidden, 2*intermediate)
 		gate, up := part(both, nil, gorgonia.S(0, intermediate)), part(both, nil, gorgonia.S(intermediate, 2*intermediate))
 		return mul(times(silu(mul(x, gate)), mul(x, up)), k.leaf("down", intermediate, hidden))
 	}},
-	{name: "weights fused by Concat", build: func(k *sketch) *gorgonia.Node {
+	{name: "weights fused by Concat", build: func(k *draft) *gorgonia.Node {
 		gate, up, down := k.rowWeights()
 		both := mul(k.x(), must(gorgonia.Concat(1, gate, up)))
 		g, u := part(both, nil, gorgonia.S(0, intermediate)), part(both, nil, gorgonia.S(intermediate, 2*intermediate))
@@ -310,49 +310,49 @@ var patterns = []pattern{
 	}},
 
 	// Biases.
-	{name: "biases, broadcast", build: func(k *sketch) *gorgonia.Node {
+	{name: "biases, broadcast", build: func(k *draft) *gorgonia.Node {
 		x := k.x()
 		gate, up, down := k.rowWeights()
 		g := withBias(mul(x, gate), k.leaf("gate.bias", intermediate))
 		u := withBias(mul(x, up), k.leaf("up.bias", intermediate))
 		return withBias(mul(times(silu(g), u), down), k.leaf("down.bias", hidden))
 	}},
-	{name: "biases, bias first and subtracted", build: func(k *sketch) *gorgonia.Node {
+	{name: "biases, bias first and subtracted", build: func(k *draft) *gorgonia.Node {
 		x := k.x()
 		gate, up, down := k.rowWeights()
 		g := must(gorgonia.BroadcastAdd(k.leaf("gate.bias", 1, intermediate), mul(x, gate), []byte{0}, nil))
 		u := must(gorgonia.BroadcastSub(mul(x, up), k.leaf("up.bias", intermediate), nil, []byte{0}))
 		return mul(times(silu(g), u), down)
 	}},
-	{name: "biases of a vector", build: func(k *sketch) *gorgonia.Node {
+	{name: "biases of a vector", build: func(k *draft) *gorgonia.Node {
 		x := k.leaf("x", hidden)
 		gate, up, down := k.rowWeights()
 		g, u := plus(mul(x, gate), k.leaf("gate.bias", intermediate)), plus(k.leaf("up.bias", intermediate), mul(x, up))
 		return plus(mul(times(silu(g), u), down), k.leaf("down.bias", hidden))
 	}},
-	{name: "biases of columns", act: kernel.ReLU, build: func(k *sketch) *gorgonia.Node {
+	{name: "biases of columns", act: kernel.ReLU, build: func(k *draft) *gorgonia.Node {
 		u := mul(k.leaf("up", intermediate, hidden), k.leaf("x", hidden, tokens))
 		u = must(gorgonia.BroadcastAdd(u, k.leaf("up.bias", intermediate, 1), nil, []byte{1}))
 		y := mul(k.leaf("down", hidden, intermediate), relu(u))
 		return must(gorgonia.BroadcastAdd(y, k.leaf("down.bias", hidden, 1), nil, []byte{1}))
 	}},
-	{name: "one bias for two maps", build: func(k *sketch) *gorgonia.Node {
+	{name: "one bias for two maps", build: func(k *draft) *gorgonia.Node {
 		x, bias := k.x(), k.leaf("bias", intermediate)
 		gate, up, down := k.rowWeights()
 		return mul(times(silu(withBias(mul(x, gate), bias)), withBias(mul(x, up), bias)), down)
 	}},
-	{name: "gate and up differ by a bias", act: kernel.ReLU, build: func(k *sketch) *gorgonia.Node {
+	{name: "gate and up differ by a bias", act: kernel.ReLU, build: func(k *draft) *gorgonia.Node {
 		u := mul(k.x(), k.leaf("up", hidden, intermediate))
 		return mul(times(relu(withBias(u, k.leaf("bias", intermediate))), u), k.leaf("down", intermediate, hidden))
 	}},
 
 	// Tensors.
-	{name: "3-D, reshaped around", build: func(k *sketch) *gorgonia.Node {
+	{name: "3-D, reshaped around", build: func(k *draft) *gorgonia.Node {
 		x := reshaped(k.leaf("x", tokensB, tokensS, hidden), tokens, hidden)
 		gate, up, down := k.rowWeights()
 		return reshaped(mul(times(silu(mul(x, gate)), mul(x, up)), down), tokensB, tokensS, hidden)
 	}},
-	{name: "3-D, reshaped everywhere", build: func(k *sketch) *gorgonia.Node {
+	{name: "3-D, reshaped everywhere", build: func(k *draft) *gorgonia.Node {
 		x := k.leaf("x", tokensB, tokensS, hidden)
 		gate, up, down := k.rowWeights()
 		g := reshaped(mul(reshaped(x, tokens, hidden), gate), tokensB, tokensS, intermediate)
@@ -360,13 +360,13 @@ var patterns = []pattern{
 		h := times(silu(g), reshaped(u, tokensB, tokensS, intermediate))
 		return mul(reshaped(h, tokens, intermediate), down)
 	}},
-	{name: "3-D, batch of one", build: func(k *sketch) *gorgonia.Node {
+	{name: "3-D, batch of one", build: func(k *draft) *gorgonia.Node {
 		x := k.leaf("x", 1, tokens, hidden)
 		by := func(x, w *gorgonia.Node) *gorgonia.Node { return must(gorgonia.BatchedMatMul(x, w)) }
 		h := times(silu(by(x, k.leaf("gate", 1, hidden, intermediate))), by(x, k.leaf("up", 1, hidden, intermediate)))
 		return by(h, k.leaf("down", 1, intermediate, hidden))
 	}},
-	{name: "3-D, weights repeated", build: func(k *sketch) *gorgonia.Node {
+	{name: "3-D, weights repeated", build: func(k *draft) *gorgonia.Node {
 		x := k.leaf("x", tokensB, tokensS, hidden)
 		by := func(x, w *gorgonia.Node) *gorgonia.Node {
 			w = reshaped(w, 1, w.Shape()[0], w.Shape()[1])
@@ -375,39 +375,39 @@ var patterns = []pattern{
 		gate, up, down := k.rowWeights()
 		return by(times(silu(by(x, gate)), by(x, up)), down)
 	}},
-	{name: "3-D, transposed in BatchedMatMul", build: func(k *sketch) *gorgonia.Node {
+	{name: "3-D, transposed in BatchedMatMul", build: func(k *draft) *gorgonia.Node {
 		x := k.leaf("x", 1, tokens, hidden)
 		by := func(x, w *gorgonia.Node) *gorgonia.Node { return must(gorgonia.BatchedMatMul(x, w, false, true)) }
 		h := times(silu(by(x, k.leaf("gate", 1, intermediate, hidden))), by(x, k.leaf("up", 1, intermediate, hidden)))
 		return by(h, k.leaf("down", 1, hidden, intermediate))
 	}},
-	{name: "3-D, columns", act: kernel.ReLU, build: func(k *sketch) *gorgonia.Node {
+	{name: "3-D, columns", act: kernel.ReLU, build: func(k *draft) *gorgonia.Node {
 		u := must(gorgonia.BatchedMatMul(k.leaf("up", 1, intermediate, hidden), k.leaf("x", 1, hidden, tokens)))
 		return must(gorgonia.BatchedMatMul(k.leaf("down", 1, hidden, intermediate), relu(u)))
 	}},
-	{name: "3-D, Tensordot", build: func(k *sketch) *gorgonia.Node {
+	{name: "3-D, Tensordot", build: func(k *draft) *gorgonia.Node {
 		x := k.leaf("x", tokensB, tokensS, hidden)
 		by := func(x, w *gorgonia.Node) *gorgonia.Node { return must(gorgonia.Tensordot([]int{2}, []int{0}, x, w)) }
 		gate, up, down := k.rowWeights()
 		return by(times(silu(by(x, gate)), by(x, up)), down)
 	}},
-	{name: "Tensordot, weights I×H", build: func(k *sketch) *gorgonia.Node {
+	{name: "Tensordot, weights I×H", build: func(k *draft) *gorgonia.Node {
 		x := k.x()
 		by := func(x, w *gorgonia.Node) *gorgonia.Node { return must(gorgonia.Tensordot([]int{1}, []int{1}, x, w)) }
 		h := times(silu(by(x, k.leaf("gate", intermediate, hidden))), by(x, k.leaf("up", intermediate, hidden)))
 		return by(h, k.leaf("down", hidden, intermediate))
 	}},
-	{name: "Tensordot, weight first", act: kernel.ReLU, build: func(k *sketch) *gorgonia.Node {
+	{name: "Tensordot, weight first", act: kernel.ReLU, build: func(k *draft) *gorgonia.Node {
 		u := must(gorgonia.Tensordot([]int{1}, []int{1}, k.leaf("up", intermediate, hidden), k.x()))
 		return must(gorgonia.Tensordot([]int{1}, []int{0}, k.leaf("down", hidden, intermediate), relu(u)))
 	}},
 
 	// Other numbers of outputs than of inputs.
-	{name: "more outputs than inputs", act: kernel.ReLU, build: func(k *sketch) *gorgonia.Node {
+	{name: "more outputs than inputs", act: kernel.ReLU, build: func(k *draft) *gorgonia.Node {
 		u := withBias(mul(k.x(), k.leaf("up", hidden, intermediate)), k.leaf("up.bias", intermediate))
 		return withBias(mul(relu(u), k.leaf("down", intermediate, 17)), k.leaf("down.bias", 17))
 	}},
-	{name: "fewer outputs than inputs, columns of three dimensions", build: func(k *sketch) *gorgonia.Node {
+	{name: "fewer outputs than inputs, columns of three dimensions", build: func(k *draft) *gorgonia.Node {
 		x := k.leaf("x", 1, hidden, tokens)
 		by := func(w, x *gorgonia.Node) *gorgonia.Node { return must(gorgonia.BatchedMatMul(w, x)) }
 		h := times(silu(by(k.leaf("gate", 1, intermediate, hidden), x)), by(k.leaf("up", 1, intermediate, hidden), x))
@@ -415,7 +415,7 @@ var patterns = []pattern{
 	}},
 
 	// The surroundings.
-	{name: "two layers with the same weights", mlps: 2, build: func(k *sketch) *gorgonia.Node {
+	{name: "two layers with the same weights", mlps: 2, build: func(k *draft) *gorgonia.Node {
 		x := k.x()
 		gate, up, down := k.rowWeights()
 		for range 2 {
@@ -424,16 +424,16 @@ var patterns = []pattern{
 		}
 		return x
 	}},
-	{name: "down is the transpose of up", act: kernel.ReLU, build: func(k *sketch) *gorgonia.Node {
+	{name: "down is the transpose of up", act: kernel.ReLU, build: func(k *draft) *gorgonia.Node {
 		w := k.leaf("w", intermediate, hidden)
 		return mul(relu(mul(k.x(), turn(w))), w)
 	}},
-	{name: "residual and norm", build: func(k *sketch) *gorgonia.Node {
+	{name: "residual and norm", build: func(k *draft) *gorgonia.Node {
 		x := must(gorgonia.Tanh(k.x()))
 		gate, up, down := k.rowWeights()
 		return plus(x, mul(times(silu(mul(x, gate)), mul(x, up)), down))
 	}},
-	{name: "two MLPs of one input", mlps: 2, build: func(k *sketch) *gorgonia.Node {
+	{name: "two MLPs of one input", mlps: 2, build: func(k *draft) *gorgonia.Node {
 		x := k.x()
 		gate, up, down := k.rowWeights()
 		one := mul(times(silu(mul(x, gate)), mul(x, up)), down)
@@ -451,7 +451,7 @@ func TestPatterns(t *testing.T) {
 	for _, p := range patterns {
 		t.Run(p.name, func(t *testing.T) {
 			forDtypes(t, func(t *testing.T, dtype tensor.Dtype, tolerance float64) {
-				k := &sketch{g: gorgonia.NewGraph(), dtype: dtype}
+				k := &draft{g: gorgonia.NewGraph(), dtype: dtype}
 				y := p.build(k)
 				found, skipped, err := FindMLPs(k.g, y)
 				require.NoError(t, err)
