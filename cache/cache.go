@@ -23,6 +23,16 @@ type Cache interface {
 	Reset()
 }
 
+// Prefetcher is a Cache that can begin to fetch neurons before they are needed. Its Refreshes give the same results with
+// and without.
+type Prefetcher interface {
+	Cache
+
+	// Prefetch begins to fetch the neurons that are expected to be active next, and returns at once. The active set keeps
+	// its slots.
+	Prefetch(expected []bool) error
+}
+
 // Stats counts what a cache did. All but ResidentBytes add up over the Refreshes.
 type Stats struct {
 	Refreshes int64

@@ -3,6 +3,7 @@ package ops
 import (
 	"fmt"
 	"math"
+	"path/filepath"
 	"slices"
 	"testing"
 
@@ -35,6 +36,8 @@ func TestOps(t *testing.T) {
 		{"Union", unionCases},
 		{"Refresh", refreshCases},
 		{"SparseMLP", sparseMLPCases},
+		{"Prefetch", prefetchCases},
+		{"StreamMLP", streamMLPCases},
 	} {
 		t.Run(group.name, func(t *testing.T) {
 			group.cases(t, func(name string, c optest.Case) {
@@ -563,6 +566,85 @@ func sparseMLPCases(t *testing.T, run func(string, optest.Case)) {
 			})
 		}
 	}
+}
+
+func prefetchCases(t *testing.T, run func(string, optest.Case)) {
+	store := neurons(t, 1, kernel.F32, 77, 3, true)
+	run("window", optest.Case{
+		Build: unary(func(active *gorgonia.Node) (*gorgonia.Node, error) {
+			return Prefetch(active, window(t, store))
+		}),
+		Stateful:  true,
+		Inputs:    []*tensor.Dense{optest.Normal(3, tensor.Bool, 77)},
+		Reference: func(in ...*tensor.Dense) (*tensor.Dense, error) { return in[0].Clone().(*tensor.Dense), nil },
+	})
+}
+
+func streamMLPCases(t *testing.T, run func(string, optest.Case)) {
+	build := func(m StoredMLP, opts ...Option) optest.Builder {
+		return unary(func(x *gorgonia.Node) (*gorgonia.Node, error) { return StreamMLP(x, m, opts...) })
+	}
+	const hidden, intermediate = 33, 70
+	all := make([]int32, intermediate)
+	for i := range all {
+		all[i] = int32(i)
+	}
+	for _, d := range allDtypes {
+		gated, plain := neurons(t, 1, d, intermediate, hidden, true), neurons(t, 2, d, intermediate, hidden, false)
+		for _, block := range []int{1, 16, 1000} {
+			s := stream(t, block, gated, plain)
+			for layer, store := range []*cache.Neurons{gated, plain} {
+				m := StoredMLP{Stream: s, Layer: layer, Act: activationsOf(d)[block%len(activationsOf(d))]}
+				biased := m
+				biased.UpBias, biased.DownBias = matrix(11, d.Compute(), 1, intermediate), matrix(12, d.Compute(), 1, hidden)
+				if layer == 0 {
+					biased.GateBias = matrix(13, d.Compute(), 1, intermediate)
+				}
+				for i, m := range []StoredMLP{m, biased} {
+					same := MLP{
+						Cache: cache.InPlace(store), Act: m.Act,
+						GateBias: m.GateBias, UpBias: m.UpBias, DownBias: m.DownBias,
+					}
+					run(fmt.Sprintf("%v/gated=%t/blocks of %d/%d", d, layer == 0, block, i), optest.Case{
+						Build:  build(m),
+						Inputs: []*tensor.Dense{input(3, d, i*20, hidden)},
+						Reference: perRow(func(x []float64) []float64 {
+							return mlpReference(same, x, all, nil)
+						}),
+						Tolerance: tolerance(d),
+						Allocates: exact(d),
+						Variants:  []optest.Builder{build(m, WithPool(otherPool))},
+					})
+				}
+			}
+		}
+	}
+}
+
+// stream writes the layers to a neuron file and reads it in blocks of that many neurons of the first.
+func stream(t *testing.T, neurons int, layers ...*cache.Neurons) *cache.Stream {
+	t.Helper()
+	shape := layers[0].Shape()
+	s, err := cache.NewStream(neuronFile(t, layers...), int64(neurons*3*(shape.Dtype.RowBytes(shape.Hidden)+63)))
+	require.NoError(t, err)
+	return s
+}
+
+func window(t *testing.T, store *cache.Neurons) *cache.Window {
+	t.Helper()
+	w, err := cache.NewWindow(neuronFile(t, store), 0, cache.WindowOptions{Tokens: 2})
+	require.NoError(t, err)
+	return w
+}
+
+func neuronFile(t *testing.T, layers ...*cache.Neurons) *cache.File {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "neurons")
+	require.NoError(t, cache.WriteFile(path, "", len(layers), func(i int) (*cache.Neurons, error) { return layers[i], nil }))
+	f, err := cache.OpenFile(path)
+	require.NoError(t, err)
+	t.Cleanup(func() { f.Close() })
+	return f
 }
 
 func ropeCases(t *testing.T, run func(string, optest.Case)) {

@@ -48,6 +48,8 @@ func TestBuilderErrors(t *testing.T) {
 		plain  = cache.InPlace(neurons(t, 1, kernel.F32, 5, 8, false))
 		ragged = cache.InPlace(&cache.Neurons{Gate: m(kernel.F32, 4, 8), Up: m(kernel.F32, 5, 8), Down: m(kernel.F32, 5, 8)})
 		number = cache.InPlace(neurons(t, 1, kernel.Int32, 5, 8, true))
+		ahead  = window(t, store)
+		file   = stream(t, 2, store, plain.Rows())
 		nan    = math.NaN()
 		nan32  = float32(nan)
 		inf32  = float32(math.Inf(1))
@@ -151,6 +153,21 @@ func TestBuilderErrors(t *testing.T) {
 		"Refresh: dtype":          {func() result { return of(Refresh(slots, gated)) }, "active has dtype int32"},
 		"Refresh: length":         {func() result { return of(Refresh(node(tensor.Bool, 6), gated)) }, "active has shape (6), want (5)"},
 		"Refresh: mask":           {func() result { return of(Refresh(mask, gated)) }, "active has shape (3, 5), want (5)"},
+		"Prefetch: no cache":      {func() result { return of(Prefetch(active, nil)) }, "cache is a <nil>"},
+		"Prefetch: a mask":        {func() result { return of(Prefetch(mask, ahead)) }, "active has shape (3, 5), want (5)"},
+		"StreamMLP: no stream":    {func() result { return of(StreamMLP(x, StoredMLP{})) }, "there is no stream"},
+		"StreamMLP: layer":        {func() result { return of(StreamMLP(x, StoredMLP{Stream: file, Layer: 2})) }, "layer 2, the file has 2"},
+		"StreamMLP: x":            {func() result { return of(StreamMLP(gate, StoredMLP{Stream: file})) }, "x has rows of length 5, want 8"},
+		"StreamMLP: x dtype":      {func() result { return of(StreamMLP(x64, StoredMLP{Stream: file})) }, "x has dtype float64"},
+		"StreamMLP: rank 3":       {func() result { return of(StreamMLP(cube, StoredMLP{Stream: file})) }, "want a vector or a matrix"},
+		"StreamMLP: activation":   {func() result { return of(StreamMLP(x, StoredMLP{Stream: file, Act: 77})) }, "unknown activation 77"},
+		"StreamMLP: up bias":      {func() result { return of(StreamMLP(x, StoredMLP{Stream: file, UpBias: m(kernel.F32, 1, 8)})) }, "up bias is f32 1×8"},
+		"StreamMLP: down bias":    {func() result { return of(StreamMLP(x, StoredMLP{Stream: file, DownBias: m(kernel.F64, 1, 8)})) }, "down bias is f64"},
+		"StreamMLP: gate bias":    {func() result { return of(StreamMLP(x, StoredMLP{Stream: file, GateBias: m(kernel.F32, 1, 8)})) }, "gate bias is f32 1×8"},
+		"StreamMLP: plain bias": {func() result {
+			return of(StreamMLP(x, StoredMLP{Stream: file, Layer: 1, GateBias: m(kernel.F32, 1, 5)}))
+		}, "no gate matrix"},
+		"StreamMLP: gate copy":    {func() result { return of(StreamMLP(x, StoredMLP{Stream: file, Gate: m(kernel.F32, 4, 8)})) }, "the copy of the gate is f32 4×8"},
 		"SparseMLP: no cache":     {func() result { return of(SparseMLP(x, slots, nil, MLP{})) }, "cache is a <nil>"},
 		"SparseMLP: ragged cache": {func() result { return of(SparseMLP(x, slots, nil, MLP{Cache: ragged})) }, "gate is 4×8"},
 		"SparseMLP: x":            {func() result { return of(SparseMLP(gate, slots, nil, MLP{Cache: gated})) }, "x has rows of length 5, want 8"},

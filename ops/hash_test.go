@@ -25,6 +25,7 @@ var derived = map[string]string{
 	"lowRankOp.low":      "memory for an intermediate result",
 	"maskOp.tau":         "method.tau in the dtype of the scores",
 	"sparseMLPOp.kernel": "mlp in the form that the kernel takes",
+	"streamMLPOp.kernel": "mlp in the form that the kernel takes",
 }
 
 // TestHashCoversEveryField changes every field of every op in turn, through all structs, slices and pointers, and
@@ -75,6 +76,9 @@ func mutate(t *testing.T, path string, v reflect.Value, changed func(path string
 			other = tensor.Bool
 		}
 		try(reflect.ValueOf(other))
+		return
+	case cache.Prefetcher:
+		try(reflect.ValueOf(window(t, x.Rows())))
 		return
 	case cache.Cache:
 		try(reflect.ValueOf(cache.InPlace(x.Rows())))
@@ -155,6 +159,11 @@ func allOps(t *testing.T) map[string]gorgonia.Op {
 	add(Union(mask, list))
 	add(Refresh(active, store))
 	add(SparseMLP(x, slots, scores, mlp, pool))
+	add(Prefetch(active, window(t, store.Rows())))
+	add(StreamMLP(x, StoredMLP{
+		Stream: stream(t, 3, store.Rows()), GateBias: mlp.GateBias, UpBias: mlp.UpBias, DownBias: mlp.DownBias,
+		Gate: matrix(1, kernel.F32, 2, 8),
+	}, pool))
 	gradient, err := newSparseMLPGradientOp(gorgonia.Nodes{x, slots, x}, mlp)
 	require.NoError(t, err)
 	add(gorgonia.ApplyOp(gradient, x, slots, x))
@@ -184,7 +193,7 @@ func opTypes(t *testing.T) (names []string) {
 			return true
 		})
 	}
-	require.Len(t, names, 15)
+	require.Len(t, names, 17)
 	return names
 }
 

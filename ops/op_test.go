@@ -28,6 +28,8 @@ func TestDeclarations(t *testing.T) {
 		"maskOp":      {"Matrix float32 → Matrix bool", "Mask(scores float32[3 2]) → mask bool[3 2]"},
 		"unionOp":     {"Matrix bool → Vector int32 → Vector bool", "Union(mask bool[3 2], live int32[3]) → active bool[2]"},
 		"refreshOp":   {"Vector bool → Vector int32", "Refresh(active bool[2]) → slots int32[2]"},
+		"prefetchOp":  {"Vector bool → Vector bool", "Prefetch(active bool[2]) → expected bool[2]"},
+		"streamMLPOp": {"Matrix float32 → Matrix float32", "StreamMLP(x float32[3 8]) → y float32[3 8]"},
 		"sparseMLPOp": {
 			"Matrix float32 → Vector int32 → Matrix float32 → Matrix float32",
 			"SparseMLP(x float32[3 8], active int32[2], gate float32[3 2]) → y float32[3 8]",
@@ -53,6 +55,8 @@ func TestInterfacesForRewriters(t *testing.T) {
 		assert.Equal(t, name == "linearOp", weighted, name)
 		_, activated := op.(Activated)
 		assert.Equal(t, name == "activateOp" || name == "swigluOp", activated, name)
+		_, stored := op.(Stored)
+		assert.Equal(t, name == "streamMLPOp", stored, name)
 	}
 	ops := allOps(t)
 	assert.Equal(t, 2, ops["linearOp"].(Weighted).Weight().Outputs())

@@ -29,6 +29,7 @@ func TestBuildersNeverPanic(t *testing.T) {
 	require.NoError(t, err)
 	gated := cache.InPlace(neurons(t, 1, kernel.F32, 3, 8, true))
 	plain := cache.InPlace(neurons(t, 1, kernel.Int32, 3, 8, false))
+	ahead, streamed := window(t, gated.Rows()), stream(t, 2, gated.Rows())
 	w := weight(1, kernel.F32, 3, 8)
 	methods := []MaskMethod{Threshold(0), Threshold(0, 1, 2).Magnitude(), TopK(0.5), Statistical(0.5), {}}
 
@@ -50,7 +51,7 @@ func TestBuildersNeverPanic(t *testing.T) {
 
 		var n *gorgonia.Node
 		var err error
-		switch op := rapid.IntRange(0, 13).Draw(t, "op"); op {
+		switch op := rapid.IntRange(0, 15).Draw(t, "op"); op {
 		case 0:
 			n, err = Linear(node(), w)
 		case 1:
@@ -79,6 +80,13 @@ func TestBuildersNeverPanic(t *testing.T) {
 			n, err = Refresh(node(), mlp.Cache)
 		case 13:
 			n, err = SparseMLP(node(), node(), node(), mlp)
+		case 14:
+			n, err = Prefetch(node(), ahead)
+		case 15:
+			n, err = StreamMLP(node(), StoredMLP{
+				Stream: rapid.SampledFrom([]*cache.Stream{streamed, nil}).Draw(t, "stream"),
+				Layer:  rapid.IntRange(-1, 1).Draw(t, "layer"), Act: act,
+			})
 		}
 		require.True(t, (n == nil) == (err != nil), "node %v, error %v", n, err)
 		if err != nil {

@@ -29,18 +29,27 @@ type refreshOp struct {
 }
 
 func newRefreshOp(active *gorgonia.Node, c cache.Cache) (*refreshOp, error) {
-	s, err := newSignature("Refresh", "active", active)
+	s, err := cacheSignature("Refresh", active, c)
 	if err != nil {
 		return nil, err
 	}
-	if err := checkCache(c); err != nil {
-		return nil, s.wrap(err)
-	}
-	if err := first(s.in[0].wantDtype(tensor.Bool), s.in[0].wantShape(c.Intermediate())); err != nil {
-		return nil, s.wrap(err)
-	}
 	s.out = operand{"slots", tensor.Int32, s.in[0].shape.Clone()}
 	return &refreshOp{s, c}, nil
+}
+
+// cacheSignature describes an op that hands an active set to a cache.
+func cacheSignature(name string, active *gorgonia.Node, c cache.Cache) (signature, error) {
+	s, err := newSignature(name, "active", active)
+	if err != nil {
+		return s, err
+	}
+	if err := checkCache(c); err != nil {
+		return s, s.wrap(err)
+	}
+	if err := first(s.in[0].wantDtype(tensor.Bool), s.in[0].wantShape(c.Intermediate())); err != nil {
+		return s, s.wrap(err)
+	}
+	return s, nil
 }
 
 // checkCache also makes sure that the cache has an identity, by which hashes distinguish it from others.

@@ -1,0 +1,91 @@
+package cache
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/sparsegonia/sparsegonia/ops/kernel"
+)
+
+// A stream gives every neuron once and in order, whatever the size of its blocks.
+func TestStream(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		layers := make([]*Neurons, rapid.IntRange(1, 3).Draw(t, "layers"))
+		for i := range layers {
+			d := rapid.SampledFrom(dtypes).Draw(t, "dtype")
+			layers[i] = newStore(t, d, rapid.IntRange(1, 100).Draw(t, "intermediate"), rapid.IntRange(1, 40).Draw(t, "hidden"),
+				rapid.Bool().Draw(t, "gated"), uint64(i))
+		}
+		f := openImage(t, image(t, "", layers...))
+		size := rapid.Int64Range(0, 20000).Draw(t, "block")
+		s, err := NewStream(f, size)
+		require.NoError(t, err)
+		require.Same(t, f, s.File())
+		for range 2 {
+			for i, want := range layers {
+				next := 0
+				require.NoError(t, s.Each(i, func(first int, n *Neurons) error {
+					require.Equal(t, next, first)
+					require.LessOrEqual(t, int64(len(n.bundles)), max(size, int64(want.Shape().bundle())))
+					requireSameNeurons(t, slice(want, first, n.Intermediate()), n)
+					next += n.Intermediate()
+					return nil
+				}))
+				require.Equal(t, want.Intermediate(), next)
+			}
+		}
+	})
+}
+
+func TestStreamErrors(t *testing.T) {
+	store := newStore(t, kernel.F32, 100, 16, true, 1)
+	disk := &faults{data: image(t, "", store)}
+	f, err := NewFile(disk, int64(len(disk.data)))
+	require.NoError(t, err)
+	_, err = NewStream(f, -1)
+	require.ErrorContains(t, err, "blocks of -1 bytes")
+	s, err := NewStream(f, int64(10*store.Shape().bundle()))
+	require.NoError(t, err)
+
+	calls := 0
+	count := func(int, *Neurons) error { calls++; return nil }
+	require.ErrorContains(t, s.Each(1, count), "layer 1")
+	stop := errors.New("stop")
+	require.ErrorIs(t, s.Each(0, func(first int, n *Neurons) error {
+		if calls++; calls == 3 {
+			return stop
+		}
+		return nil
+	}), stop)
+	assert.Equal(t, 3, calls)
+
+	for name, c := range diskFaults {
+		fault := func(b []byte, offset int64) (int, error, bool) {
+			if offset < f.header.layers[0].offset+int64(50*store.Shape().bundle()) {
+				return 0, nil, false
+			}
+			return c.fault(b, offset)
+		}
+		disk.fault.Store(&fault)
+		calls = 0
+		require.ErrorIs(t, s.Each(0, count), c.want, name)
+		assert.Equal(t, 5, calls, name)
+		disk.fault.Store(nil)
+		calls = 0
+		require.NoError(t, s.Each(0, count))
+		assert.Equal(t, 10, calls)
+	}
+}
+
+func TestStreamAllocatesNothing(t *testing.T) {
+	store := newStore(t, kernel.F16, 100, 64, true, 1)
+	s, err := NewStream(openImage(t, image(t, "", store)), 10000)
+	require.NoError(t, err)
+	sum := 0
+	add := func(first int, n *Neurons) error { sum += first; return nil }
+	assert.Zero(t, testing.AllocsPerRun(10, func() { _ = s.Each(0, add) }))
+}
