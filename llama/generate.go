@@ -29,7 +29,8 @@ type Stats struct {
 
 // Generate continues a prompt, the new past of sequence 0, and yields the new tokens one by one until there are
 // MaxTokens, a stop token comes or yield returns false. Prompt and new tokens together must fit into the context. All of
-// that is checked before the first token is computed. After an error Stats tell what was done until then.
+// that, and that the plan fits the model, is checked before the first token is computed. After an error Stats tell what
+// was done until then.
 func (s *Session) Generate(ctx context.Context, prompt []int32, o GenerateOptions, yield func(id int32) bool) (stats Stats, err error) {
 	stats.PromptTokens = len(prompt)
 	if s.sampler, err = newSampler(o.Temperature, o.TopP, o.Seed); err != nil {
@@ -49,6 +50,11 @@ func (s *Session) Generate(ctx context.Context, prompt []int32, o GenerateOption
 		stop = s.model.Config.EOS
 	}
 
+	if o.MaxTokens > 1 {
+		if _, err := s.program(programKey{tokens: 1, rows: 1, decode: true}); err != nil {
+			return stats, err
+		}
+	}
 	start := time.Now()
 	s.length[0] = 0
 	logits, err := s.prefill(ctx, 0, prompt)
