@@ -17,6 +17,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/sparsegonia/sparsegonia/examples/internal/program"
+	"github.com/sparsegonia/sparsegonia/graph/calibrate"
 )
 
 // wantFailure wants one line on stderr and nothing on stdout.
@@ -34,6 +35,11 @@ func TestFailures(t *testing.T) {
 	if err := os.WriteFile(broken, []byte("GGUF\x03"), 0o666); err != nil {
 		t.Fatal(err)
 	}
+	short := filepath.Join(dir, "short.json")
+	plan := calibrate.Plan{Layers: []calibrate.Layer{{Selector: calibrate.Dense}}}
+	if err := plan.Write(short); err != nil {
+		t.Fatal(err)
+	}
 	for _, test := range []struct {
 		args    string
 		message string
@@ -49,8 +55,12 @@ func TestFailures(t *testing.T) {
 		{"-ids 1 -model no/such/model", "tinyrelu or tinysilu"},
 		{"-ids 1 -model " + dir, dir},
 		{"-ids 1 -model " + broken, broken},
-		{"-prompt x -model " + testdata + "variants/minimal", "tokenizer.json"},
-		{"-ids 1 -model " + testdata + "variants/minimal", "tokenizer.json"},
+		{"-ids 1 -plan " + broken, broken},
+		{"-ids 1 -plan " + dir + "/none", "none"},
+		{"-ids 1 -plan " + short, "1 layers"},
+		{"-ids 1 -sparsity 0.5 -json -model " + references + "variants/minimal", "tokenizer.json"},
+		{"-prompt x -model " + references + "variants/minimal", "tokenizer.json"},
+		{"-ids 1 -model " + references + "variants/minimal", "tokenizer.json"},
 		{"-ids 1 -logits " + dir, dir + " is a directory"},
 		{"-ids 1 -logits " + dir + "/no/file", "-logits: "},
 		{"-ids 1 -logits " + broken + "/file", "-logits: "},
@@ -76,6 +86,11 @@ func TestUsageErrors(t *testing.T) {
 		{"-prompt x -top-p 1.5", "-top-p 1.5"},
 		{"-prompt x -top-p NaN", "-top-p NaN"},
 		{"-prompt x -seed -1", "-seed"},
+		{"-prompt x -sparsity 1", "-sparsity 1"},
+		{"-prompt x -sparsity -0.1", "-sparsity -0.1"},
+		{"-prompt x -sparsity NaN", "-sparsity NaN"},
+		{"-prompt x -sparsity 0.5 -plan plan.json", "exclude each other"},
+		{"-prompt x -plan ", "-plan needs a file"},
 		{"-prompt x -context -1", "-context -1 is negative"},
 		{"-prompt x -threads -1", "-threads -1"},
 		{"-prompt x -threads 1000000", "-threads 1000000"},
@@ -285,7 +300,7 @@ func TestClosedPipe(t *testing.T) {
 // Any command line ends with a known exit code, and says why unless all is well.
 func TestAnyCommandLine(t *testing.T) {
 	words := []string{
-		"-prompt", "-ids", "-n", "-temperature", "-top-p", "-seed", "-stop", "-context", "-kv", "-json", "-stock", "-dtype",
+		"-prompt", "-ids", "-n", "-temperature", "-top-p", "-seed", "-stop", "-context", "-sparsity", "-kv", "-json", "-stock", "-dtype",
 		"-machine", "-threads", "-model", "-tokenize", "-", "--", "", "x", "0", "1", "2", "3,4", "-1", "0.5", "NaN", "none",
 		"True", "f16", "int4", "tape", "tinyrelu", "é\xff", "=", "-n=1", "-prompt=x", "-ids=5,6", "-temperature=2",
 	}

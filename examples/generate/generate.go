@@ -53,6 +53,9 @@ func generate(ctx context.Context, env *program.Env, s *settings) (err error) {
 	if err := s.fit(len(prompt)); err != nil {
 		return err
 	}
+	if s.session.Plan, err = s.makePlan(ctx, env, model, tok); err != nil {
+		return err
+	}
 	session, err := model.NewSession(s.session)
 	if err != nil {
 		return err
@@ -88,6 +91,9 @@ func generate(ctx context.Context, env *program.Env, s *settings) (err error) {
 		return err
 	}
 	r.finish(stats, w, interrupted, s.generate.MaxTokens)
+	if s.session.Plan != nil {
+		r.Active = session.Density()
+	}
 	if s.json {
 		if err := r.writeJSON(env.Stdout); err != nil {
 			return err
@@ -100,7 +106,7 @@ func generate(ctx context.Context, env *program.Env, s *settings) (err error) {
 // tokenizer is the tokenizer of the model. Who gives ids and wants ids can do without: it is nil then, if there is none.
 func (s *settings) tokenizer(model *llama.Model) (*tokenizer.Tokenizer, error) {
 	tok, err := model.Tokenizer()
-	if errors.Is(err, fs.ErrNotExist) && s.prompt == nil && (s.json || s.newTokens != nil && *s.newTokens == 0) {
+	if errors.Is(err, fs.ErrNotExist) && s.prompt == nil && s.sparsity == 0 && (s.json || s.newTokens != nil && *s.newTokens == 0) {
 		return nil, nil
 	}
 	return tok, err

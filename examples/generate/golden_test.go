@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/sparsegonia/sparsegonia/examples/internal/program"
+	"github.com/sparsegonia/sparsegonia/graph/calibrate"
 )
 
 // The text on stdout is that of transformers, to the byte, by every way to ask for it.
@@ -98,9 +99,60 @@ func TestReport(t *testing.T) {
 	}
 
 	// A model without a tokenizer continues ids.
-	r = reported(t, "-model", testdata+"variants/minimal", "-ids", "1,2,3", "-n", "4", "-stop", "none")
+	r = reported(t, "-model", references+"variants/minimal", "-ids", "1,2,3", "-n", "4", "-stop", "none")
 	if len(r.IDs) != 4 || r.Text != nil {
 		t.Errorf("without a tokenizer: %+v", r)
+	}
+}
+
+// Leaving out neurons that are exactly zero changes nothing; leaving out more leaves about as many as asked for.
+func TestSparsity(t *testing.T) {
+	p := readGolden(t, "tiny-relu").Prompts[1]
+	args := []string{"-model", "tinyrelu", "-prompt", p.Text, "-n", "32"}
+	exact := reported(t, append(args, "-sparsity", "0.01")...)
+	if *exact.Text != p.Result || exact.Sparsity != 0.01 || len(exact.Active) != 4 {
+		t.Errorf("%+v, want %q", exact, p.Result)
+	}
+	for i, active := range exact.Active { // of eval.txt 53 %, 23 %, 30 % and 48 % are not zero
+		if !(active > 0.1 && active < 0.75) {
+			t.Errorf("layer %d: a share of %v is active", i, active)
+		}
+	}
+	for _, machine := range []string{"lean", "tape"} {
+		r := reported(t, append(args, "-sparsity", "0.9", "-machine", machine)...)
+		for i, active := range r.Active {
+			if !(active > 0.02 && active < 0.25) {
+				t.Errorf("layer %d: a share of %v is active, want about 0.1", i, active)
+			}
+		}
+		if r.Machine != machine || len(r.Active) != 4 || *r.Text == p.Result {
+			t.Errorf("%+v", r)
+		}
+	}
+	if r := call("", append(args, "-sparsity", "0.5")...); !strings.Contains(r.stderr, " % of the neurons active\n") {
+		t.Errorf("%+v", r)
+	}
+}
+
+// A plan from a file does what the same plan does.
+func TestPlan(t *testing.T) {
+	p := readGolden(t, "tiny-silu").Prompts[0]
+	file := filepath.Join(t.TempDir(), "plan.json")
+	layer := calibrate.Layer{Selector: calibrate.Gate, Threshold: []float64{0}}
+	plan := calibrate.Plan{Layers: []calibrate.Layer{layer, {Selector: calibrate.Dense}, layer, layer}}
+	if err := plan.Write(file); err != nil {
+		t.Fatal(err)
+	}
+	r := reported(t, "-prompt", p.Text, "-n", "32", "-plan", file)
+	if *r.Text != p.Result || r.Plan != file || !slices.Equal(r.Active, []float64{1, 1, 1, 1}) {
+		t.Errorf("%+v, want %q", r, p.Result)
+	}
+	plan.Layers[1] = calibrate.Layer{Selector: calibrate.Gate, Threshold: []float64{1e9}}
+	if err := plan.Write(file); err != nil {
+		t.Fatal(err)
+	}
+	if r = reported(t, "-prompt", p.Text, "-plan", file); !slices.Equal(r.Active, []float64{1, 0, 1, 1}) {
+		t.Errorf("with a layer that is silent: %+v", r)
 	}
 }
 

@@ -9,6 +9,14 @@
 // The new text, without the prompt, goes to stdout as it is chosen, whole characters at a time, and a line feed ends it.
 // Statistics go to stderr. Without -temperature the text is greedy; with it, equal seeds give equal texts.
 //
+// # Sparsity
+//
+// With -sparsity the MLPs of the graph that chooses new tokens read only the neurons whose gate values are largest: a
+// threshold for every layer leaves out the share that is asked for on held-out Go source, which takes a moment to find
+// out. The prompt is computed with all neurons. -plan takes a file of package graph/calibrate instead.
+//
+//	go run ./examples/generate -model tinyrelu -prompt 'func (b *Buffer) WriteString(' -sparsity 0.6
+//
 // # To compare engines
 //
 // With -ids the prompt is token ids, taken as they are, and with -n 0 nothing is chosen. With -logits a file gets the logits that

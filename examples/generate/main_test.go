@@ -87,11 +87,11 @@ type golden struct {
 	logits []byte
 }
 
-const testdata = "../../testdata/"
+const references = "../../testdata/"
 
 func readGolden(t *testing.T, name string) *golden {
 	t.Helper()
-	dir := filepath.Join(testdata, "golden", name)
+	dir := filepath.Join(references, "golden", name)
 	data, err := os.ReadFile(filepath.Join(dir, "golden.json"))
 	if err != nil {
 		t.Fatal(err)

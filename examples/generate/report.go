@@ -23,6 +23,10 @@ type report struct {
 	Kernels string `json:"kernels"` // variant: "generic", "avx2", …
 	Go      string `json:"go"`      // version and platform
 
+	Sparsity float64   `json:"sparsity"`         // as -sparsity says
+	Plan     string    `json:"plan,omitempty"`   // file
+	Active   []float64 `json:"active,omitempty"` // share of the neurons of each layer that decoded, if that is sparse
+
 	Temperature float64 `json:"temperature"`
 	TopP        float64 `json:"top_p"`
 	Seed        uint64  `json:"seed"`
@@ -51,6 +55,7 @@ func newReport(s *settings, model *llama.Model, prompt []int32) *report {
 		Threads: s.session.Pool.Threads(), Kernels: s.session.Pool.Variant(),
 		Go:          fmt.Sprintf("%s %s/%s", runtime.Version(), runtime.GOOS, runtime.GOARCH),
 		Temperature: s.generate.Temperature, TopP: s.generate.TopP, Seed: s.generate.Seed,
+		Sparsity: s.sparsity, Plan: s.plan,
 		PromptIDs: prompt, PromptTokens: len(prompt),
 		Logits: s.logits, Vocabulary: model.Config.VocabSize,
 	}
@@ -112,6 +117,13 @@ func (r *report) writeSummary(w io.Writer) {
 	}
 	if r.TokensPerSecond > 0 {
 		fmt.Fprintf(w, ", then %.1f tokens/s", r.TokensPerSecond)
+	}
+	if r.Active != nil {
+		sum := 0.0
+		for _, a := range r.Active {
+			sum += a
+		}
+		fmt.Fprintf(w, ", %.1f %% of the neurons active", 100*sum/float64(len(r.Active)))
 	}
 	fmt.Fprintln(w)
 }

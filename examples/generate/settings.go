@@ -21,8 +21,10 @@ type settings struct {
 	newTokens *int // nil: defaultTokens, or as many as the context has room for
 	generate  llama.GenerateOptions
 
-	session llama.SessionOptions
-	threads func() (*kernel.Pool, error)
+	session  llama.SessionOptions
+	sparsity float64 // share of the neurons to leave out; 0: none, or what plan says
+	plan     string  // file, or empty
+	threads  func() (*kernel.Pool, error)
 
 	logits   string // file, or empty
 	tokenize string // file, or empty
@@ -37,6 +39,7 @@ func parseSettings(env *program.Env) (*settings, error) {
 	f := env.Flags("Generate continues a text with a Llama model and streams the new text to stdout.",
 		`go run ./examples/generate -prompt 'func main() {'`,
 		`go run ./examples/generate -model tinyrelu -prompt '// Copy copies' -n 100 -temperature 0.7 -top-p 0.9 -seed 1`,
+		`go run ./examples/generate -model tinyrelu -prompt 'func (b *Buffer) WriteString(' -sparsity 0.6`,
 		`echo 'package main' | go run ./examples/generate -prompt - -dtype int8 -kv f16 -json`,
 		`go run ./examples/generate -ids 0,1030,2192 -n 0 -logits "$(mktemp)"`,
 		`echo '["func main() {", ""]' | go run ./examples/generate -tokenize -`,
@@ -52,6 +55,9 @@ func parseSettings(env *program.Env) (*settings, error) {
 		topP        = f.Float64("top-p", 1, "sample from the most likely tokens that have this `probability` together")
 		seed        = f.Uint64("seed", 0, "of the sampling")
 		stop        = f.String("stop", "", "`ids` of the tokens that end the text, or none (default those that the model names)")
+
+		sparsity = f.Float64("sparsity", 0, "`share` of the neurons to leave out of every MLP that decodes, by thresholds that are found on embedded Go source")
+		plan     = f.String("plan", "", "`file` that says which neurons to leave out instead")
 
 		context = f.Int("context", 0, "most `tokens` of prompt and text together; 0: what the model was trained for")
 		kv      = f.Choice("kv", "f32", "`width` of keys and values", "f32", "f16")
@@ -82,10 +88,14 @@ func parseSettings(env *program.Env) (*settings, error) {
 		return &settings{model: *model, tokenize: *tokenize}, nil
 	}
 
-	s := &settings{model: *model, dtype: dtype(), threads: threads, logits: *logits, json: *asJSON}
+	s := &settings{
+		model: *model, dtype: dtype(), threads: threads, sparsity: *sparsity, plan: *plan, logits: *logits, json: *asJSON,
+	}
 	switch {
 	case f.Given("prompt") == f.Given("ids"):
 		return nil, program.Usagef("give one of -prompt, -ids and -tokenize")
+	case f.Given("plan") && *plan == "":
+		return nil, program.Usagef("-plan needs a file")
 	case f.Given("logits") && *logits == "":
 		return nil, program.Usagef("-logits needs a file")
 	case *n < 0:
@@ -96,6 +106,10 @@ func parseSettings(env *program.Env) (*settings, error) {
 		return nil, program.Usagef("-top-p %v is not above 0 and at most 1", *topP)
 	case *context < 0:
 		return nil, program.Usagef("-context %d is negative", *context)
+	case !(*sparsity >= 0 && *sparsity < 1):
+		return nil, program.Usagef("-sparsity %v is not between 0 and below 1", *sparsity)
+	case f.Given("sparsity") && f.Given("plan"):
+		return nil, program.Usagef("-sparsity and -plan exclude each other")
 	}
 	if f.Given("prompt") {
 		s.prompt = prompt

@@ -27,7 +27,7 @@ func tokenized(t *testing.T, model string, texts []string) [][]int32 {
 // The tokenizer alone suffices, and no special token is added.
 func TestTokenize(t *testing.T) {
 	dir := t.TempDir()
-	data, err := os.ReadFile(testdata + "tinysilu/tokenizer.json")
+	data, err := os.ReadFile(references + "tinysilu/tokenizer.json")
 	if err != nil {
 		t.Fatal(err)
 	}
