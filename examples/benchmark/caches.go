@@ -2,9 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"runtime/debug"
 
 	"github.com/sparsegonia/sparsegonia/cache"
@@ -21,9 +24,10 @@ type cacheRow struct {
 	Refresh summary `json:"refresh"` // seconds
 	Total   summary `json:"total"`   // seconds of the refresh and the sparse MLP after it
 
-	ArrivedBytes int64 `json:"arrived_bytes"` // of the rows that became active, a refresh
-	MovedBytes   int64 `json:"moved_bytes"`   // that were copied, a refresh
-	Resident     int64 `json:"resident_bytes"`
+	ArrivedBytes  int64 `json:"arrived_bytes"` // of the rows that became active, a refresh
+	MovedBytes    int64 `json:"moved_bytes"`   // copied in memory, a refresh
+	ReadBytes     int64 `json:"read_bytes"`    // read from a neuron file, a refresh
+	ResidentBytes int64 `json:"resident_bytes"`
 
 	VersusReused float64 `json:"versus_reused"` // times as fast a refresh as gathering all active rows into a buffer
 	VersusFresh  float64 `json:"versus_fresh"`  // times as fast as gathering them into new memory
@@ -43,7 +47,12 @@ const (
 	packedPolicy  = "packed"
 	reusedPolicy  = "gather, same buffer"
 	freshPolicy   = "gather, new buffer"
+	windowPolicy  = "window of 4 tokens"
 )
+
+const windowTokens = 4
+
+var policies = []string{inPlacePolicy, packedPolicy, windowPolicy, reusedPolicy, freshPolicy}
 
 func runCaches(ctx context.Context, b *bench) (report, error) {
 	s := &cacheSuite{Machine: b.machine(), Shape: b.shape.String()}
@@ -58,9 +67,14 @@ func runCaches(ctx context.Context, b *bench) (report, error) {
 		if err != nil {
 			return nil, err
 		}
+		file, err := m.writeNeurons()
+		if err != nil {
+			return nil, err
+		}
+		defer file.Close()
 		for _, active := range actives {
 			for _, changed := range changes {
-				rows, err := b.cacheRows(ctx, meter, m, active, changed)
+				rows, err := b.cacheRows(ctx, meter, m, file, active, changed)
 				if err != nil {
 					return s.soFar(), fmt.Errorf("%v, %v active, %v changed: %w", d, active, changed, err)
 				}
@@ -81,15 +95,40 @@ func (s *cacheSuite) soFar() report {
 	return s
 }
 
+// neuronFile is a file that Close removes.
+type neuronFile struct {
+	*cache.File
+	folder string
+}
+
+func (f *neuronFile) Close() error { return errors.Join(f.File.Close(), os.RemoveAll(f.folder)) }
+
+// writeNeurons writes the first layer to a neuron file.
+func (m *mlp) writeNeurons() (*neuronFile, error) {
+	folder, err := os.MkdirTemp("", "benchmark")
+	if err != nil {
+		return nil, err
+	}
+	name := filepath.Join(folder, "neurons")
+	err = cache.WriteFile(name, "random", 1, func(i int) (*cache.Neurons, error) { return m.layers[i], nil })
+	f := &neuronFile{folder: folder}
+	if err == nil {
+		f.File, err = cache.OpenFile(name)
+	}
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(folder))
+	}
+	return f, nil
+}
+
 // cacheRows measures every policy: its refreshes alone and, over a cache of its own, refreshes with the MLP after them.
 // All see the same sequence of active sets.
-func (b *bench) cacheRows(ctx context.Context, meter *meter, m *mlp, active, changed float64) ([]cacheRow, error) {
-	names := []string{inPlacePolicy, packedPolicy, reusedPolicy, freshPolicy}
+func (b *bench) cacheRows(ctx context.Context, meter *meter, m *mlp, file *neuronFile, active, changed float64) ([]cacheRow, error) {
 	var trials []trial
-	var policies []*policy
-	for _, name := range names {
+	var pairs []*policy // with the refreshes alone, with the MLP, …
+	for _, name := range policies {
 		for _, total := range []bool{false, true} {
-			p, err := m.newPolicy(name)
+			p, err := m.newPolicy(name, file)
 			if err != nil {
 				return nil, err
 			}
@@ -111,35 +150,56 @@ func (b *bench) cacheRows(ctx context.Context, meter *meter, m *mlp, active, cha
 					return err
 				},
 			})
-			policies = append(policies, p)
+			pairs = append(pairs, p)
 		}
 	}
 	results, err := meter.measure(ctx, b.rounds(10), trials)
+	for _, p := range pairs {
+		if c, ok := p.Cache.(io.Closer); ok {
+			err = errors.Join(err, c.Close())
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
-	rows := make([]cacheRow, len(names))
-	for i, name := range names {
-		stats, warm := policies[2*i].Stats(), policies[2*i].warm
+	rows := make([]cacheRow, len(policies))
+	arriving := newWalk(m.intermediate, active, b.seed).arriving(changed)
+	for i, name := range policies {
+		stats, warm := pairs[2*i].Stats(), pairs[2*i].warm
 		refreshes := stats.Refreshes - warm.Refreshes
 		rows[i] = cacheRow{
 			Policy: name, Dtype: m.dtype.String(), Active: active, Changed: changed,
 			Refresh: results[2*i].seconds, Total: results[2*i+1].seconds,
-			ArrivedBytes: (stats.Misses - warm.Misses) * int64(m.bytes(m.dtype)/m.intermediate) / refreshes,
-			MovedBytes:   (stats.BytesMoved - warm.BytesMoved) / refreshes,
-			Resident:     stats.ResidentBytes,
+			ArrivedBytes:  int64(arriving * m.bytes(m.dtype) / m.intermediate),
+			MovedBytes:    (stats.BytesMoved + stats.BytesRepacked - warm.BytesMoved - warm.BytesRepacked) / refreshes,
+			ReadBytes:     (stats.BytesRead - warm.BytesRead) / refreshes,
+			ResidentBytes: stats.ResidentBytes,
 		}
 	}
+	compareRows(rows)
+	return rows, nil
+}
+
+// compareRows compares the policies of one kind.
+func compareRows(rows []cacheRow) {
+	var same, fresh float64
 	best := 0
-	for i := range rows {
-		rows[i].VersusReused = rows[2].Refresh.Median / rows[i].Refresh.Median
-		rows[i].VersusFresh = rows[3].Refresh.Median / rows[i].Refresh.Median
-		if rows[i].Total.Median < rows[best].Total.Median {
+	for i, r := range rows {
+		switch r.Policy {
+		case reusedPolicy:
+			same = r.Refresh.Median
+		case freshPolicy:
+			fresh = r.Refresh.Median
+		}
+		if r.Total.Median < rows[best].Total.Median {
 			best = i
 		}
 	}
+	for i := range rows {
+		rows[i].VersusReused = same / rows[i].Refresh.Median
+		rows[i].VersusFresh = fresh / rows[i].Refresh.Median
+	}
 	rows[best].Winner = true
-	return rows, nil
 }
 
 // policy is a cache with its slots.
@@ -149,7 +209,7 @@ type policy struct {
 	warm  cache.Stats // after the first refresh, which copies everything
 }
 
-func (m *mlp) newPolicy(name string) (*policy, error) {
+func (m *mlp) newPolicy(name string, file *neuronFile) (*policy, error) {
 	p := &policy{slots: make([]int32, m.intermediate)}
 	store := m.layers[0]
 	var err error
@@ -158,6 +218,8 @@ func (m *mlp) newPolicy(name string) (*policy, error) {
 		p.Cache = cache.InPlace(store)
 	case packedPolicy:
 		p.Cache, err = cache.NewPacked(store, m.pool)
+	case windowPolicy:
+		p.Cache, err = cache.NewWindow(file.File, 0, cache.WindowOptions{Tokens: windowTokens})
 	default:
 		p.Cache = &gather{store: store, pool: m.pool, fresh: name == freshPolicy}
 	}
@@ -237,9 +299,14 @@ func newWalk(neurons int, active float64, seed uint64) *walk {
 	return w
 }
 
+// arriving is how many neurons a step makes active.
+func (w *walk) arriving(changed float64) int {
+	return min(activeOf(w.active, changed), len(w.order)-w.active)
+}
+
 // step replaces a fraction of the active neurons by as many others.
 func (w *walk) step(changed float64) {
-	n := min(activeOf(w.active, changed), len(w.order)-w.active)
+	n := w.arriving(changed)
 	inside, outside := w.order[:w.active], w.order[w.active:]
 	for k := range n {
 		i, j := k+w.random.IntN(len(inside)-k), k+w.random.IntN(len(outside)-k)
@@ -254,7 +321,8 @@ func (s *cacheSuite) print(w io.Writer) {
 	s.Machine.print(w)
 	fmt.Fprintf(w, "Random weights of an MLP %s that are not in the cache, random active sets\n\n", s.Shape)
 	t := table{header: []string{
-		"<dtype", "active", "changed", "<policy", "refresh", "±", "×same", "×new", "arrived", "moved", "refresh + MLP", "±", "<",
+		"<dtype", "active", "changed", "<policy", "refresh", "±", "×same", "×new", "arrived", "moved", "read", "resident",
+		"refresh + MLP", "±", "<",
 	}}
 	for _, r := range s.Rows {
 		winner := ""
@@ -263,12 +331,14 @@ func (s *cacheSuite) print(w io.Writer) {
 		}
 		t.add(r.Dtype, fmt.Sprintf("%.0f%%", 100*r.Active), fmt.Sprintf("%.4g%%", 100*r.Changed), r.Policy,
 			duration(r.Refresh.Median), r.Refresh.percent(), digits(r.VersusReused), digits(r.VersusFresh),
-			sizeOf(r.ArrivedBytes), sizeOf(r.MovedBytes), duration(r.Total.Median), r.Total.percent(), winner)
+			sizeOf(r.ArrivedBytes), sizeOf(r.MovedBytes), sizeOf(r.ReadBytes), sizeOf(r.ResidentBytes),
+			duration(r.Total.Median), r.Total.percent(), winner)
 	}
 	t.print(w)
 	fmt.Fprint(w, `
 ±        half the distance of the quartiles
 ×same    times as fast a refresh as gathering all active rows into a buffer that is kept; ×new: into new memory
-arrived  bytes of the rows that became active, moved: bytes copied, a refresh
+arrived  bytes of the rows that became active; moved: copied in memory; read: from a neuron file, which the page cache of
+         the system may hold; all a refresh. resident: of weights in memory; the gathers and packed hold the store too
 `)
 }

@@ -245,9 +245,13 @@ func TestPoliciesAgree(t *testing.T) {
 	m, err := newMLP(pool, shape{64, 300}, kernel.F16, 1, 1, 1)
 	require.NoError(t, err)
 	w := newWalk(m.intermediate, 0.3, 1)
+	all := policies
 	var policies []*policy
-	for _, name := range []string{inPlacePolicy, packedPolicy, reusedPolicy, freshPolicy} {
-		p, err := m.newPolicy(name)
+	file, err := m.writeNeurons()
+	require.NoError(t, err)
+	defer file.Close()
+	for _, name := range all {
+		p, err := m.newPolicy(name, file)
 		require.NoError(t, err)
 		policies = append(policies, p)
 	}
@@ -265,7 +269,7 @@ func TestPoliciesAgree(t *testing.T) {
 	}
 	for _, p := range policies[1:] {
 		got, want := p.Stats(), policies[0].Stats()
-		assert.Equal(t, want.Misses, got.Misses)
+		assert.LessOrEqual(t, got.Misses, want.Misses, "a window has what was active before")
 		assert.Equal(t, want.Refreshes, got.Refreshes)
 		p.Reset()
 		assert.Zero(t, p.Stats().Refreshes)
