@@ -15,47 +15,65 @@ func (p *Pool) gemm(y, x []float32, w *Matrix, bias []float32, tokens int, trans
 	}
 	g := &p.tasks.gemm
 	*g = gemmTask{pool: p, w: w, bias: bias, transposed: transposed, y: y, k: k, out: out, tokens: tokens}
-	p.tasks.packed = resize(p.tasks.packed, p.variant.packedLen(tokens, k))
+	g.panelRows = panelRows(w.dtype, k, transposed)
+	p.tasks.packed = resize(p.tasks.packed, p.variant.packedLen(tokens, g.panelRows))
 	g.x = p.tasks.packed
-	p.pack(g.x, x, tokens, k)
-	if transposed {
-		g.scaleInput()
-	}
+	p.pack(g.x, x, tokens, k, g.panelRows)
+	g.quantize()
 	p.do((out+blockRows-1)/blockRows, g)
 	*g = gemmTask{}
 }
 
-// packedLen is the length of T×K inputs as the tiles read them:
-// [⌈T/tileCols⌉][K][tileCols], zeros beyond T.
-func (v *variant) packedLen(tokens, k int) int {
-	return (tokens + v.tileCols - 1) / v.tileCols * v.tileCols * k
+// pairs tells whether a product runs on integers: weights and inputs are
+// multiplied as int16, two columns at a time, the inputs with one scale a token.
+// Where scales of groups run along the outputs that is not possible.
+func pairs(d Dtype, transposed bool) bool { return d == Int8 || d.grouped() && !transposed }
+
+// panelRows is the number of rows of a packed panel of k inputs: whole groups for products on integers.
+func panelRows(d Dtype, k int, transposed bool) int {
+	if pairs(d, transposed) {
+		return groups(k) * group
+	}
+	return k
 }
 
-func (p *Pool) pack(dst, x []float32, tokens, k int) {
+// packedLen is the length of inputs as the tiles read them:
+// [⌈T/tileCols⌉][rows][tileCols], zeros beyond T and K.
+func (v *variant) packedLen(tokens, rows int) int {
+	return (tokens + v.tileCols - 1) / v.tileCols * v.tileCols * rows
+}
+
+func (p *Pool) pack(dst, x []float32, tokens, k, rows int) {
 	t := &p.tasks.pack
-	*t = packTask{dst, x, tokens, k, p.variant.tileCols}
-	p.do((tokens+t.width-1)/t.width, t)
+	*t = packTask{dst, x, tokens, k, rows, p.variant.tileCols}
+	p.do((tokens+t.width-1)/t.width*packParts, t)
 	*t = packTask{}
 }
 
-// packTask packs inputs. A piece is one panel of tileCols tokens.
+// packParts is how many pieces a panel is packed in.
+const packParts = 4
+
+// packTask packs inputs. A piece is a part of the rows of one panel of tileCols tokens.
 type packTask struct {
-	dst, x           []float32
-	tokens, k, width int
+	dst, x                 []float32
+	tokens, k, rows, width int
 }
 
 func (t *packTask) piece(_ *worker, i int) {
-	panel := t.dst[i*t.k*t.width:][:t.k*t.width]
-	for j := range t.width {
-		token := i*t.width + j
-		if token >= t.tokens {
-			for c := range t.k {
-				panel[c*t.width+j] = 0
-			}
-			continue
-		}
-		for c, v := range t.x[token*t.k:][:t.k] {
-			panel[c*t.width+j] = v
+	panel := t.dst[i/packParts*t.rows*t.width:][:t.rows*t.width]
+	part := (t.rows + packParts - 1) / packParts
+	first := min(i%packParts*part, t.rows)
+	last := min(first+part, t.rows)
+	tokens := min(t.width, t.tokens-i/packParts*t.width)
+	if tokens < t.width || last > t.k {
+		clear(panel[first*t.width : last*t.width])
+	}
+	x := t.x[i/packParts*t.width*t.k:]
+	last = max(min(last, t.k), first)
+	for j := range tokens {
+		out := panel[first*t.width+j:]
+		for c, v := range x[j*t.k:][:t.k][first:last] {
+			out[c*t.width] = v
 		}
 	}
 }
@@ -67,23 +85,74 @@ type gemmTask struct {
 	slots          []int32 // rows of w to use, nil: all
 	transposed     bool
 	x              []float32 // packed
+	panelRows      int
 	k, out, tokens int
 	y, bias        []float32
+
+	// of products on integers
+	pairs   []float32 // packed, two int16 each
+	scales  []float32 // of the tokens
+	sums    []float32 // of the int16 of a group: [⌈T/tileCols⌉][groups][tileCols]
+	factors []float32 // of the inputs: the scales of Int8 rows, if they run along k
 }
 
-// scaleInput moves the scales of Int8 rows, which run along k, into the input.
-func (g *gemmTask) scaleInput() {
-	if g.w.dtype != Int8 {
+// quantize packs the inputs of a product on integers.
+func (g *gemmTask) quantize() {
+	if !pairs(g.w.dtype, g.transposed) {
 		return
 	}
-	width := g.pool.variant.tileCols
-	for k := range g.k {
-		s := rowScale(g.w, g.row(k))
-		for panel := 0; panel < len(g.x); panel += g.k * width {
-			for j := range width {
-				g.x[panel+k*width+j] *= s
-			}
+	p, width := g.pool, g.pool.variant.tileCols
+	panels := (g.tokens + width - 1) / width
+	p.tasks.pairs = resize(p.tasks.pairs, len(g.x)/2)
+	p.tasks.tokenScales = resize(p.tasks.tokenScales, panels*width)
+	g.pairs, g.scales = p.tasks.pairs, p.tasks.tokenScales
+	if g.transposed {
+		p.tasks.factors = resize(p.tasks.factors, g.panelRows)
+		g.factors = p.tasks.factors
+		clear(g.factors[g.k:])
+		for k := range g.k {
+			g.factors[k] = rowScale(g.w, g.row(k))
 		}
+	}
+	if g.w.dtype == Int4M {
+		p.tasks.sums = resize(p.tasks.sums, len(g.x)/group)
+		g.sums = p.tasks.sums
+	}
+	p.do(panels, (*quantizeTask)(g))
+}
+
+// quantizeTask packs the pairs of a gemmTask. A piece is a panel.
+type quantizeTask gemmTask
+
+var (
+	one  float32 = 1
+	ones         = [2]int16{1, 1}
+)
+
+func (g *quantizeTask) piece(w *worker, i int) {
+	v, n := g.pool.variant, g.panelRows
+	width := v.tileCols
+	x := g.x[i*n*width:][:n*width]
+	scales := g.scales[i*width:][:width]
+	if n == 0 {
+		clear(scales)
+		return
+	}
+	factors, step := unsafe.Pointer(&one), 0
+	if g.factors != nil {
+		factors, step = address(g.factors), 4
+	}
+	v.packPairs(address(g.pairs[i*n*width/2:]), address(x), address(scales), factors, step, n)
+	if g.sums == nil {
+		return
+	}
+	// The sums are a product too, with weights that are all 1; every row of the tile is the same.
+	tile := w.scratch(v.tileRows * width)
+	for j := range groups(n) {
+		clear(tile)
+		in := address(g.pairs[(i*n+j*group)*width/2:])
+		v.tilePairs(address(tile), unsafe.Pointer(&ones), 0, 0, in, unsafe.Pointer(&one), 0, group/2, 1)
+		copy(g.sums[(i*groups(n)+j)*width:][:width], tile)
 	}
 }
 
@@ -101,23 +170,20 @@ func (g *gemmTask) piece(w *worker, i int) {
 	padded := (g.tokens + v.tileCols - 1) / v.tileCols * v.tileCols
 	buf := w.scratch(blockRows*padded + blockScratch)
 	c, scratch := buf[:blockRows*padded], buf[blockRows*padded:]
-	if g.transposed {
+	switch {
+	case g.transposed && pairs(g.w.dtype, true):
+		g.columnPairs(v, c, scratch, first, n)
+	case g.transposed:
 		g.columns(v, c, scratch, first, n)
-	} else {
+	default:
 		g.rows(v, c, scratch, g.w, first, n)
 	}
+	raceWrite(address(g.y), 4)
 	for t := range g.tokens {
 		out := g.y[t*g.out+first:][:n]
 		g.unpack(v, out, c, t)
-		if !g.transposed && g.w.dtype == Int8 {
-			for j := range out {
-				out[j] *= rowScale(g.w, g.row(first+j))
-			}
-		}
 		if g.bias != nil {
-			for j, b := range g.bias[first : first+n] {
-				out[j] += b
-			}
+			v.add(address(out), address(out), address(g.bias[first:]), n)
 		}
 	}
 }
@@ -133,6 +199,10 @@ const (
 // [T/tileCols][blockRows/tileRows] tiles of tileRows × tileCols.
 func (g *gemmTask) rows(v *variant, c, scratch []float32, m *Matrix, first, n int) {
 	clear(c)
+	if pairs(m.dtype, false) {
+		g.rowPairs(v, c, scratch, m, first, n)
+		return
+	}
 	for k := 0; k < g.k; k += blockCols {
 		width := min(blockCols, g.k-k)
 		direct := 0 // rows that the tiles read in place
@@ -178,6 +248,77 @@ func (g *gemmTask) columns(v *variant, c, scratch []float32, first, n int) {
 			}
 		}
 	}
+}
+
+// rowPairs is rows on integers.
+func (g *gemmTask) rowPairs(v *variant, c, scratch []float32, m *Matrix, first, n int) {
+	const (
+		stride    = 2 * (blockCols + group) // bytes of a row of weights
+		perBlock  = blockCols / group
+		weightLen = blockRows * stride / 4
+	)
+	weights := address(scratch)
+	factors := scratch[weightLen:][: blockRows*perBlock : blockRows*perBlock]
+	mins := scratch[weightLen+blockRows*perBlock:][: blockRows*perBlock : blockRows*perBlock]
+	for k := 0; k < g.k; k += blockCols {
+		width := min(blockCols, g.k-k)
+		n32 := groups(width)
+		columns, perRow := n32, group/2 // factors of a row, pairs that share one
+		if m.dtype == Int8 {
+			columns, perRow = 1, n32*group/2
+		}
+		for i := range n {
+			row := first + i
+			if g.slots != nil {
+				row = int(g.slots[row])
+			}
+			v.widen16Part(unsafe.Add(weights, i*stride), factors[i*perBlock:], mins[i*perBlock:], m, m.row(row), k, width)
+		}
+		for t := 0; t*v.tileCols < g.tokens; t++ {
+			x := address(g.pairs[(t*g.panelRows+k)*v.tileCols/2:])
+			for i := 0; i < n; i += v.tileRows {
+				out := address(c[(t*blockRows+i)*v.tileCols:])
+				v.tilePairs(out, unsafe.Add(weights, i*stride), stride, 4, x, address(factors[i*perBlock:]), 4*perBlock, perRow, columns)
+				if m.dtype == Int4M {
+					sums := address(g.sums[(t*g.panelRows+k)/group*v.tileCols:])
+					v.tile(out, address(mins[i*perBlock:]), 4*perBlock, 4, sums, n32)
+				}
+			}
+		}
+	}
+	g.scaleTokens(v, c, n)
+}
+
+// scaleTokens multiplies a block of sums by the scales of the inputs.
+func (g *gemmTask) scaleTokens(v *variant, c []float32, n int) {
+	for t := 0; t*v.tileCols < g.tokens; t++ {
+		scales := address(g.scales[t*v.tileCols:])
+		for i := range n {
+			out := address(c[(t*blockRows+i)*v.tileCols:])
+			v.mul(out, out, scales, v.tileCols)
+		}
+	}
+}
+
+// columnPairs is columns on integers, for Int8 weights.
+func (g *gemmTask) columnPairs(v *variant, c, scratch []float32, first, n int) {
+	clear(c)
+	weights := address(scratch)
+	for k := 0; k < g.k; k += blockCols {
+		width := min(blockCols, g.k-k)
+		for i := 0; i < width; i += 2 {
+			a, b := g.row(k+i), g.row(k+min(i+1, width-1))
+			v.widenPairsPart(unsafe.Add(weights, i/2*4*blockRows), unsafe.Add(a, first), unsafe.Add(b, first), n)
+		}
+		for t := 0; t*v.tileCols < g.tokens; t++ {
+			x := address(g.pairs[(t*g.panelRows+k)*v.tileCols/2:])
+			for i := 0; i < n; i += v.tileRows {
+				out := address(c[(t*blockRows+i)*v.tileCols:])
+				v.tilePairs(out, unsafe.Add(weights, 4*i), 4, 4*blockRows, x, unsafe.Pointer(&one), 0, groups(width)*group/2, 1)
+			}
+		}
+	}
+	g.scaleTokens(v, c, n)
 }
 
 // unpack gathers the outputs of token t from a block of tiles.

@@ -26,6 +26,10 @@ var generic = variant{
 		Int8G: widenGroupsGeneric(Int8G), Int4: widenGroupsGeneric(Int4), Int4M: widenGroupsGeneric(Int4M),
 	},
 	tile: tileGeneric, tileRows: 4, tileCols: 4,
+	tilePairs: tilePairsGeneric, packPairs: packPairsGeneric, widenPairs: widenPairsGeneric,
+	widen16: [dtypes]func(dst, src unsafe.Pointer, n int){
+		Int8: widen16Bytes, Int8G: widen16Bytes, Int4: widen16Nibbles(8), Int4M: widen16Nibbles(0),
+	},
 	activate: [ReLU + 1]func(y, x unsafe.Pointer, n int){
 		SiLU: activateGeneric(SiLU), GELU: activateGeneric(GELU), GELUTanh: activateGeneric(GELUTanh), ReLU: activateGeneric(ReLU),
 	},
@@ -236,6 +240,68 @@ func tileGeneric(cp, wp unsafe.Pointer, rowStep, colStep int, xp unsafe.Pointer,
 			c3 += w * x[j][3]
 		}
 		c[i] = [4]float32{c0, c1, c2, c3}
+	}
+}
+
+func tilePairsGeneric(cp, wp unsafe.Pointer, rowStep, colStep int, xp, factors unsafe.Pointer, factorStep, pairs, groups int) {
+	c := (*[4][4]float32)(cp)
+	x := values[[4][2]int16](xp, groups*pairs)
+	for g := range groups {
+		for i := range c {
+			var sums [4]int32
+			for k, in := range x[g*pairs:][:pairs] {
+				w := (*[2]int16)(unsafe.Add(wp, i*rowStep+(g*pairs+k)*colStep))
+				for j, v := range in {
+					sums[j] += int32(v[0])*int32(w[0]) + int32(v[1])*int32(w[1])
+				}
+			}
+			f := *(*float32)(unsafe.Add(factors, i*factorStep+4*g))
+			for j, s := range sums {
+				c[i][j] += f * float32(s)
+			}
+		}
+	}
+}
+
+func packPairsGeneric(dst, src, scales, factors unsafe.Pointer, factorStep, n int) {
+	in, out, s := values[[4]float32](src, n), values[[4][2]int16](dst, n/2), (*[4]float32)(scales)
+	var most [4]uint32
+	factor := func(k int) float32 { return *(*float32)(unsafe.Add(factors, k*factorStep)) }
+	for k, row := range in {
+		for j, v := range row {
+			most[j] = max(most[j], math.Float32bits(v*factor(k))&0x7fffffff)
+		}
+	}
+	for j, m := range most {
+		s[j] = finite(m) / int16Limit
+	}
+	for k, row := range in {
+		for j, v := range row {
+			out[k/2][j][k%2] = int16(quantum(v*factor(k), s[j], int16Limit))
+		}
+	}
+}
+
+func widen16Bytes(dst, src unsafe.Pointer, n int) {
+	out := values[int16](dst, n*group)
+	for k, q := range values[int8](src, n*group) {
+		out[k] = int16(q)
+	}
+}
+
+func widen16Nibbles(offset int16) func(dst, src unsafe.Pointer, n int) {
+	return func(dst, src unsafe.Pointer, n int) {
+		out, in := values[int16](dst, n*group), values[byte](src, n*group/2)
+		for k := range out {
+			out[k] = int16(nibble(in[k/group*16:], k%group)) - offset
+		}
+	}
+}
+
+func widenPairsGeneric(dst, a, b unsafe.Pointer, n int) {
+	out, second := values[[2]int16](dst, n), values[int8](b, n)
+	for k, q := range values[int8](a, n) {
+		out[k] = [2]int16{int16(q), int16(second[k])}
 	}
 }
 

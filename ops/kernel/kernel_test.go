@@ -108,8 +108,8 @@ func TestLinear(t *testing.T) {
 				want, terms := make([]float64, T*O), make([]float64, T*O)
 				for tok := range T {
 					in := rounded(d, x[tok*K:][:K])
-					if T >= smallT {
-						in = rounded(F32, x[tok*K:][:K])
+					if T >= smallT && d.grouped() {
+						in = rounded(Int8, x[tok*K:][:K]) // the tiles multiply int16
 					}
 					for o := range O {
 						s, a := float64(bias[o]), math.Abs(float64(bias[o]))

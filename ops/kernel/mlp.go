@@ -109,7 +109,9 @@ type neuronTask struct {
 	tokens           int
 	chunk            int
 	sums             []float32 // chunks × T × padded O
-	hidden           []float32 // packed hidden activations of many tokens
+
+	hidden    []float32 // packed hidden activations of many tokens
+	panelRows int
 }
 
 func (p *Pool) sparse(t *neuronTask, y, x, bias []float32) {
@@ -252,20 +254,24 @@ func (t *neuronTask) finish(h, gates, ups []float32, k0, token int) {
 // as the panels that the product with the down rows reads.
 func (p *Pool) sparseGEMM(t *neuronTask, y, x, bias []float32) {
 	v, n, hidden, outputs := p.variant, len(t.slots), t.up.cols, t.down.cols
-	p.tasks.packed = resize(p.tasks.packed, v.packedLen(t.tokens, hidden))
-	p.tasks.hidden = resize(p.tasks.hidden, v.packedLen(t.tokens, n))
+	t.panelRows = panelRows(t.down.dtype, n, true)
+	p.tasks.hidden = resize(p.tasks.hidden, v.packedLen(t.tokens, t.panelRows))
 	t.hidden = p.tasks.hidden
-	if !t.known {
-		p.pack(p.tasks.packed, x, t.tokens, hidden)
-	}
 	g := &p.tasks.gemm
-	*g = gemmTask{pool: p, slots: t.slots, x: p.tasks.packed, k: hidden, out: n, tokens: t.tokens}
+	*g = gemmTask{pool: p, w: t.up, slots: t.slots, k: hidden, out: n, tokens: t.tokens}
+	if !t.known {
+		g.panelRows = panelRows(t.up.dtype, hidden, false)
+		p.tasks.packed = resize(p.tasks.packed, v.packedLen(t.tokens, g.panelRows))
+		g.x = p.tasks.packed
+		p.pack(g.x, x, t.tokens, hidden, g.panelRows)
+		g.quantize()
+	}
 	p.do((n+blockRows-1)/blockRows, (*neuronGEMM)(t))
 	*g = gemmTask{
-		pool: p, w: t.down, slots: t.slots, transposed: true, x: t.hidden,
+		pool: p, w: t.down, slots: t.slots, transposed: true, x: t.hidden, panelRows: t.panelRows,
 		k: n, out: outputs, tokens: t.tokens, y: y, bias: bias,
 	}
-	g.scaleInput()
+	g.quantize()
 	p.do((outputs+blockRows-1)/blockRows, g)
 	*g = gemmTask{}
 }
@@ -289,14 +295,17 @@ func (t *neuronGEMM) piece(w *worker, i int) {
 		g.rows(v, gates, scratch, t.gate, first, n)
 	}
 	for panel := 0; panel*width < g.tokens; panel++ {
+		if first+n == g.out {
+			clear(t.hidden[(panel*t.panelRows+g.out)*width : (panel+1)*t.panelRows*width])
+		}
 		for j := range n {
 			k := first + j
-			slot, neuron := int(t.slots[k]), int(t.neurons[k])
+			neuron := int(t.neurons[k])
 			o := (panel*blockRows + j) * width
-			out := t.hidden[(panel*g.out+k)*width:][:width]
+			out := t.hidden[(panel*t.panelRows+k)*width:][:width]
 			up := ups[o:][:width]
 			if !t.known {
-				affine(up, rowScale(t.up, t.up.row(slot)), at(t.upBias, neuron))
+				shift(up, at(t.upBias, neuron))
 			}
 			switch {
 			case t.gates != nil:
@@ -313,7 +322,7 @@ func (t *neuronGEMM) piece(w *worker, i int) {
 				}
 			case t.gate != nil:
 				gate := gates[o:][:width]
-				affine(gate, rowScale(t.gate, t.gate.row(slot)), at(t.gateBias, neuron))
+				shift(gate, at(t.gateBias, neuron))
 				v.activate[t.act](address(gate), address(gate), width)
 				v.mul(address(out), address(gate), address(up), width)
 			default:
@@ -323,12 +332,11 @@ func (t *neuronGEMM) piece(w *worker, i int) {
 	}
 }
 
-// affine is x·scale + shift in place, nothing if that is x itself.
-func affine(x []float32, scale, shift float32) {
-	if scale == 1 && shift == 0 {
+func shift(x []float32, by float32) {
+	if by == 0 {
 		return
 	}
 	for i := range x {
-		x[i] = x[i]*scale + shift
+		x[i] += by
 	}
 }

@@ -21,10 +21,11 @@ func TestLinearT(t *testing.T) {
 				wf := decoded(w)
 				want, terms := make([]float64, T*O), make([]float64, T*O)
 				for tok := range T {
+					in := scaledRounded(w, x[tok*K:][:K], T)
 					for o := range O {
 						s, a := float64(bias[o]), math.Abs(float64(bias[o]))
-						for k, v := range x[tok*K:][:K] {
-							term := float64(v) * wf[k][o]
+						for k, v := range in {
+							term := v * wf[k][o]
 							s += term
 							a += math.Abs(term)
 						}
@@ -36,6 +37,25 @@ func TestLinearT(t *testing.T) {
 		}
 	})
 }
+
+// scaledRounded is x as rows of w along k see it: the tiles of Int8 multiply int16, which hold the scales of the rows.
+func scaledRounded(w *Matrix, x []float32, T int) []float64 {
+	if w.Dtype() != Int8 || T < smallT {
+		return rounded(F32, x)
+	}
+	scaled := slices.Clone(x)
+	for k := range scaled {
+		scaled[k] *= rowScale(w, w.row(k))
+	}
+	y := rounded(Int8, scaled)
+	for k := range y {
+		y[k] /= float64(rowScale(w, w.row(k)))
+	}
+	return y
+}
+
+// mlpEpsilon bounds the rounding of a sparse MLP, relative to the sizes that referenceMLP gives.
+const mlpEpsilon = 4e-6
 
 // referenceMLP is SparseMLP in float64 on the decoded weights; the second
 // result bounds the size of the terms summed.
@@ -55,10 +75,11 @@ func referenceMLP(m *MLP[float32], x []float32, slots, neurons []int32, gate []f
 	}
 	for t := range T {
 		d := m.Up.Dtype()
-		if T >= smallT {
-			d = F32
+		if T >= smallT && d.grouped() {
+			d = Int8 // the tiles multiply int16
 		}
 		in := rounded(d, x[t*H:][:H])
+		largest := 0.0 // hidden activation, times the scale of its down row
 		for k, s := range slots {
 			n := s
 			if neurons != nil {
@@ -88,12 +109,20 @@ func referenceMLP(m *MLP[float32], x []float32, slots, neurons []int32, gate []f
 			default:
 				h = m.Act.Apply64(u)
 			}
+			if m.Down.Dtype() == Int8 {
+				largest = max(largest, math.Abs(h)*float64(rowScale(m.Down, m.Down.row(int(s)))))
+			}
 			for j, v := range down[s] {
 				y[t*O+j] += h * v
 				terms[t*O+j] += (math.Abs(h) + size) * math.Abs(v)
 			}
 		}
 		for j := range O {
+			if T >= smallT { // they are rounded to 1/16383 of the largest
+				for _, s := range slots {
+					terms[t*O+j] += largest / int16Limit / 2 / mlpEpsilon * math.Abs(down[s][j]) / float64(rowScale(m.Down, m.Down.row(int(s))))
+				}
+			}
 			y[t*O+j] += bias(m.DownBias, int32(j))
 			terms[t*O+j] += math.Abs(y[t*O+j])
 		}
@@ -149,7 +178,7 @@ func TestSparseMLP(t *testing.T) {
 					x, y := randoms(r, T*H), make([]float32, T*O)
 					SparseMLP(p, y, x, m, slots, neurons, gate)
 					want, terms := referenceMLP(m, x, slots, neurons, gate, T)
-					near(t, fmt.Sprintf("%v T=%d H=%d O=%d mode %d", d, T, H, O, mode), y, want, terms, 4e-6)
+					near(t, fmt.Sprintf("%v T=%d H=%d mode %d", d, T, H, mode), y, want, terms, mlpEpsilon)
 				}
 			}
 		}

@@ -156,6 +156,50 @@ func (v *variant) widenPart(dst []float32, m *Matrix, row unsafe.Pointer, c, n i
 	}
 }
 
+// widen16Part writes columns c to c+n−1 of a row of quants as int16 to dst, which
+// has room for whole groups, their scales to factors (of Int8 the one of the row)
+// and the minima of Int4M to mins. c is a multiple of 32.
+func (v *variant) widen16Part(dst unsafe.Pointer, factors, mins []float32, m *Matrix, row unsafe.Pointer, c, n int) {
+	d := m.dtype
+	if d == Int8 {
+		factors[0] = rowScale(m, row)
+		src, whole := unsafe.Add(row, c), n&^(group-1)
+		raceRead(src, n)
+		if whole > 0 {
+			v.widen16[d](dst, src, whole/group)
+		}
+		out := values[int16](dst, n)
+		for k, q := range values[int8](src, n)[whole:] {
+			out[whole+k] = int16(q)
+		}
+		return
+	}
+	raceRead(row, m.rowBytes)
+	r, first, count := groupedRow(d, row, m.cols), c/group, groups(n)
+	v.widen16[d](dst, unsafe.Add(r.quants, first*quantBytes[d]), count)
+	for i, h := range values[uint16](unsafe.Add(r.scales, 2*first), count) {
+		factors[i] = fromF16(h)
+	}
+	if d == Int4M {
+		for i, h := range values[uint16](unsafe.Add(r.mins, 2*first), count) {
+			mins[i] = fromF16(h)
+		}
+	}
+}
+
+// widenPairsPart writes n int8 of two rows as pairs of int16.
+func (v *variant) widenPairsPart(dst, a, b unsafe.Pointer, n int) {
+	raceRead(a, n)
+	raceRead(b, n)
+	whole := n &^ (group - 1)
+	if whole > 0 {
+		v.widenPairs(dst, a, b, whole)
+	}
+	if whole < n {
+		widenPairsGeneric(unsafe.Add(dst, 4*whole), unsafe.Add(a, whole), unsafe.Add(b, whole), n-whole)
+	}
+}
+
 // rowScale is the factor that widenPart leaves out.
 func rowScale(m *Matrix, row unsafe.Pointer) float32 {
 	if m.dtype != Int8 {

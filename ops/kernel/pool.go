@@ -90,6 +90,8 @@ type tasks struct {
 	packed   []float32       // inputs as a GEMM reads them
 	hidden   []float32       // hidden activations between the two halves of an MLP
 	partial  []float32       // sums of chunks of rows
+
+	pairs, tokenScales, sums, factors []float32 // of products on integers
 }
 
 const (

@@ -91,6 +91,24 @@ func widenInt4MAVX2(dst unsafe.Pointer, row groupRow, n int)
 func tileAVX2(c, w unsafe.Pointer, rowStep, colStep int, x unsafe.Pointer, k int)
 
 //go:noescape
+func tilePairsAVX2(c, w unsafe.Pointer, rowStep, colStep int, x, factors unsafe.Pointer, factorStep, pairs, groups int)
+
+//go:noescape
+func packPairsAVX2(dst, src, scales, factors unsafe.Pointer, factorStep, n int)
+
+//go:noescape
+func widenPairsAVX2(dst, a, b unsafe.Pointer, n int)
+
+//go:noescape
+func widen16Int8GAVX2(dst, src unsafe.Pointer, n int)
+
+//go:noescape
+func widen16Int4AVX2(dst, src unsafe.Pointer, n int)
+
+//go:noescape
+func widen16Int4MAVX2(dst, src unsafe.Pointer, n int)
+
+//go:noescape
 func siluAVX2(y, x unsafe.Pointer, n int)
 
 //go:noescape
@@ -218,6 +236,12 @@ func widenInt4MAVX512(dst unsafe.Pointer, row groupRow, n int)
 
 //go:noescape
 func tileAVX512(c, w unsafe.Pointer, rowStep, colStep int, x unsafe.Pointer, k int)
+
+//go:noescape
+func tilePairsAVX512(c, w unsafe.Pointer, rowStep, colStep int, x, factors unsafe.Pointer, factorStep, pairs, groups int)
+
+//go:noescape
+func packPairsAVX512(dst, src, scales, factors unsafe.Pointer, factorStep, n int)
 
 //go:noescape
 func siluAVX512(y, x unsafe.Pointer, n int)

@@ -34,6 +34,21 @@ type variant struct {
 	tile               func(c, w unsafe.Pointer, rowStep, colStep int, x unsafe.Pointer, k int)
 	tileRows, tileCols int
 
+	// tilePairs is tile for int16, two columns at a time: w(i,k) and x(k,j) are then pairs, and element (i, j) gets, for each
+	// of some groups of pairs, their exact sum times the float32 at i·factorStep behind the group's place in factors.
+	// pairs is a multiple of 4; a group of more than 256 columns overflows.
+	tilePairs func(c, w unsafe.Pointer, rowStep, colStep int, x, factors unsafe.Pointer, factorStep, pairs, groups int)
+
+	// packPairs turns a panel of n × tileCols inputs, n even, into pairs of int16, row k times the float32 at
+	// k·factorStep, and writes the scale of each column.
+	packPairs func(dst, src, scales, factors unsafe.Pointer, factorStep, n int)
+
+	// widen16 writes n groups of quants, those of Int4 less 8, as int16.
+	widen16 [dtypes]func(dst, src unsafe.Pointer, n int)
+
+	// widenPairs writes n numbers of two rows of Int8 as pairs of int16, n a multiple of 32.
+	widenPairs func(dst, a, b unsafe.Pointer, n int)
+
 	// activate writes a(x) for n numbers; y may be x.
 	activate [ReLU + 1]func(y, x unsafe.Pointer, n int)
 
