@@ -69,8 +69,11 @@ func (t *packTask) piece(_ *worker, i int) {
 		clear(panel[first*t.width : last*t.width])
 	}
 	x := t.x[i/packParts*t.width*t.k:]
-	last = max(min(last, t.k), first)
+	first, last = min(first, t.k), min(last, t.k)
 	for j := range tokens {
+		if first == last {
+			break
+		}
 		out := panel[first*t.width+j:]
 		for c, v := range x[j*t.k:][:t.k][first:last] {
 			out[c*t.width] = v
@@ -178,7 +181,6 @@ func (g *gemmTask) piece(w *worker, i int) {
 	default:
 		g.rows(v, c, scratch, g.w, first, n)
 	}
-	raceWrite(address(g.y), 4)
 	for t := range g.tokens {
 		out := g.y[t*g.out+first:][:n]
 		g.unpack(v, out, c, t)
