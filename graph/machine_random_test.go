@@ -13,25 +13,25 @@ import (
 	"github.com/sparsegonia/sparsegonia/ops/kernel"
 )
 
-// sketch is a random network, drawn once and written down as often as needed.
-type sketch struct {
+// drawing is a random network, drawn once and written down as often as needed.
+type drawing struct {
 	dtype   tensor.Dtype
 	inputs  [][]int
-	nodes   []sketched
+	nodes   []drawnNode
 	outputs []int
 }
 
-// sketched is a node: what it is called, which earlier nodes it takes, and how it is made of them.
-type sketched struct {
+// drawnNode is a node: what it is called, which earlier nodes it takes, and how it is made of them.
+type drawnNode struct {
 	name string
 	ins  []int
 	make func(x []*gorgonia.Node) (*gorgonia.Node, error)
 }
 
-// drawSketch draws a network of matrices with up to 5 rows and columns. Ops that give what they got are drawn if aliases
+// draw draws a network of matrices with up to 5 rows and columns. Ops that give what they got are drawn if aliases
 // is true: the tape machine writes over what they and reshapes give while it is still to be read.
-func drawSketch(t *rapid.T, aliases bool) sketch {
-	s := sketch{dtype: rapid.SampledFrom([]tensor.Dtype{tensor.Float32, tensor.Float64}).Draw(t, "dtype")}
+func draw(t *rapid.T, aliases bool) drawing {
+	s := drawing{dtype: rapid.SampledFrom([]tensor.Dtype{tensor.Float32, tensor.Float64}).Draw(t, "dtype")}
 	var shapes []tensor.Shape
 	size := rapid.IntRange(1, 5)
 	for range rapid.IntRange(1, 3).Draw(t, "inputs") {
@@ -63,7 +63,7 @@ func drawSketch(t *rapid.T, aliases bool) sketch {
 	for i := range rapid.IntRange(1, 25).Draw(t, "nodes") {
 		a := pick(any)
 		shape := shapes[a]
-		n := sketched{name: rapid.SampledFrom(kinds).Draw(t, "kind"), ins: []int{a}}
+		n := drawnNode{name: rapid.SampledFrom(kinds).Draw(t, "kind"), ins: []int{a}}
 		second := func(suits func(tensor.Shape) bool) bool {
 			b := pick(suits)
 			n.ins = append(n.ins, b)
@@ -173,7 +173,7 @@ func accumulate(y gorgonia.Value, in []gorgonia.Value) (gorgonia.Value, error) {
 	return tensor.Add(y, in[0], tensor.UseUnsafe())
 }
 
-func (s sketch) write(n *network) {
+func (s drawing) write(n *network) {
 	var nodes gorgonia.Nodes
 	for _, shape := range s.inputs {
 		nodes = append(nodes, n.in(shape...))
@@ -190,7 +190,7 @@ func (s sketch) write(n *network) {
 	}
 }
 
-func (s sketch) String() string {
+func (s drawing) String() string {
 	text := fmt.Sprint(s.dtype, s.inputs)
 	for i, n := range s.nodes {
 		text += fmt.Sprintf("\n%d %s %v", i+len(s.inputs), n.name, n.ins)
@@ -201,7 +201,7 @@ func (s sketch) String() string {
 // Random networks give what the tape machine gives.
 func TestRandomNetworks(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		s := drawSketch(rt, false)
+		s := draw(rt, false)
 		rt.Log(s)
 		sameAsTape(rt, s.dtype, s.write)
 	})
@@ -210,7 +210,7 @@ func TestRandomNetworks(t *testing.T) {
 // Random networks, with ops that give what they got, give what every op gives on its own.
 func TestRandomNetworksByDefinition(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		s := drawSketch(rt, true)
+		s := draw(rt, true)
 		rt.Log(s)
 		n := newNetwork(s.dtype, false, s.write)
 		m, err := NewMachine(n.g, n.outputs...)
