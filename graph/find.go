@@ -21,12 +21,16 @@ type MLP struct {
 	// the graph multiplies are part of them. Gate is the zero Weight in a plain MLP.
 	Gate, Up, Down ops.Weight
 
+	// Stored is what the MLP captures if it is an ops.StreamMLP, whose neurons lie in a file; else nil. The weights have
+	// then their biases but no matrices. Gate may have one, the copy that selectors score neurons by.
+	Stored *ops.StoredMLP
+
 	input, output batch
 	inner         gorgonia.Nodes // what only the MLP computes, without its output
 }
 
 // Gated tells whether the MLP has a gate.
-func (m *MLP) Gated() bool { return m.Gate.Matrix != nil }
+func (m *MLP) Gated() bool { return m.Shape().Gated }
 
 // Skipped is a place that looks like an MLP and is left alone.
 type Skipped struct {
@@ -47,6 +51,10 @@ func FindMLPs(g *gorgonia.ExprGraph, outputs ...*gorgonia.Node) ([]*MLP, []Skipp
 func (s *survey) findMLPs() (found []*MLP, skipped []Skipped, err error) {
 	claimed := map[*gorgonia.Node]*MLP{} // by the cores of MLPs found so far
 	for _, n := range s.nodes {
+		if m := s.storedAt(n); m != nil {
+			found = append(found, m)
+			continue
+		}
 		m, err := s.findAt(n, claimed)
 		var reason unsupportedError
 		switch {

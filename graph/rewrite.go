@@ -67,7 +67,7 @@ func (w *rewriter) node(n *gorgonia.Node) (*gorgonia.Node, error) {
 		return nil, err
 	}
 	w.nodes[n], w.taken[built] = built, true
-	return built, nil
+	return built, w.foretell(n)
 }
 
 // copy is a node with the op of n.

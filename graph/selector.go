@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"errors"
 	"fmt"
 
 	"gorgonia.org/gorgonia"
@@ -30,7 +31,7 @@ type Selection struct {
 
 // Gate is the training-free selector: it computes the gate of every neuron, act(x·gate), or in a plain MLP act(x·up),
 // and makes those of magnitude τ or more active. With τ = 0 all neurons are active; with the smallest positive number
-// just those with an output.
+// just those with an output. An MLP whose neurons lie in a file is judged by the copy of its gate that is in memory.
 type Gate struct {
 	Threshold []float64 // τ: one for all neurons or one for each
 }
@@ -40,6 +41,9 @@ func (g Gate) Select(s Site) (Selection, error) {
 	w := s.MLP.Gate
 	if !s.MLP.Gated() {
 		w = s.MLP.Up
+	}
+	if w.Matrix == nil {
+		return Selection{}, errors.New("the gate selector needs a copy of the gate in memory, the neurons lie in a file")
 	}
 	values, err := ops.Gate(s.X, w, s.MLP.Activation, ops.WithPool(s.Pool))
 	if err != nil {

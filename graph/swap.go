@@ -46,6 +46,7 @@ type options struct {
 	scoreInput func(m *MLP) *gorgonia.Node
 	live       *gorgonia.Node
 	pool       *kernel.Pool
+	window     cache.WindowOptions
 	cache      func(i int, n *cache.Neurons) (cache.Cache, error)
 }
 
@@ -62,7 +63,7 @@ func WithLive(n *gorgonia.Node) Option { return func(o *options) { o.live = n } 
 // WithPool runs the sparse ops on p instead of on kernel.DefaultPool.
 func WithPool(p *kernel.Pool) Option { return func(o *options) { o.pool = p } }
 
-// WithCache makes the caches of the MLPs. i is the index of the MLP in FindMLPs. The default is cache.InPlace.
+// WithCache makes the caches of the MLPs, but for those whose neurons lie in a file (see WithWindow). i is the index of the MLP in FindMLPs. The default is cache.InPlace.
 func WithCache(f func(i int, n *cache.Neurons) (cache.Cache, error)) Option {
 	return func(o *options) { o.cache = f }
 }
@@ -91,7 +92,9 @@ func Swap(
 		taken:   map[*gorgonia.Node]bool{},
 		nodes:   map[*gorgonia.Node]*gorgonia.Node{},
 		neurons: map[[3]weightKey]*cache.Neurons{},
+		ahead:   map[*gorgonia.Node][]*site{},
 	}
+	w.o.window = cache.WindowOptions{Tokens: 5}
 	w.o.cache = func(_ int, n *cache.Neurons) (cache.Cache, error) { return cache.InPlace(n), nil }
 	for _, opt := range opts {
 		opt(&w.o)
@@ -129,6 +132,7 @@ type rewriter struct {
 	nodes   map[*gorgonia.Node]*gorgonia.Node // old to new; nil while a node is being built
 	taken   map[*gorgonia.Node]bool           // new nodes that stand for one already
 	neurons map[[3]weightKey]*cache.Neurons   // MLPs with the same weights share them
+	ahead   map[*gorgonia.Node][]*site        // sites to foretell, by the score input, of the old graph
 }
 
 // site is an MLP that is to be swapped.
@@ -137,6 +141,7 @@ type site struct {
 	selector Selector
 	cache    cache.Cache
 	score    *gorgonia.Node // of the old graph, or nil
+	expected *gorgonia.Node // of the new graph: bool I, what is being fetched, or nil
 	active   *gorgonia.Node // of the new graph, when it has been built
 }
 
@@ -147,30 +152,47 @@ func (w *rewriter) plan(i int, m *MLP, selector Selector) error {
 			return fmt.Errorf("there are gradients through %v: swap a graph that was built without Grad", describe(n))
 		}
 	}
+	site := &site{mlp: m, selector: selector}
+	var err error
+	if m.Stored != nil {
+		site.cache, err = cache.NewWindow(m.Stored.Stream.File(), m.Stored.Layer, w.o.window)
+	} else {
+		err = w.capture(i, site)
+	}
+	if err != nil {
+		return err
+	}
+	if w.o.scoreInput != nil {
+		site.score = w.o.scoreInput(m)
+	}
+	w.sites[m.Output] = site
+	_, early := selector.(LookAhead)
+	if _, fetches := site.cache.(cache.Prefetcher); early && fetches && site.score != nil {
+		w.ahead[site.score] = append(w.ahead[site.score], site)
+	}
+	return nil
+}
+
+// capture makes the cache of a site whose weights are in memory.
+func (w *rewriter) capture(i int, s *site) error {
+	m := s.mlp
 	key := [3]weightKey{keyOf(m.Gate), keyOf(m.Up), keyOf(m.Down)}
 	neurons := w.neurons[key]
+	var err error
 	if neurons == nil {
-		var err error
 		if neurons, err = ops.NeuronsOf(m.Gate, m.Up, m.Down, ops.WithPool(w.o.pool)); err != nil {
 			return err
 		}
 		w.neurons[key] = neurons
-	}
-	c, err := w.o.cache(i, neurons)
-	if err != nil {
-		return err
 	}
 	// Selectors read the neuron-major weights: they are faster, and the others need not stay in memory.
 	major := *m
 	major.Gate.Matrix, major.Gate.InputMajor = neurons.Gate, false
 	major.Up.Matrix, major.Up.InputMajor = neurons.Up, false
 	major.Down.Matrix, major.Down.InputMajor = neurons.Down, true
-	site := &site{mlp: &major, selector: selector, cache: c}
-	if w.o.scoreInput != nil {
-		site.score = w.o.scoreInput(m)
-	}
-	w.sites[m.Output] = site
-	return nil
+	s.mlp = &major
+	s.cache, err = w.o.cache(i, neurons)
+	return err
 }
 
 // weightKey tells weights apart.
@@ -201,44 +223,59 @@ func (w *rewriter) sparse(s *site) (*gorgonia.Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	score := x
-	if s.score != nil {
-		if score, err = w.node(s.score); err != nil {
+	active, gate := s.expected, (*gorgonia.Node)(nil)
+	if active == nil {
+		score, err := w.scoreOf(s, x)
+		if err != nil {
 			return nil, err
 		}
-		if score.Dims() > 2 {
-			if score, err = toRows(lastAxis(score)); err != nil {
-				return nil, err
-			}
-		}
-	}
-	selection, err := s.selector.Select(Site{MLP: m, X: x, Score: score, Pool: w.o.pool})
-	if err != nil {
-		return nil, err
-	}
-	if selection.Mask == nil {
-		return nil, errors.New("the selector made no mask")
-	}
-	var live *gorgonia.Node
-	if w.o.live != nil {
-		if live, err = w.node(w.o.live); err != nil {
+		if active, gate, err = w.selected(s, Site{MLP: m, X: x, Score: score, Pool: w.o.pool}); err != nil {
 			return nil, err
 		}
 	}
-	active, err := ops.Union(selection.Mask, live)
-	if err != nil {
-		return nil, err
-	}
-	gorgonia.WithName(m.Name + ".active")(active)
 	if s.active, err = ops.Refresh(active, s.cache); err != nil {
 		return nil, err
 	}
 	gorgonia.WithName(m.Name + ".slots")(s.active)
-	y, err := ops.SparseMLP(x, s.active, selection.Gate, ops.MLP{
+	y, err := ops.SparseMLP(x, s.active, gate, ops.MLP{
 		Cache: s.cache, Act: m.Activation, GateBias: m.Gate.Bias, UpBias: m.Up.Bias, DownBias: m.Down.Bias,
 	}, pool)
 	if err != nil {
 		return nil, err
 	}
 	return fromRows(y, m.output)
+}
+
+// scoreOf is the new node for the score input of s, x if none was named.
+func (w *rewriter) scoreOf(s *site, x *gorgonia.Node) (*gorgonia.Node, error) {
+	if s.score == nil {
+		return x, nil
+	}
+	score, err := w.node(s.score)
+	if err != nil || score.Dims() <= 2 {
+		return score, err
+	}
+	return toRows(lastAxis(score))
+}
+
+// selected builds the nodes of the selector: which neurons are active, bool I, and the gate values, if it has them.
+func (w *rewriter) selected(s *site, at Site) (active, gate *gorgonia.Node, err error) {
+	selection, err := s.selector.Select(at)
+	if err != nil {
+		return nil, nil, err
+	}
+	if selection.Mask == nil {
+		return nil, nil, errors.New("the selector made no mask")
+	}
+	var live *gorgonia.Node
+	if w.o.live != nil {
+		if live, err = w.node(w.o.live); err != nil {
+			return nil, nil, err
+		}
+	}
+	if active, err = ops.Union(selection.Mask, live); err != nil {
+		return nil, nil, err
+	}
+	gorgonia.WithName(s.mlp.Name + ".active")(active)
+	return active, selection.Gate, nil
 }

@@ -225,8 +225,8 @@ func (p *Plan) selector(i int, m *graph.MLP) (graph.Selector, error) {
 	if l.Name != "" && l.Name != m.Name {
 		return nil, fmt.Errorf("the plan is for %s, the graph has %s", l.Name, m.Name)
 	}
-	if n := len(l.Threshold); n > 1 && n != m.Up.Outputs() {
-		return nil, fmt.Errorf("threshold has %d numbers, %s has %d neurons", n, m.Name, m.Up.Outputs())
+	if n := len(l.Threshold); n > 1 && n != m.Shape().Intermediate {
+		return nil, fmt.Errorf("threshold has %d numbers, %s has %d neurons", n, m.Name, m.Shape().Intermediate)
 	}
 	switch l.Selector {
 	case Gate:

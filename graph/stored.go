@@ -1,0 +1,68 @@
+package graph
+
+import (
+	"gorgonia.org/gorgonia"
+
+	"github.com/sparsegonia/sparsegonia/cache"
+	"github.com/sparsegonia/sparsegonia/ops"
+)
+
+// Shape is the shape of the MLP's neurons.
+func (m *MLP) Shape() cache.Shape {
+	if m.Stored != nil {
+		return m.Stored.Shape()
+	}
+	return cache.Shape{
+		Dtype: m.Up.Matrix.Dtype(), Intermediate: m.Up.Outputs(), Hidden: m.Up.Inputs(), Gated: m.Gate.Matrix != nil,
+	}
+}
+
+// storedAt is the MLP of a StreamMLP, nil if n is none.
+func (s *survey) storedAt(n *gorgonia.Node) *MLP {
+	op, ok := n.Op().(ops.Stored)
+	if !ok {
+		return nil
+	}
+	stored, x := op.Stored(), s.inputs[n][0]
+	return &MLP{
+		Name: n.Name(), Input: x, Output: n, Activation: stored.Act, Stored: &stored,
+		Gate:  ops.Weight{Matrix: stored.Gate, Bias: stored.GateBias},
+		Up:    ops.Weight{Bias: stored.UpBias},
+		Down:  ops.Weight{Bias: stored.DownBias, InputMajor: true},
+		input: lastAxis(x), output: lastAxis(n),
+	}
+}
+
+// WithWindow says how the neurons of the MLPs that lie in a neuron file are cached: the options of each MLP's
+// cache.Window. The default keeps what the last 5 runs used.
+func WithWindow(window cache.WindowOptions) Option { return func(o *options) { o.window = window } }
+
+// A LookAhead is a Selector that sees no more of a Site than Score. The neurons that it selects are read from their file
+// while the nodes between Score and X run. Site.X is nil.
+type LookAhead interface {
+	Selector
+	LookAhead()
+}
+
+// LookAhead implements LookAhead.
+func (LowRank) LookAhead() {}
+
+// foretell selects the neurons of the sites whose score input is n as soon as that is there, where they can be fetched
+// ahead of time.
+func (w *rewriter) foretell(n *gorgonia.Node) error {
+	for _, s := range w.ahead[n] {
+		score, err := w.scoreOf(s, nil)
+		if err != nil {
+			return err
+		}
+		active, _, err := w.selected(s, Site{MLP: s.mlp, Score: score, Pool: w.o.pool})
+		if err != nil {
+			return err
+		}
+		if s.expected, err = ops.Prefetch(active, s.cache.(cache.Prefetcher)); err != nil {
+			return err
+		}
+		gorgonia.WithName(s.mlp.Name + ".expected")(s.expected)
+	}
+	return nil
+}
