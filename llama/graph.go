@@ -1,6 +1,7 @@
 package llama
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -40,7 +41,8 @@ type Graph struct {
 	// AttentionInput of a layer is its normalised input, T×H: what look-ahead predictors see.
 	AttentionInput []*gorgonia.Node
 
-	// MLP of a layer is the output of its MLP, T×H, before the residual is added.
+	// MLP of a layer is the output of its MLP, before the residual is added: T×H, or H in a stock graph of one row
+	// without a bias.
 	MLP []*gorgonia.Node
 }
 
@@ -78,6 +80,8 @@ type builder struct {
 	Graph
 	o    GraphOptions
 	pool ops.Option
+
+	vector *gorgonia.Node // the last linear of a stock graph, if it is a vector that was made a matrix
 }
 
 type buildError struct{ error }
@@ -144,7 +148,7 @@ func (b *builder) mlp(x *gorgonia.Node, i int) *gorgonia.Node {
 	act := b.activate(layer+"mlp.act_fn", gate)
 	y := b.name(layer + "mlp.product")(gorgonia.HadamardProd(act, up))
 	y = b.linear(layer+"mlp.down_proj", y, l.down)
-	b.MLP = append(b.MLP, y)
+	b.MLP = append(b.MLP, cmp.Or(b.vector, y))
 	return b.name(layer + "mlp.residual")(gorgonia.Add(x, y))
 }
 
@@ -157,10 +161,20 @@ func (b *builder) linear(name string, x *gorgonia.Node, w ops.Weight) *gorgonia.
 		panic(buildError{fmt.Errorf("llama: %s: %w", name, err)})
 	}
 	g := b.Graph.Graph
-	if bias == nil {
-		return b.name(name)(gorgonia.Mul(x, gorgonia.NodeFromAny(g, weight, gorgonia.WithName(name+".weight"))))
+	matrix := func() *gorgonia.Node { return gorgonia.NodeFromAny(g, weight, gorgonia.WithName(name+".weight")) }
+	b.vector = nil
+	if x.Shape()[0] == 1 && bias == nil { // BLAS multiplies by a vector in half the time of a matrix of one row
+		x = b.name(name + ".input")(gorgonia.Reshape(x, tensor.Shape{w.Inputs()}))
+		b.vector = b.name(name)(gorgonia.Mul(matrix(), x))
+		return b.name(name + ".output")(gorgonia.Reshape(b.vector, tensor.Shape{1, w.Outputs()}))
 	}
-	y := b.name(name + ".product")(gorgonia.Mul(x, gorgonia.NodeFromAny(g, weight, gorgonia.WithName(name+".weight"))))
+	if err := weight.T(); err != nil {
+		panic(buildError{fmt.Errorf("llama: %s: %w", name, err)})
+	}
+	if bias == nil {
+		return b.name(name)(gorgonia.Mul(x, matrix()))
+	}
+	y := b.name(name + ".product")(gorgonia.Mul(x, matrix()))
 	return b.name(name)(gorgonia.BroadcastAdd(y, gorgonia.NodeFromAny(g, bias, gorgonia.WithName(name+".bias")), nil, []byte{0}))
 }
 

@@ -17,20 +17,16 @@ type stockWeights struct {
 	rows map[*kernel.Matrix][]float32 // O×K
 }
 
-// of is w as tensors: K×O, to be multiplied from the left, and O or nil.
+// of is w as tensors: O×K, and O or nil.
 //
-// The weight lies in memory with a row per output, seen through a transpose: BLAS then reads each row once, as a dot
-// product, which takes half the time of the other order. Every call makes a new tensor over the same memory, because
-// machines turn weights in place.
+// With a row per output, BLAS reads each row once, as a dot product, which takes half the time of the other order. Every
+// call makes a new tensor over the same memory, because machines turn weights in place.
 func (s *stockWeights) of(w ops.Weight, p *kernel.Pool) (weight, bias *tensor.Dense, err error) {
 	rows, err := s.byOutput(w, p)
 	if err != nil {
 		return nil, nil, err
 	}
 	weight = tensor.New(tensor.WithShape(w.Outputs(), w.Inputs()), tensor.WithBacking(rows))
-	if err := weight.T(); err != nil {
-		return nil, nil, err
-	}
 	if w.Bias != nil {
 		values, _ := kernel.Values[float32](w.Bias)
 		bias = tensor.New(tensor.WithShape(len(values)), tensor.WithBacking(values))
