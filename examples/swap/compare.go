@@ -25,7 +25,7 @@ type arm struct {
 
 // compare trains a network, swaps its MLP and runs images through both.
 func compare(ctx context.Context, env *program.Env, s settings) (*report, error) {
-	const examples = 600 // training images
+	const examples = 400 // training images
 	a := newArtist(s.seed)
 	images := tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(examples, pixels))
 	labels := make([]int, examples)
@@ -34,9 +34,9 @@ func compare(ctx context.Context, env *program.Env, s settings) (*report, error)
 		a.draw(images.Float32s()[i*pixels:][:pixels], labels[i])
 	}
 	wait := env.Wait("training the last layer", 0)
-	p, err := newParameters(s, images)
+	p, features, err := newParameters(s, images)
 	if err == nil {
-		err = p.train(images, labels)
+		err = p.train(features, labels)
 	}
 	wait.Done()
 	if err != nil {

@@ -17,9 +17,10 @@ type parameters struct {
 }
 
 // newParameters makes a network of random features: random weights in the wide layers, biases such that each neuron is
-// active for a share of the images, and no last layer yet.
-func newParameters(s settings, images *tensor.Dense) (*parameters, error) {
-	p := &parameters{}
+// active for a share of the images, and no last layer yet. It also gives the features of the images, what goes into the
+// last layer.
+func newParameters(s settings, images *tensor.Dense) (p *parameters, features *tensor.Dense, err error) {
+	p = &parameters{}
 	rng := rand.New(rand.NewPCG(s.seed, 2))
 	sizes := [4]int{pixels, s.width, s.width, classes}
 	for i := range p.weights {
@@ -32,14 +33,18 @@ func newParameters(s settings, images *tensor.Dense) (*parameters, error) {
 		p.weights[i] = tensor.New(tensor.WithShape(sizes[i+1], sizes[i]), tensor.WithBacking(w))
 		p.biases[i] = tensor.New(tensor.WithShape(sizes[i+1]), tensor.WithBacking(make([]float32, sizes[i+1])))
 	}
+	features = images
 	for i := range 2 {
-		outputs, err := p.features(images, i+1)
-		if err != nil {
-			return nil, err
+		if features, err = p.product(features, i); err != nil {
+			return nil, nil, err
 		}
-		setBiases(p.biases[i].Float32s(), outputs.Float32s(), s.active)
+		values, biases := features.Float32s(), p.biases[i].Float32s()
+		setBiases(biases, values, s.active)
+		for j := range values {
+			values[j] = max(values[j]+biases[j%len(biases)], 0)
+		}
 	}
-	return p, nil
+	return p, features, nil
 }
 
 // setBiases makes each of the neurons, whose biases are 0, active for a share of the images.
@@ -55,41 +60,23 @@ func setBiases(biases, values []float32, active float64) {
 	}
 }
 
-// features are what comes out of the first layers for many images, without the activation function of the last of them.
-func (p *parameters) features(images *tensor.Dense, layers int) (*tensor.Dense, error) {
+// product is the product of the rows of x with the weights of layer i.
+func (p *parameters) product(x *tensor.Dense, i int) (*tensor.Dense, error) {
 	g := gorgonia.NewGraph()
-	x := gorgonia.NodeFromAny(g, images, gorgonia.WithName("images"))
-	for i := range layers {
-		var err error
-		if i > 0 {
-			if x, err = gorgonia.Rectify(x); err != nil {
-				return nil, err
-			}
-		}
-		if x, err = p.layer(x, i); err != nil {
-			return nil, err
-		}
+	w, _ := p.nodes(g, i)
+	y, err := gorgonia.Transpose(w)
+	if err != nil {
+		return nil, err
+	}
+	if y, err = gorgonia.Mul(gorgonia.NodeFromAny(g, x, gorgonia.WithName("x")), y); err != nil {
+		return nil, err
 	}
 	m := gorgonia.NewTapeMachine(g)
 	defer m.Close()
 	if err := m.RunAll(); err != nil {
 		return nil, err
 	}
-	return x.Value().(*tensor.Dense), nil
-}
-
-// layer is layer i of images, a row for each.
-func (p *parameters) layer(x *gorgonia.Node, i int) (*gorgonia.Node, error) {
-	w, b := p.nodes(x.Graph(), i)
-	w, err := gorgonia.Transpose(w)
-	if err != nil {
-		return nil, err
-	}
-	y, err := gorgonia.Mul(x, w)
-	if err != nil {
-		return nil, err
-	}
-	return gorgonia.BroadcastAdd(y, b, nil, []byte{0})
+	return y.Value().(*tensor.Dense), nil
 }
 
 func (p *parameters) nodes(g *gorgonia.ExprGraph, i int) (w, b *gorgonia.Node) {
@@ -98,15 +85,8 @@ func (p *parameters) nodes(g *gorgonia.ExprGraph, i int) (w, b *gorgonia.Node) {
 }
 
 // train fits the last layer to labels: softmax regression on the features, in a few steps of Adam.
-func (p *parameters) train(images *tensor.Dense, labels []int) error {
+func (p *parameters) train(features *tensor.Dense, labels []int) error {
 	const steps = 60
-	features, err := p.features(images, 2)
-	if err != nil {
-		return err
-	}
-	for i, x := range features.Float32s() {
-		features.Float32s()[i] = max(x, 0)
-	}
 	oneHot := make([]float32, len(labels)*classes)
 	for i, label := range labels {
 		oneHot[i*classes+label] = 1
