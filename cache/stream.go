@@ -88,6 +88,9 @@ func (l *layer) part(store []byte, neurons int) (*Neurons, error) {
 // File is what the Stream reads.
 func (s *Stream) File() *File { return s.file }
 
+// Bytes is the memory that the blocks take.
+func (s *Stream) Bytes() int64 { return int64(len(s.store[0]) + len(s.store[1])) }
+
 // Each calls do for the blocks of a layer in order: n holds the neurons from number first on and is valid during the
 // call, which must not call Each. An error of do or of a read ends it. Each allocates nothing.
 func (s *Stream) Each(layer int, do func(first int, n *Neurons) error) error {

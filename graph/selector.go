@@ -53,6 +53,9 @@ func (g Gate) Select(s Site) (Selection, error) {
 	if err != nil {
 		return Selection{}, err
 	}
+	if s.MLP.Stored != nil { // the values are those of a copy, not exact
+		values = nil
+	}
 	return Selection{Mask: mask, Gate: values}, nil
 }
 

@@ -48,7 +48,7 @@ func (m *Model) Calibrate(ctx context.Context, ids []int32, o CalibrateOptions) 
 		return nil, err
 	}
 	tokens := min(calibrationTokens, o.Window, len(ids))
-	g, err := m.BuildGraph(GraphOptions{Tokens: tokens, State: state, Pool: o.Pool})
+	g, err := m.BuildGraph(GraphOptions{Tokens: tokens, State: state, Gates: m.neurons != nil, Pool: o.Pool})
 	if err != nil {
 		return nil, err
 	}

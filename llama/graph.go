@@ -23,6 +23,10 @@ type GraphOptions struct {
 	// Gorgonia's elementwise nodes. Otherwise they are ops of this module, which read weights of any width.
 	Stock bool
 
+	// Gates gives the MLPs of a neuron file copies of their gates in memory, a byte a weight, for selectors that score
+	// neurons by them.
+	Gates bool
+
 	Pool *kernel.Pool // nil: kernel.DefaultPool
 }
 
@@ -55,6 +59,9 @@ func (m *Model) BuildGraph(o GraphOptions) (g *Graph, err error) {
 	}
 	if o.State == nil || len(o.State.kv) != len(m.layers) {
 		return nil, errors.New("llama: a graph needs a State of its model")
+	}
+	if o.Stock && m.neurons != nil {
+		return nil, errors.New("llama: there is no stock graph of a model whose MLPs lie in a neuron file")
 	}
 	b := &builder{Model: m, o: o, pool: ops.WithPool(o.Pool)}
 	b.Graph.Graph = gorgonia.NewGraph(gorgonia.WithGraphName("llama"))
@@ -138,18 +145,30 @@ func (b *builder) attention(x *gorgonia.Node, i int) *gorgonia.Node {
 }
 
 // mlp is x + down(act(gate(h)) ⊙ up(h)) with h the normalised x: separate nodes, as anyone would write them, for
-// graph.Swap to find.
+// graph.Swap to find. If the neurons lie in a file it is one node, which graph.Swap finds too.
 func (b *builder) mlp(x *gorgonia.Node, i int) *gorgonia.Node {
 	l, layer := &b.layers[i], fmt.Sprintf("layers.%d.", i)
 
 	h := b.name(layer + "post_attention_layernorm")(ops.RMSNorm(x, l.mlpNorm, b.Config.RMSNormEps, b.pool))
-	gate := b.linear(layer+"mlp.gate_proj", h, l.gate)
-	up := b.linear(layer+"mlp.up_proj", h, l.up)
-	act := b.activate(layer+"mlp.act_fn", gate)
-	y := b.name(layer + "mlp.product")(gorgonia.HadamardProd(act, up))
-	y = b.linear(layer+"mlp.down_proj", y, l.down)
+	y := b.denseMLP(layer+"mlp.", h, i)
 	b.MLP = append(b.MLP, cmp.Or(b.vector, y))
 	return b.name(layer + "mlp.residual")(gorgonia.Add(x, y))
+}
+
+func (b *builder) denseMLP(name string, h *gorgonia.Node, i int) *gorgonia.Node {
+	l := &b.layers[i]
+	if b.neurons != nil {
+		m, err := b.stored(i, b.o.Gates, b.o.Pool)
+		if err != nil {
+			panic(buildError{err})
+		}
+		return b.name(name + "down_proj")(ops.StreamMLP(h, m, b.pool))
+	}
+	gate := b.linear(name+"gate_proj", h, l.gate)
+	up := b.linear(name+"up_proj", h, l.up)
+	act := b.activate(name+"act_fn", gate)
+	y := b.name(name + "product")(gorgonia.HadamardProd(act, up))
+	return b.linear(name+"down_proj", y, l.down)
 }
 
 func (b *builder) linear(name string, x *gorgonia.Node, w ops.Weight) *gorgonia.Node {

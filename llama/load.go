@@ -26,7 +26,7 @@ func load(c *checkpoint.Checkpoint, o Options) (*Model, error) {
 			return nil, fmt.Errorf("llama: weights of dtype %v do not compute in f32", *o.Dtype)
 		}
 	}
-	l := loader{file: c, names: names, config: &config, dtype: o.Dtype, pool: o.Pool}
+	l := loader{file: c, names: names, config: &config, dtype: o.Dtype, pool: o.Pool, neuronPath: o.Neurons}
 	if err := l.check(); err != nil {
 		return nil, err
 	}
@@ -83,6 +83,8 @@ type loader struct {
 	config *Config
 	dtype  *kernel.Dtype // nil: as stored
 	pool   *kernel.Pool
+
+	neuronPath string // of the file that MLPs go to; empty: they stay in memory
 
 	wide *kernel.Matrix // scratch: a down projection that was stored quantised, in f32, H×I
 }
@@ -172,7 +174,10 @@ func (l *loader) model() (*Model, error) {
 			return nil, err
 		}
 	}
-	return m, nil
+	if l.neuronPath != "" {
+		m.neurons, err = l.openNeurons(l.neuronPath)
+	}
+	return m, err
 }
 
 func (l *loader) layer(to *layer, i int) (err error) {
@@ -194,10 +199,12 @@ func (l *loader) layer(to *layer, i int) (err error) {
 			return err
 		}
 	}
-	if to.neurons, err = l.neurons(name(l.names.gate), name(l.names.up), name(l.names.down)); err != nil {
-		return err
+	if l.neuronPath == "" {
+		if to.neurons, err = l.neurons(i); err != nil {
+			return err
+		}
+		to.viewNeurons()
 	}
-	to.viewNeurons()
 	for _, w := range []struct {
 		to   *ops.Weight
 		name string
@@ -260,12 +267,13 @@ func (l *loader) matrix(name string) (*kernel.Matrix, error) {
 	return m, l.fill(m, t)
 }
 
-// neurons copies an MLP into a store of its own. Its three matrices have one width: the wider where they differ.
-func (l *loader) neurons(gateName, upName, downName string) (*cache.Neurons, error) {
+// neurons copies the MLP of a layer into a store of its own. Its three matrices have one width: the wider where they
+// differ.
+func (l *loader) neurons(layer int) (*cache.Neurons, error) {
 	var gate, up, down checkpoint.Tensor
-	for name, t := range map[string]*checkpoint.Tensor{gateName: &gate, upName: &up, downName: &down} {
+	for name, t := range map[string]*checkpoint.Tensor{l.names.gate: &gate, l.names.up: &up, l.names.down: &down} {
 		var err error
-		if *t, err = l.file.Tensor(name + ".weight"); err != nil {
+		if *t, err = l.file.Tensor(fmt.Sprintf(name, layer) + ".weight"); err != nil {
 			return nil, err
 		}
 	}

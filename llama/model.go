@@ -20,6 +20,8 @@ type Model struct {
 	norm      []float32  // H, of the final RMSNorm
 	head      ops.Weight // vocabulary × H
 
+	neurons *neuronFile // that has the MLPs; nil if they are in memory
+
 	file       *checkpoint.Checkpoint // what some weights are views of; nil if they are random
 	vocabulary func() (*tokenizer.Tokenizer, error)
 	stock      stockWeights
@@ -33,7 +35,7 @@ type layer struct {
 	o             ops.Weight // H × heads·d
 
 	mlpNorm []float32      // H
-	neurons *cache.Neurons // gate, up and the transposed down, each I×H
+	neurons *cache.Neurons // gate, up and the transposed down, each I×H; nil if they lie in a file
 	gate    ops.Weight     // I×H: the rows of neurons, with a bias
 	up      ops.Weight
 	down    ops.Weight // input-major
@@ -44,6 +46,11 @@ type Options struct {
 	// Dtype is the width that matrices are kept in, any whose compute dtype is F32. Nil keeps each as it is stored:
 	// F32, F16 or BF16, and F32 for what is stored as F64 or quantised. Norms and biases are always F32.
 	Dtype *kernel.Dtype
+
+	// Neurons is the path of a neuron file (see package cache) for the MLPs, which are then not in memory: dense passes
+	// read it in blocks, sparse ones through a cache.Window. It is written when there is none. A file that was made from
+	// other weights, or in another width, is an error. Empty keeps the MLPs in memory.
+	Neurons string
 
 	// Pool does the loading. Nil is kernel.DefaultPool.
 	Pool *kernel.Pool
@@ -81,13 +88,18 @@ func newModel(c *checkpoint.Checkpoint, path string, o Options, vocabulary func(
 
 // Close releases the mapping of the file. No session of the model may be used afterwards.
 func (m *Model) Close() error {
-	if m.file == nil {
-		return nil
+	var errs []error
+	if m.neurons != nil {
+		errs = append(errs, m.neurons.Close())
 	}
-	return m.file.Close()
+	if m.file != nil {
+		errs = append(errs, m.file.Close())
+	}
+	return errors.Join(errs...)
 }
 
-// Bytes is the size of all weights.
+// Bytes is the size of all weights that are in memory or in the mapping of the checkpoint. What sessions keep of a
+// neuron file is not part of it.
 func (m *Model) Bytes() int64 {
 	total := bytesOf(m.embedding) + int64(4*len(m.norm))
 	if m.head.Matrix != m.embedding {
@@ -96,11 +108,17 @@ func (m *Model) Bytes() int64 {
 	for i := range m.layers {
 		total += m.layers[i].bytes()
 	}
+	if m.neurons != nil {
+		total += m.neurons.bytes()
+	}
 	return total
 }
 
 func (l *layer) bytes() int64 {
-	total := l.neurons.Bytes() + int64(4*(len(l.attentionNorm)+len(l.mlpNorm)))
+	total := int64(4 * (len(l.attentionNorm) + len(l.mlpNorm)))
+	if l.neurons != nil {
+		total += l.neurons.Bytes()
+	}
 	for _, w := range []ops.Weight{l.q, l.k, l.v, l.o} {
 		total += bytesOf(w.Matrix) + bytesOf(w.Bias)
 	}
@@ -117,7 +135,7 @@ func bytesOf(m *kernel.Matrix) int64 {
 	return int64(m.Bytes())
 }
 
-// Neurons is the store of a layer's MLP.
+// Neurons is the store of a layer's MLP, nil if it lies in a neuron file.
 func (m *Model) Neurons(layer int) *cache.Neurons { return m.layers[layer].neurons }
 
 // Tokenizer reads the tokenizer that came with the weights.

@@ -2,11 +2,13 @@ package llama
 
 import (
 	"fmt"
+	"slices"
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
 	"github.com/sparsegonia/sparsegonia/graph"
+	"github.com/sparsegonia/sparsegonia/graph/calibrate"
 )
 
 // Machine names what runs the graphs of a session.
@@ -52,6 +54,7 @@ func (s *Session) program(key programKey) (*program, error) {
 func (s *Session) newProgram(key programKey) (*program, error) {
 	g, err := s.model.BuildGraph(GraphOptions{
 		Tokens: key.tokens, Rows: key.rows, State: s.state, Stock: s.o.Stock, Pool: s.o.Pool,
+		Gates: key.decode && s.scoresGates(),
 	})
 	if err != nil {
 		return nil, err
@@ -79,6 +82,11 @@ func (s *Session) newProgram(key programKey) (*program, error) {
 		err = fmt.Errorf("llama: unknown machine %d", s.o.Machine)
 	}
 	return p, err
+}
+
+// scoresGates tells whether the plan scores neurons by their gates.
+func (s *Session) scoresGates() bool {
+	return slices.ContainsFunc(s.o.Plan.Layers, func(l calibrate.Layer) bool { return l.Selector == calibrate.Gate })
 }
 
 // inputOf is the memory behind an input node.

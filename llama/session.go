@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/sparsegonia/sparsegonia/cache"
 	"github.com/sparsegonia/sparsegonia/graph/calibrate"
 	"github.com/sparsegonia/sparsegonia/ops/kernel"
 )
@@ -36,6 +37,10 @@ type SessionOptions struct {
 
 	Plan *calibrate.Plan // nil: dense
 	Pool *kernel.Pool    // nil: kernel.DefaultPool
+
+	// Window says what a session with a Plan keeps in memory of a model whose MLPs lie in a neuron file. Budget is for all
+	// layers together. No Tokens are 5.
+	Window cache.WindowOptions
 }
 
 // NewSession starts a session without a past.

@@ -18,7 +18,7 @@ func (s *Session) swap(g *Graph) (*graph.Swapped, error) {
 	swapped, err := graph.Swap(g.Graph, gorgonia.Nodes{g.Output},
 		func(_ int, m *graph.MLP) (graph.Selector, error) { return plan.Selector(g.layerOf(m), m) },
 		graph.WithScoreInput(func(m *graph.MLP) *gorgonia.Node { return g.AttentionInput[g.layerOf(m)] }),
-		graph.WithLive(g.Positions), graph.WithPool(s.o.Pool))
+		graph.WithLive(g.Positions), graph.WithPool(s.o.Pool), graph.WithWindow(s.window()))
 	if err != nil {
 		return nil, fmt.Errorf("llama: %w", err)
 	}
@@ -27,6 +27,18 @@ func (s *Session) swap(g *Graph) (*graph.Swapped, error) {
 		return nil, fmt.Errorf("llama: %v cannot be swapped: %s", skipped.Node, skipped.Reason)
 	}
 	return swapped, nil
+}
+
+// window is what each layer keeps in memory of a neuron file.
+func (s *Session) window() cache.WindowOptions {
+	w := s.o.Window
+	if w.Tokens == 0 {
+		w.Tokens = 5
+	}
+	if w.Budget > 0 {
+		w.Budget = max(w.Budget/int64(len(s.model.layers)), 1) // 0 would be no limit
+	}
+	return w
 }
 
 // layerOf is the layer that an MLP of the graph belongs to.

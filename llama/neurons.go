@@ -1,0 +1,129 @@
+package llama
+
+import (
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io/fs"
+	"sync"
+
+	"github.com/sparsegonia/sparsegonia/cache"
+	"github.com/sparsegonia/sparsegonia/ops"
+	"github.com/sparsegonia/sparsegonia/ops/kernel"
+)
+
+// neuronFile is the MLPs of a model that lie in a neuron file.
+type neuronFile struct {
+	*cache.File
+	stream *cache.Stream // of the dense passes of all sessions
+
+	mu    sync.Mutex
+	gates []*kernel.Matrix // the copies of the gates that have been made
+}
+
+// streamBlock is the memory of a block of a dense pass in bytes: no more than an eighth of a layer, unless that is less
+// than a disk reads at once, and no more than keeps the kernels busy while the next one is read.
+func streamBlock(f *cache.File) int64 {
+	largest := 0
+	for _, s := range f.Shapes() {
+		largest = max(largest, 3*s.Intermediate*s.Dtype.RowBytes(s.Hidden))
+	}
+	return int64(min(max(largest/8, 1<<20), 8<<20))
+}
+
+// openNeurons opens the neuron file of the checkpoint, and writes it before if there is none.
+func (l *loader) openNeurons(path string) (*neuronFile, error) {
+	label, err := l.label()
+	if err != nil {
+		return nil, err
+	}
+	f, err := cache.OpenFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := cache.WriteFile(path, label, l.config.Layers, l.neurons); err != nil {
+			return nil, fmt.Errorf("llama: %w", err)
+		}
+		f, err = cache.OpenFile(path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("llama: %w", err)
+	}
+	n := &neuronFile{File: f, gates: make([]*kernel.Matrix, l.config.Layers)}
+	if got := f.Label(); got != label {
+		err = fmt.Errorf("llama: neuron file %s was made for %q, this is %q: remove it", path, got, label)
+	} else {
+		n.stream, err = cache.NewStream(f, streamBlock(f))
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return n, nil
+}
+
+// label tells the MLPs of one checkpoint, in one width, from others: by the shapes and the types of the tensors and a
+// sample of their numbers.
+func (l *loader) label() (string, error) {
+	const sample = 4096 // bytes from the beginning and from the end of every tensor
+	sum := crc32.NewIEEE()
+	for i := range l.config.Layers {
+		for _, name := range []string{l.names.gate, l.names.up, l.names.down} {
+			t, err := l.file.Tensor(fmt.Sprintf(name, i) + ".weight")
+			if err != nil {
+				return "", err
+			}
+			fmt.Fprintf(sum, "%v %v %v", t.Type, t.Shape, l.width(t))
+			sum.Write(t.Data[:min(sample, len(t.Data))])
+			sum.Write(t.Data[max(0, len(t.Data)-sample):])
+		}
+	}
+	c := l.config
+	return fmt.Sprintf("llama of %d layers, %d neurons of hidden size %d, weights %08x",
+		c.Layers, c.IntermediateSize, c.HiddenSize, sum.Sum32()), nil
+}
+
+// gate is a copy of the gate rows of a layer in memory, a byte a weight or as narrow as they are stored, for selectors
+// that score neurons by their gate.
+func (f *neuronFile) gate(layer int, pool *kernel.Pool) (*kernel.Matrix, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.gates[layer] != nil {
+		return f.gates[layer], nil
+	}
+	shape := f.Shapes()[layer]
+	d := shape.Dtype
+	if d.RowBytes(shape.Hidden) > kernel.Int8.RowBytes(shape.Hidden) {
+		d = kernel.Int8
+	}
+	gate := kernel.NewMatrix(d, shape.Intermediate, shape.Hidden)
+	err := f.stream.Each(layer, func(first int, n *cache.Neurons) error {
+		return kernel.Copy(pool, gate.Slice(first, first+n.Intermediate()), n.Gate)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("llama: %w", err)
+	}
+	f.gates[layer] = gate
+	return gate, nil
+}
+
+// bytes is the memory of the blocks and of the copies of gates.
+func (f *neuronFile) bytes() int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	total := f.stream.Bytes()
+	for _, g := range f.gates {
+		total += bytesOf(g)
+	}
+	return total
+}
+
+// stored is the MLP of a layer that lies in the neuron file.
+func (m *Model) stored(layer int, gates bool, pool *kernel.Pool) (s ops.StoredMLP, err error) {
+	l := &m.layers[layer]
+	s = ops.StoredMLP{
+		Stream: m.neurons.stream, Layer: layer, Act: m.Config.Activation,
+		GateBias: l.gate.Bias, UpBias: l.up.Bias, DownBias: l.down.Bias,
+	}
+	if gates {
+		s.Gate, err = m.neurons.gate(layer, pool)
+	}
+	return s, err
+}
