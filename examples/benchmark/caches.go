@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 
 	"github.com/sparsegonia/sparsegonia/cache"
 	"github.com/sparsegonia/sparsegonia/ops/kernel"
@@ -176,28 +177,21 @@ func (b *bench) cacheRows(ctx context.Context, meter *meter, m *mlp, file *neuro
 			ResidentBytes: stats.ResidentBytes,
 		}
 	}
-	compareRows(rows)
+	compareRows(rows, results)
 	return rows, nil
 }
 
-// compareRows compares the policies of one kind.
-func compareRows(rows []cacheRow) {
-	var same, fresh float64
+// compareRows compares the policies of one kind. results are those of their refreshes alone, with the MLP, …
+func compareRows(rows []cacheRow, results []measured) {
+	same, fresh := slices.Index(policies, reusedPolicy), slices.Index(policies, freshPolicy)
 	best := 0
-	for i, r := range rows {
-		switch r.Policy {
-		case reusedPolicy:
-			same = r.Refresh.Median
-		case freshPolicy:
-			fresh = r.Refresh.Median
-		}
-		if r.Total.Median < rows[best].Total.Median {
+	for i := range rows {
+		refresh := &results[2*i]
+		rows[i].VersusReused = refresh.timesAsFast(&results[2*same])
+		rows[i].VersusFresh = refresh.timesAsFast(&results[2*fresh])
+		if rows[i].Total.Median < rows[best].Total.Median {
 			best = i
 		}
-	}
-	for i := range rows {
-		rows[i].VersusReused = same / rows[i].Refresh.Median
-		rows[i].VersusFresh = fresh / rows[i].Refresh.Median
 	}
 	rows[best].Winner = true
 }

@@ -101,32 +101,34 @@ func (b *bench) measureRows(ctx context.Context, m *meter, rounds int, rows []ke
 	if err != nil {
 		return err
 	}
-	var denseTime, stockTime float64
-	for i, r := range results {
-		row := &rows[i]
+	var dense, stock *measured
+	for i := range results {
+		r, row := &results[i], &rows[i]
 		row.trial = trial{}
 		row.Variant = b.pool.Variant()
 		row.Seconds, row.Ratio, row.Disturbed = r.seconds, r.ratio, r.disturbed
 		row.Rate, row.Roof = r.rate/1e9, r.roof/1e9
 		switch {
 		case row.Kernel == denseMLP:
-			denseTime = r.seconds.Median
+			dense = r
 		case row.Kernel == stockMLP:
 			row.Variant = "gonum"
-			if stockTime == 0 || r.seconds.Median < stockTime {
-				stockTime = r.seconds.Median
+			if stock == nil || r.seconds.Median < stock.seconds.Median {
+				stock = r
 			}
 		}
 	}
-	for i := range rows {
-		row := &rows[i]
+	for i := range results {
+		r, row := &results[i], &rows[i]
 		if row.Kernel != denseMLP && row.Kernel != stockMLP && row.Active == 1 {
 			continue
 		}
-		row.VersusDense = denseTime / row.Seconds.Median
-		row.VersusStock = stockTime / row.Seconds.Median
+		row.VersusDense = r.timesAsFast(dense)
+		if stock != nil {
+			row.VersusStock = r.timesAsFast(stock)
+		}
 		if row.Active < 1 {
-			row.PerActive = row.Seconds.Median / (row.Active * denseTime)
+			row.PerActive = 1 / (row.Active * row.VersusDense)
 		}
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -344,7 +345,7 @@ func TestKernels(t *testing.T) {
 		case r.Kernel == denseMLP:
 			assert.Equal(t, 1.0, r.VersusDense)
 		case r.Kernel == stockMLP:
-			assert.LessOrEqual(t, r.VersusStock, 1.0, "the fastest counts")
+			assert.Equal(t, s.fastestStock() == r.Seconds.Median, r.VersusStock == 1, "the fastest counts")
 		}
 		assert.Equal(t, strings.HasPrefix(r.Kernel, "MLP"), r.VersusDense > 0, r.Kernel)
 		assert.Equal(t, strings.HasPrefix(r.Kernel, "MLP") && r.Dtype == "f32", r.VersusStock > 0, r.Kernel)
@@ -353,6 +354,16 @@ func TestKernels(t *testing.T) {
 	assert.Equal(t, 3*len(weightDtypes), count[sparseMLP])
 	assert.Equal(t, 2, count[stockMLP])
 	assert.Equal(t, 2, count["attention"])
+}
+
+func (s *kernelSuite) fastestStock() float64 {
+	fastest := math.Inf(1)
+	for _, r := range s.Rows {
+		if r.Kernel == stockMLP {
+			fastest = min(fastest, r.Seconds.Median)
+		}
+	}
+	return fastest
 }
 
 func TestCaches(t *testing.T) {

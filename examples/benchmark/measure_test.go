@@ -14,6 +14,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/sparsegonia/sparsegonia/cache"
+	"github.com/sparsegonia/sparsegonia/llama"
 	"github.com/sparsegonia/sparsegonia/ops/kernel"
 )
 
@@ -109,6 +110,12 @@ func TestMeasureEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	_, err = m.measure(ctx, 2, []trial{{run: func(int) error { cancel(); return nil }}})
 	assert.ErrorIs(t, err, context.Canceled)
+}
+
+func TestTimesAsFast(t *testing.T) {
+	slow, fast := measured{runs: []float64{4, 40, 9}}, measured{runs: []float64{2, 10, 3}}
+	assert.Equal(t, 3.0, fast.timesAsFast(&slow), "of the quotients 2, 4 and 3")
+	assert.Equal(t, 1.0, fast.timesAsFast(&fast))
 }
 
 func TestDisturbed(t *testing.T) {
@@ -293,5 +300,24 @@ func TestUnits(t *testing.T) {
 		"1.50 GB": sizeOf(15e8), "12.3 MB": sizeOf(12.3e6), "0.05 MB": sizeOf(5e4),
 	} {
 		assert.Equal(t, want, got)
+	}
+}
+
+func TestCompareArms(t *testing.T) {
+	run := func(ttft, decode time.Duration) llama.Stats {
+		return llama.Stats{PromptTokens: 9, NewTokens: 11, TTFT: ttft, Decode: decode}
+	}
+	slow := armRow{Name: "stock", runs: []llama.Stats{run(2*time.Second, 8*time.Second), run(6*time.Second, 10*time.Second)}}
+	fast := armRow{Name: "sparse", runs: []llama.Stats{run(time.Second, time.Second), run(2*time.Second, 2*time.Second)}}
+	slow.summarise()
+	assert.Equal(t, 4.0, slow.TTFT.Median)
+	assert.InDelta(t, (10.0/8+10.0/10)/2, slow.OutputTPS.Median, 1e-12, "the first token is not of the decoding")
+	assert.InDelta(t, (20.0/10+20.0/16)/2, slow.TotalTPS.Median, 1e-12)
+	for _, arms := range [][]armRow{{slow, fast}, {fast, slow}} {
+		got := compareArms(arms)
+		require.Len(t, got, 3)
+		assert.Equal(t, speedup{"TTFT", "sparse", "stock", 2.5}, got[0], "of the quotients 2 and 3")
+		assert.Equal(t, speedup{"Output TPS", "sparse", "stock", 6.5}, got[1], "of 8 and 5")
+		assert.InDelta(t, 4.5, got[2].Times, 1e-12, "of 5 and 4")
 	}
 }

@@ -31,10 +31,11 @@ const (
 // measured is what came of a trial.
 type measured struct {
 	seconds   summary
-	rate      float64 // work per second at the median
-	roof      float64 // median of the roofs around the runs
-	ratio     float64 // median of rate by roof, run by run
-	disturbed int     // runs whose two roofs differ by over a tenth, although they were tried again
+	runs      []float64 // seconds of the run of each round
+	rate      float64   // work per second at the median
+	roof      float64   // median of the roofs around the runs
+	ratio     float64   // median of rate by roof, run by run
+	disturbed int       // runs whose two roofs differ by over a tenth, although they were tried again
 }
 
 // meter times trials between measurements of what the machine can do.
@@ -118,13 +119,22 @@ func (m *meter) measure(ctx context.Context, rounds int, trials []trial) ([]meas
 	}
 	for i, a := range all {
 		r := &results[i]
-		r.seconds = summarise(a.seconds)
+		r.seconds, r.runs = summarise(a.seconds), a.seconds
 		r.roof, r.ratio = summarise(a.roofs).Median, summarise(a.ratios).Median
 		if trials[i].work > 0 {
 			r.rate = trials[i].work / r.seconds.Median
 		}
 	}
 	return results, nil
+}
+
+// timesAsFast is how many times as fast m is as other: the median of the quotients of their runs in each round.
+func (m *measured) timesAsFast(other *measured) float64 {
+	quotients := make([]float64, len(m.runs))
+	for i, t := range m.runs {
+		quotients[i] = other.runs[i] / t
+	}
+	return summarise(quotients).Median
 }
 
 func disturbed(before, after float64) bool { return max(before, after) > 1.1*min(before, after) }
