@@ -14,9 +14,8 @@ import (
 	"github.com/sparsegonia/sparsegonia/ops"
 )
 
-// schedule lists the nodes that outputs depend on, all nodes if there are none, and the Reads of them. Nodes come after
-// what they depend on, otherwise in the order in which they were made: ops that change state keep the order in which
-// they were written down.
+// schedule lists the nodes that outputs depend on, all nodes if there are none, and the Reads of them, in the order in
+// which they run.
 //
 // The graph that is returned has the nodes of g and finds their inputs: the index of g itself is wrong when Gorgonia has
 // removed a node from it, as it does where it finds a more stable expression.
@@ -58,25 +57,69 @@ func schedule(g *gorgonia.ExprGraph, outputs gorgonia.Nodes) (gorgonia.Nodes, *g
 		}
 	}
 
-	var nodes gorgonia.Nodes
-	listed := map[*gorgonia.Node]bool{}
-	var list func(n *gorgonia.Node)
-	list = func(n *gorgonia.Node) {
-		if listed[n] {
-			return
+	return order(g, all, wanted), g, nil
+}
+
+// order lists the wanted nodes, inputs first. Of the nodes that could be next, the one that was made first comes first,
+// except around ops that run ahead: those and what only they need come as soon as they can, and what takes their values
+// comes when nothing else is left to do, so that the work that they start has time.
+func order(g *gorgonia.ExprGraph, all gorgonia.Nodes, wanted map[*gorgonia.Node]bool) gorgonia.Nodes {
+	const early, inTurn, late = 0, 1, 2
+	rank, missing := map[*gorgonia.Node]int{}, map[*gorgonia.Node]int{}
+	consumers := map[*gorgonia.Node]gorgonia.Nodes{}
+	for _, n := range all {
+		if !wanted[n] {
+			continue
 		}
-		listed[n] = true
+		rank[n] = inTurn
 		for _, c := range children(g, n) {
-			list(c)
+			consumers[c] = append(consumers[c], n)
+			missing[n]++
+			if runsAhead(c) {
+				rank[n] = late
+			}
 		}
-		nodes = append(nodes, n)
+	}
+	for _, n := range slices.Backward(all) {
+		onlyEarly := len(consumers[n]) > 0 && rank[n] == inTurn
+		for _, c := range consumers[n] {
+			onlyEarly = onlyEarly && rank[c] == early
+		}
+		if onlyEarly || runsAhead(n) {
+			rank[n] = early
+		}
+	}
+
+	var ready, nodes gorgonia.Nodes // ready is sorted
+	compare := func(a, b *gorgonia.Node) int {
+		return cmp.Or(cmp.Compare(rank[a], rank[b]), cmp.Compare(a.ID(), b.ID()))
+	}
+	add := func(n *gorgonia.Node) {
+		i, _ := slices.BinarySearchFunc(ready, n, compare)
+		ready = slices.Insert(ready, i, n)
 	}
 	for _, n := range all {
-		if wanted[n] {
-			list(n)
+		if wanted[n] && missing[n] == 0 {
+			add(n)
 		}
 	}
-	return nodes, g, nil
+	for len(ready) > 0 {
+		n := ready[0]
+		ready = ready[1:]
+		nodes = append(nodes, n)
+		for _, c := range consumers[n] {
+			if missing[c]--; missing[c] == 0 {
+				add(c)
+			}
+		}
+	}
+	return nodes
+}
+
+// runsAhead tells whether the op of n starts work that goes on beside the nodes after it, as ops.Prefetch does.
+func runsAhead(n *gorgonia.Node) bool {
+	op, ok := n.Op().(interface{ RunsAhead() bool })
+	return ok && op.RunsAhead()
 }
 
 // children are the inputs of n, in order.

@@ -3,6 +3,7 @@ package graph
 import (
 	"errors"
 	"math"
+	"os"
 	"runtime"
 	"runtime/debug"
 	"sync"
@@ -109,7 +110,7 @@ func TestClosed(t *testing.T) {
 	require.NoError(t, m.Close())
 	runtime.GC()
 	require.Equal(t, want, numbers(n.outputs[0].Value()))
-	require.ErrorIs(t, m.RunAll(), errClosed)
+	require.ErrorIs(t, m.RunAll(), os.ErrClosed)
 	m.Reset()
 	require.Zero(t, m.Bytes())
 	require.NoError(t, m.Close())
@@ -475,4 +476,40 @@ func TestInferenceMode(t *testing.T) {
 	for i, y := range numbers(n.outputs[0].Value()) {
 		require.Equal(t, -x[i], y)
 	}
+}
+
+// aheadOp is a custom op that starts work.
+type aheadOp struct{ custom }
+
+func (*aheadOp) RunsAhead() bool { return true }
+
+// Nodes run as they were written, but what starts work runs early and what waits for it late.
+func TestOrder(t *testing.T) {
+	var ran []string
+	n := newNetwork(tensor.Float32, false, func(n *network) {
+		note := func(name string) func(gorgonia.Value, []gorgonia.Value) (gorgonia.Value, error) {
+			return func(y gorgonia.Value, in []gorgonia.Value) (gorgonia.Value, error) {
+				ran = append(ran, name)
+				return y, nil
+			}
+		}
+		id := 0
+		op := func(name string, ins ...*gorgonia.Node) *gorgonia.Node {
+			id++
+			return must(gorgonia.ApplyOp(&custom{id: id, arity: len(ins), do: note(name)}, ins...))
+		}
+		x := op("norm", n.in(3))
+		attention := op("out", op("attention", op("query", x)))
+		scores := op("mask", op("scores", x))
+		fetch := must(gorgonia.ApplyOp(&aheadOp{custom{id: 100, do: note("prefetch")}}, scores))
+		slots := op("refresh", fetch)
+		residual := op("residual", attention)
+		n.out(op("mlp", op("norm2", residual), slots))
+	})
+	m := machineOf(t, n)
+	n.let(1)
+	require.NoError(t, m.RunAll())
+	require.Equal(t, []string{
+		"norm", "scores", "mask", "prefetch", "query", "attention", "out", "residual", "norm2", "refresh", "mlp",
+	}, ran)
 }

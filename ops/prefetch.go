@@ -49,6 +49,10 @@ func (op *prefetchOp) UsePreallocDo(output gorgonia.Value, inputs ...gorgonia.Va
 	return output, nil
 }
 
+// RunsAhead tells a machine that the op starts work that goes on beside the nodes after it: run it early, and what takes
+// its value late.
+func (op *prefetchOp) RunsAhead() bool { return true }
+
 func (op *prefetchOp) WriteHash(h hash.Hash) {
 	op.writeHash(h)
 	fmt.Fprintf(h, " cache %p", op.cache)
