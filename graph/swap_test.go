@@ -63,16 +63,23 @@ func floats(d *tensor.Dense) []float64 {
 	return out
 }
 
-// assertClose compares relative to the largest magnitude.
+// assertClose compares relative to the largest magnitude, of which there must be one.
 func assertClose(t assert.TestingT, want, got *tensor.Dense, tolerance float64, what ...any) {
+	assert.Greater(t, magnitude(want), 0.0, what...)
+	assertNear(t, want, got, tolerance, what...)
+}
+
+// assertNear compares relative to the largest magnitude.
+func assertNear(t assert.TestingT, want, got *tensor.Dense, tolerance float64, what ...any) {
 	assert.Equal(t, want.Shape(), got.Shape(), what...)
-	w, g := floats(want), floats(got)
-	largest := 0.0
-	for _, x := range w {
+	assert.InDeltaSlice(t, floats(want), floats(got), tolerance*magnitude(want)+math.SmallestNonzeroFloat64, what...)
+}
+
+func magnitude(d *tensor.Dense) (largest float64) {
+	for _, x := range floats(d) {
 		largest = max(largest, math.Abs(x))
 	}
-	assert.Greater(t, largest, 0.0, what...)
-	assert.InDeltaSlice(t, w, g, tolerance*largest, what...)
+	return largest
 }
 
 // always is the selector for all neurons, by way of their scores.
