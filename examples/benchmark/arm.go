@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/sparsegonia/sparsegonia/cache"
 	"github.com/sparsegonia/sparsegonia/graph/calibrate"
 	"github.com/sparsegonia/sparsegonia/llama"
 	"github.com/sparsegonia/sparsegonia/ops/kernel"
@@ -14,6 +15,7 @@ const (
 	stockArm  = "stock"
 	denseArm  = "dense"
 	sparseArm = "sparse"
+	windowArm = "window"
 )
 
 // armKinds are the sessions of the arms, without what depends on the command line.
@@ -21,11 +23,16 @@ var armKinds = map[string]llama.SessionOptions{
 	stockArm:  {Stock: true, Machine: llama.Tape},
 	denseArm:  {},
 	sparseArm: {},
+	windowArm: {}, // over a model of its own, whose MLPs lie in a neuron file
 }
+
+// planned tells whether an arm has a plan.
+func planned(name string) bool { return name == sparseArm || name == windowArm }
 
 // arm is a way to run the model.
 type arm struct {
 	name    string
+	model   *llama.Model
 	session *llama.Session
 }
 
@@ -43,25 +50,30 @@ type armRow struct {
 	GBPerSecond   float64 `json:"gb_per_second"`   // of weights read when decoding, at the median
 	Perplexity    float64 `json:"perplexity"`      // 0: not measured
 
-	WeightBytes  int64 `json:"weight_bytes"`   // that the graphs are bound to
+	HitRate           float64 `json:"hit_rate"`             // of the weight cache, 0 without one
+	FileBytesPerToken int64   `json:"file_bytes_per_token"` // read from a neuron file to decode a token
+
+	WeightBytes  int64 `json:"weight_bytes"`   // in memory, that the graphs read
+	MLPBytes     int64 `json:"mlp_bytes"`      // of them, those of the MLPs
 	KVBytes      int64 `json:"kv_bytes"`       // of the tokens of a run
 	PeakRSSBytes int64 `json:"peak_rss_bytes"` // of a process with only this arm; 0: unknown
 
 	runs []llama.Stats
 }
 
-func (b *bench) newArm(m *llama.Model, name string, plan *calibrate.Plan) (*arm, error) {
+func (b *bench) newArm(m *llama.Model, name string, d kernel.Dtype, plan *calibrate.Plan) (*arm, error) {
 	o := armKinds[name]
 	o.Pool = b.pool
 	o.Context = min(m.Config.MaxContext, max(b.promptTokens+b.newTokens, perplexityWindow(m.Config.MaxContext, b.evaluatedTokens())))
-	if name == sparseArm {
+	if planned(name) {
 		o.Plan = plan
+		o.Window = cache.WindowOptions{Budget: int64(b.budget * float64(weightBytes(&m.Config, d, true)))}
 	}
 	s, err := m.NewSession(o)
 	if err != nil {
 		return nil, fmt.Errorf("arm %s: %w", name, err)
 	}
-	return &arm{name, s}, nil
+	return &arm{name, m, s}, nil
 }
 
 // evaluatedTokens are those that perplexity is measured on, if the text has as many.
@@ -100,23 +112,35 @@ func (r *armRow) each(f func(llama.Stats) float64) []float64 {
 }
 
 // describe fills in what does not change from run to run.
-func (b *bench) describe(r *armRow, m *llama.Model, d kernel.Dtype, plan *calibrate.Plan, density []float64) {
+func (b *bench) describe(r *armRow, a *arm, d kernel.Dtype, plan *calibrate.Plan) {
 	if r.Name == stockArm {
 		d = kernel.F32
 	}
-	c := &m.Config
+	c := &a.model.Config
 	r.Dtype = d.String()
-	r.WeightBytes = weightBytes(c, d, false)
+	r.WeightBytes, r.MLPBytes = weightBytes(c, d, false), weightBytes(c, d, true)
 	r.KVBytes = kvBytes(c, b.promptTokens+b.newTokens)
 	r.BytesPerToken = r.WeightBytes
 	if !c.TieEmbeddings { // of which a token reads one row
 		r.BytesPerToken -= int64(c.VocabSize-1) * int64(d.RowBytes(c.HiddenSize))
 	}
 	r.Active = 1
-	if r.Name != sparseArm {
+	if !planned(r.Name) {
 		return
 	}
+	var stats cache.Stats
+	for i := range c.Layers {
+		stats.Add(a.session.CacheStats(i))
+	}
+	r.HitRate = stats.HitRate()
+	if r.Name == windowArm {
+		others := r.WeightBytes - r.MLPBytes
+		r.MLPBytes = a.model.Bytes() - others + stats.ResidentBytes
+		r.WeightBytes = others + r.MLPBytes
+		r.FileBytesPerToken = stats.BytesRead * int64(c.Layers) / max(stats.Refreshes, 1)
+	}
 	r.Active = 0
+	density := a.session.Density()
 	row := int64(d.RowBytes(c.HiddenSize))
 	neurons := int64(c.IntermediateSize)
 	for i, active := range density {

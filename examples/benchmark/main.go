@@ -124,6 +124,7 @@ type options struct {
 	arms          []string      // nil: not given
 	plan          string
 	sparsity      float64 // −1: not given
+	budget        float64
 
 	runs                    int // 0: not given
 	promptTokens, newTokens int
@@ -153,9 +154,10 @@ func parseOptions(env *program.Env) (*options, error) {
 	f.StringVar(&o.config, "config", "", "`file` like config.json whose shape to run with random weights (speed only); "+
 		"without such a file, one of "+strings.Join(configNames(), ", "))
 	dtype := f.Choice("dtype", "", "`width` of the weights of the dense and sparse arms (default f32, or the torch_dtype of -config)", dtypeNames()...)
-	arms := f.String("arms", "", "comma-separated `arms` of the model: stock (or tape), dense, sparse (default all that fit into memory)")
+	arms := f.String("arms", "", "comma-separated `arms` of the model: stock (or tape), dense, sparse, window (default the first three, if they fit into memory)")
 	f.StringVar(&o.plan, "plan", "", "`file` with the plan of the sparse arm (default: calibrated)")
 	f.Float64Var(&o.sparsity, "sparsity", -1, "`fraction` of the neurons that the sparse arm leaves out (default 0.5, or the sparsities of -config)")
+	f.Float64Var(&o.budget, "budget", 0, "`fraction` of the MLP weights that the windows of the window arm may take; 0: what the last 5 tokens used")
 	f.IntVar(&o.runs, "num_runs", 0, "`rounds` in which every arm runs once (default 10)")
 	f.IntVar(&o.promptTokens, "prompt_tokens", 32, "`tokens` of a prompt")
 	f.IntVar(&o.newTokens, "new_tokens", 0, "`tokens` to generate after it, 2 or more (default 32, with -config 8)")
@@ -193,6 +195,10 @@ func parseOptions(env *program.Env) (*options, error) {
 	switch {
 	case o.model != "" && o.config != "":
 		return nil, program.Usagef("-model and -config exclude each other")
+	case o.config != "" && slices.Contains(o.arms, windowArm):
+		return nil, program.Usagef("-arms window needs a -model: random weights have no file")
+	case !(o.budget >= 0 && o.budget <= 1):
+		return nil, program.Usagef("-budget %v is not between 0 and 1", o.budget)
 	case f.Given("num_runs") && o.runs < 1:
 		return nil, program.Usagef("-num_runs %d is not positive", o.runs)
 	case o.promptTokens < 1:
@@ -219,7 +225,7 @@ func parseArms(list string) ([]string, error) {
 			name = stockArm
 		}
 		if _, ok := armKinds[name]; !ok {
-			return nil, program.Usagef("-arms: %q is not stock, dense or sparse", name)
+			return nil, program.Usagef("-arms: %q is not stock, dense, sparse or window", name)
 		}
 		if slices.Contains(arms, name) {
 			return nil, program.Usagef("-arms: %s is there twice", name)

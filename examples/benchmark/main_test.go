@@ -142,6 +142,30 @@ func TestSparsity(t *testing.T) {
 	assert.Greater(t, most.Arms[0].Perplexity, some.Arms[0].Perplexity)
 }
 
+func TestWindow(t *testing.T) {
+	var r modelSuite
+	stdout := runJSON(t, &r, append(tiny, "-arms", "window,dense,sparse", "-sparsity", "0.9", "-budget", "0.2", "-model", "tinysilu")...)
+	require.Len(t, r.Arms, 3)
+	window, dense, sparse := r.Arms[0], r.Arms[1], r.Arms[2]
+	assert.Equal(t, dense.WeightBytes-dense.MLPBytes, window.WeightBytes-window.MLPBytes)
+	assert.EqualValues(t, 4*3*896*192*4, dense.MLPBytes)
+	assert.Less(t, 2*window.MLPBytes, dense.MLPBytes, "the budget, the gates and the blocks of the prompt")
+	assert.Positive(t, window.FileBytesPerToken)
+	assert.Greater(t, window.HitRate, sparse.HitRate, "a window holds more than the last token")
+	assert.Zero(t, dense.HitRate)
+	assert.InDelta(t, sparse.Active, window.Active, 0.05, "its gates have a byte a weight")
+	assert.InEpsilon(t, sparse.Perplexity, window.Perplexity, 0.05)
+	assert.Contains(t, stdout, "TTFT Speedup: ")
+	assert.Len(t, r.Speedups, 3)
+	if peakRSS() > 0 {
+		assert.Positive(t, window.PeakRSSBytes)
+	}
+
+	code, _, stderr := run(t, append(tiny, "-arms", "window", "-sparsity", "0.1", "-budget", "0.3")...)
+	assert.Equal(t, program.ExitFailure, code)
+	assert.Contains(t, stderr, "budget")
+}
+
 func TestPlanFile(t *testing.T) {
 	plan := filepath.Join(t.TempDir(), "plan.json")
 	layer := `{"selector": "gate", "threshold": [1e9]}`
@@ -179,6 +203,8 @@ func TestCommandLineErrors(t *testing.T) {
 		{"-model tinyrelu -config configs/llama_skip_causal_1b.json", "exclude"},
 		{"-device tpu", "cpu, cuda"},
 		{"-unknown", "-unknown"},
+		{"-budget 1.1", "-budget 1.1"},
+		{"-arms window -config configs/llama_skip_causal_1b.json", "-model"},
 		{"-arms dense,dense", "twice"},
 	} {
 		code, stdout, stderr := run(t, strings.Fields(test.args)...)

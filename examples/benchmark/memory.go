@@ -43,7 +43,7 @@ func (b *bench) peakOf(ctx context.Context, arm, planFile string) (int64, error)
 	file := filepath.Join(folder, "arm.json")
 	args := append(slices.Clone(b.env.Args),
 		"-arms", arm, "-num_runs", "1", "-ppl_tokens", "0", "-verbose=false", "-json", file) // the last of a flag counts
-	if arm == sparseArm {
+	if planned(arm) {
 		args = append(args, "-plan", planFile)
 	}
 	cmd, err := b.command(ctx, args)

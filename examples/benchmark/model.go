@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -101,7 +102,7 @@ func (b *bench) chooseArms(src *source) ([]string, error) {
 // runArms measures the arms in one process. planFile, if not empty, is a temporary file with the plan of the sparse arm.
 func (b *bench) runArms(ctx context.Context, r *modelSuite, src *source, names []string) (planFile string, err error) {
 	wait := b.env.Wait("loading "+src.name, 0)
-	model, err := src.open(b)
+	model, err := src.open(b, "")
 	wait.Done()
 	if err != nil {
 		return "", err
@@ -117,7 +118,7 @@ func (b *bench) runArms(ctx context.Context, r *modelSuite, src *source, names [
 		return "", err
 	}
 	var plan *calibrate.Plan
-	if slices.Contains(names, sparseArm) {
+	if slices.ContainsFunc(names, planned) {
 		if plan, err = b.makePlan(ctx, model, src, texts); err != nil {
 			return "", err
 		}
@@ -128,7 +129,16 @@ func (b *bench) runArms(ctx context.Context, r *modelSuite, src *source, names [
 	}
 	var arms []*arm
 	for _, name := range names {
-		a, err := b.newArm(model, name, plan)
+		of := model
+		if name == windowArm {
+			stored, remove, err := b.openStored(src)
+			if err != nil {
+				return planFile, err
+			}
+			defer remove()
+			of = stored
+		}
+		a, err := b.newArm(of, name, src.dtype, plan)
 		if err != nil {
 			return planFile, err
 		}
@@ -141,7 +151,7 @@ func (b *bench) runArms(ctx context.Context, r *modelSuite, src *source, names [
 		return planFile, err
 	}
 	for i, a := range arms {
-		b.describe(&r.Arms[i], model, src.dtype, plan, a.session.Density())
+		b.describe(&r.Arms[i], a, src.dtype, plan)
 		r.Arms[i].summarise()
 	}
 	r.Speedups = compareArms(r.Arms)
@@ -149,6 +159,23 @@ func (b *bench) runArms(ctx context.Context, r *modelSuite, src *source, names [
 		err = b.measurePerplexity(ctx, r, arms, texts)
 	}
 	return planFile, err
+}
+
+// openStored opens the model with its MLPs in a neuron file. remove closes both.
+func (b *bench) openStored(src *source) (m *llama.Model, remove func(), err error) {
+	folder, err := os.MkdirTemp("", "benchmark")
+	if err != nil {
+		return nil, nil, err
+	}
+	wait := b.env.Wait("writing a neuron file", 0)
+	defer wait.Done()
+	if m, err = src.open(b, filepath.Join(folder, "neurons")); err != nil {
+		return nil, nil, errors.Join(err, os.RemoveAll(folder))
+	}
+	return m, func() {
+		_ = m.Close() // nothing was written since it was opened
+		_ = os.RemoveAll(folder)
+	}, nil
 }
 
 // texts are what the arms read.
@@ -320,7 +347,8 @@ func (r *armRow) summarise() {
 	r.GBPerSecond = float64(r.BytesPerToken) * r.OutputTPS.Median / 1e9
 }
 
-// compareArms compares the last arm (sparse, if there is one) with each other arm, in the words of the ported system.
+// compareArms compares the sparse arm, or the last one if there is none, with the stock and the dense arm, in the words of
+// the ported system.
 func compareArms(arms []armRow) []speedup {
 	all := []speedup{}
 	last := &arms[len(arms)-1]
@@ -334,7 +362,7 @@ func compareArms(arms []armRow) []speedup {
 	}{{"TTFT", ttft, false}, {"Output TPS", outputTPS, true}, {"Total Throughput", totalTPS, true}} {
 		for i := range arms {
 			other := &arms[i]
-			if other == last {
+			if other == last || planned(other.Name) {
 				continue
 			}
 			var quotients []float64
@@ -408,13 +436,20 @@ func (r *modelSuite) print(w io.Writer) {
 	}
 	speed.print(w)
 	fmt.Fprintln(w)
-	quality := table{header: []string{"<arm", "perplexity", "weights", "keys and values", "peak resident memory of a process with only this arm"}}
+	quality := table{header: []string{
+		"<arm", "perplexity", "weights", "of MLPs", "keys and values", "cache hits", "file/token", "peak resident memory of a process with only this arm",
+	}}
 	for _, a := range r.Arms {
 		perplexity := "not measured"
 		if a.Perplexity > 0 {
 			perplexity = fmt.Sprintf("%.3f", a.Perplexity)
 		}
-		quality.add(a.Name, perplexity, sizeOf(a.WeightBytes), sizeOf(a.KVBytes), sizeOf(a.PeakRSSBytes))
+		hits := ""
+		if planned(a.Name) {
+			hits = fmt.Sprintf("%.1f%%", 100*a.HitRate)
+		}
+		quality.add(a.Name, perplexity, sizeOf(a.WeightBytes), sizeOf(a.MLPBytes), sizeOf(a.KVBytes), hits, sizeOf(a.FileBytesPerToken),
+			sizeOf(a.PeakRSSBytes))
 	}
 	quality.print(w)
 	r.printSpeedups(w)

@@ -107,12 +107,12 @@ func readConfig(name string) ([]byte, error) {
 	return nil, fmt.Errorf("%w; without a file there are %s", err, strings.Join(configNames(), ", "))
 }
 
-// open makes the model.
-func (s *source) open(b *bench) (*llama.Model, error) {
+// open makes the model. neurons, if not empty, is the path of a neuron file for its MLPs.
+func (s *source) open(b *bench, neurons string) (*llama.Model, error) {
 	if s.random {
 		return llama.Random(s.config, s.dtype, b.seed, b.pool)
 	}
-	return embedded.Open(s.name, llama.Options{Dtype: &s.dtype, Pool: b.pool})
+	return embedded.Open(s.name, llama.Options{Dtype: &s.dtype, Neurons: neurons, Pool: b.pool})
 }
 
 // weightBytes is the size of all weights in dtype d; that of its MLPs alone if mlps.
