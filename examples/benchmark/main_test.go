@@ -144,7 +144,7 @@ func TestSparsity(t *testing.T) {
 
 func TestWindow(t *testing.T) {
 	var r modelSuite
-	stdout := runJSON(t, &r, append(tiny, "-arms", "window,dense,sparse", "-sparsity", "0.9", "-budget", "0.2", "-model", "tinysilu")...)
+	stdout := runJSON(t, &r, append(tiny, "-arms", "window,dense,sparse", "-sparsity", "0.95", "-budget", "0.2", "-model", "tinysilu")...)
 	require.Len(t, r.Arms, 3)
 	window, dense, sparse := r.Arms[0], r.Arms[1], r.Arms[2]
 	assert.Equal(t, dense.WeightBytes-dense.MLPBytes, window.WeightBytes-window.MLPBytes)
