@@ -29,7 +29,7 @@ func generate(ctx context.Context, env *program.Env, s *settings) (err error) {
 	}
 	defer pool.Close()
 
-	loading := env.Wait("loading "+s.model, 0)
+	loading := env.Wait("loading the model", 0)
 	defer loading.Done()
 	model, err := models.Open(s.model, llama.Options{Dtype: s.dtype, Pool: pool})
 	if err != nil {

@@ -5,9 +5,13 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"testing"
+
+	"pgregory.net/rapid"
 
 	"github.com/sparsegonia/sparsegonia/examples/internal/program"
 	"github.com/sparsegonia/sparsegonia/ops/kernel"
@@ -65,6 +69,47 @@ func TestParse(t *testing.T) {
 			t.Errorf("%s: num_runs given: %v", test.line, f.Given("num_runs"))
 		}
 	}
+}
+
+// Without a word for a boolean flag, the command line means what it means to package flag.
+func TestParseAsFlagDoes(t *testing.T) {
+	type values struct {
+		A, B bool
+		N    int
+		S    string
+		Err  string
+	}
+	define := func(f *flag.FlagSet, v *values) {
+		f.BoolVar(&v.A, "a", false, "")
+		f.BoolVar(&v.B, "b", true, "")
+		f.IntVar(&v.N, "n", 0, "")
+		f.StringVar(&v.S, "s", "", "")
+	}
+	words := []string{"-a", "--a", "-b", "-n", "-s", "-a=false", "-b=True", "-s=x", "-n=3", "7", "x", "-", "--", "", "-z", "-s=", "=", "-="}
+	rapid.Check(t, func(t *rapid.T) {
+		args := rapid.SliceOfN(rapid.SampledFrom(words), 0, 6).Draw(t, "args")
+
+		var want values
+		std := flag.NewFlagSet("probe", flag.ContinueOnError)
+		std.SetOutput(io.Discard)
+		define(std, &want)
+		if err := std.Parse(args); err != nil {
+			want.Err = err.Error()
+		} else if std.NArg() > 0 {
+			want.Err = fmt.Sprintf("unexpected argument %q", std.Arg(0))
+		}
+
+		var got values
+		env := &program.Env{Name: "probe", Args: args}
+		f := env.Flags("")
+		define(&f.FlagSet, &got)
+		if err := env.Parse(f); err != nil {
+			got.Err = err.Error()
+		}
+		if got != want {
+			t.Fatalf("%q: %+v, want %+v", args, got, want)
+		}
+	})
 }
 
 func TestHelpGoesToStdout(t *testing.T) {

@@ -45,18 +45,17 @@ func (w *Wait) show() {
 		fmt.Fprintf(w.env.Stderr, "%s: %s …\n", w.env.Name, w.what)
 		return
 	}
-	total := w.total
-	if total == 0 {
-		total = -1 // a spinner
-	}
-	w.bar = progressbar.NewOptions64(total,
+	options := []progressbar.Option{
 		progressbar.OptionSetWriter(w.env.Stderr),
 		progressbar.OptionSetDescription(w.what),
-		progressbar.OptionSetElapsedTime(true),
-		progressbar.OptionShowCount(),
-		progressbar.OptionThrottle(100*time.Millisecond),
+		progressbar.OptionThrottle(100 * time.Millisecond),
 		progressbar.OptionClearOnFinish(),
-	)
+	}
+	total := int64(-1) // a spinner
+	if w.total > 0 {
+		total, options = w.total, append(options, progressbar.OptionShowCount())
+	}
+	w.bar = progressbar.NewOptions64(total, options...)
 	w.bar.Set64(w.done)
 }
 
