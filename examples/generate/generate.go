@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"strings"
 	"time"
 
 	"github.com/sparsegonia/sparsegonia/examples/internal/program"
@@ -23,11 +22,17 @@ func generate(ctx context.Context, env *program.Env, s *settings) (err error) {
 		}
 		defer logits.Discard()
 	}
+	if s.prompt != nil {
+		if err := s.readPrompt(ctx, env); err != nil {
+			return err
+		}
+	}
 	pool, err := s.threads()
 	if err != nil {
 		return err
 	}
 	defer pool.Close()
+	s.session.Pool = pool
 
 	loading := env.Wait("loading the model", 0)
 	defer loading.Done()
@@ -42,15 +47,12 @@ func generate(ctx context.Context, env *program.Env, s *settings) (err error) {
 	}
 	loading.Done()
 
-	prompt, err := s.promptIDs(ctx, env, tok)
-	if err != nil {
-		return err
+	if s.prompt != nil {
+		if s.ids, err = tok.Encode(*s.prompt); err != nil {
+			return err
+		}
 	}
-	s.session.Pool = pool
-	if s.session.Context == 0 {
-		s.session.Context = model.Config.MaxContext
-	}
-	if err := s.fit(len(prompt)); err != nil {
+	if err := s.fit(model); err != nil {
 		return err
 	}
 	if s.session.Plan, err = s.makePlan(ctx, env, model, tok); err != nil {
@@ -62,26 +64,35 @@ func generate(ctx context.Context, env *program.Env, s *settings) (err error) {
 	}
 	defer func() { err = errors.Join(err, session.Close()) }()
 
-	r := newReport(s, model, prompt)
+	r := newReport(s, model)
 	if logits != nil {
-		wait := env.Wait("computing logits", len(prompt))
-		start := time.Now()
-		err := writeLogits(ctx, session, prompt, logits, wait)
-		wait.Done()
-		if err != nil {
+		if err := computeLogits(ctx, env, session, s.ids, logits, r); err != nil {
 			return fmt.Errorf("-logits: %w", err)
 		}
-		r.LogitsSeconds = time.Since(start).Seconds()
 	}
+	return continuePrompt(ctx, env, session, tok, s, r)
+}
 
+// computeLogits writes the logits of the prompt into their file.
+func computeLogits(ctx context.Context, env *program.Env, session *llama.Session, prompt []int32, f *program.File, r *report) error {
+	wait := env.Wait("computing logits", len(prompt))
+	defer wait.Done()
+	start := time.Now()
+	err := writeLogits(ctx, session, prompt, f, wait)
+	r.LogitsSeconds = time.Since(start).Seconds()
+	return err
+}
+
+// continuePrompt puts out the new text, or the report in its place, and statistics. Whoever interrupts it gets what there is.
+func continuePrompt(ctx context.Context, env *program.Env, session *llama.Session, tok *tokenizer.Tokenizer, s *settings, r *report) (err error) {
 	out := env.Stdout
 	if s.json {
 		out = io.Discard
 	}
-	w := newTextWriter(out, tok, prompt)
+	w := newTextWriter(out, tok, s.ids)
 	var stats llama.Stats
-	if s.generate.MaxTokens > 0 || logits == nil {
-		stats, err = session.Generate(ctx, prompt, s.generate, w.push)
+	if s.generate.MaxTokens > 0 || s.logits == "" {
+		stats, err = session.Generate(ctx, s.ids, s.generate, w.push)
 	}
 	interrupted := err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err())
 	if err != nil && !interrupted {
@@ -103,6 +114,22 @@ func generate(ctx context.Context, env *program.Env, s *settings) (err error) {
 	return err
 }
 
+// readPrompt reads the prompt from stdin if that is where it is.
+func (s *settings) readPrompt(ctx context.Context, env *program.Env) error {
+	if *s.prompt == "-" {
+		data, err := env.ReadStdin(ctx)
+		if err != nil {
+			return fmt.Errorf("-prompt -: %w", err)
+		}
+		text := string(data)
+		s.prompt = &text
+	}
+	if *s.prompt == "" {
+		return errors.New("the prompt is empty")
+	}
+	return nil
+}
+
 // tokenizer is the tokenizer of the model. Who gives ids and wants ids can do without: it is nil then, if there is none.
 func (s *settings) tokenizer(model *llama.Model) (*tokenizer.Tokenizer, error) {
 	tok, err := model.Tokenizer()
@@ -112,30 +139,13 @@ func (s *settings) tokenizer(model *llama.Model) (*tokenizer.Tokenizer, error) {
 	return tok, err
 }
 
-var errEmptyPrompt = errors.New("the prompt is empty")
-
-// promptIDs are the ids of the prompt.
-func (s *settings) promptIDs(ctx context.Context, env *program.Env, tok *tokenizer.Tokenizer) ([]int32, error) {
-	if s.prompt == nil {
-		return s.ids, nil
-	}
-	text := *s.prompt
-	if text == "-" {
-		data, err := env.ReadStdin(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("-prompt -: %w", err)
-		}
-		text = string(data)
-	}
-	if text == "" {
-		return nil, errEmptyPrompt
-	}
-	return tok.Encode(text)
-}
-
-// fit decides how many new tokens there can be after a prompt, and refuses what the context has no room for before any
+// fit decides how many new tokens there can be after the prompt, and refuses what the context has no room for before any
 // work is done.
-func (s *settings) fit(prompt int) error {
+func (s *settings) fit(model *llama.Model) error {
+	if s.session.Context == 0 {
+		s.session.Context = model.Config.MaxContext
+	}
+	prompt := len(s.ids)
 	room := s.session.Context - prompt
 	switch {
 	case room < 0:
@@ -151,62 +161,4 @@ func (s *settings) fit(prompt int) error {
 		s.generate.MaxTokens = *s.newTokens
 	}
 	return nil
-}
-
-// textWriter writes the text of tokens as they come.
-type textWriter struct {
-	out    io.Writer
-	stream *tokenizer.Stream // nil: ids only
-
-	ids  []int32
-	text strings.Builder // all of it
-	err  error
-}
-
-// newTextWriter starts a text that follows the prompt. The stream decodes the prompt too, for what the first new token
-// means depends on it: a token of Llama 2 begins with a space unless it begins the text.
-func newTextWriter(out io.Writer, tok *tokenizer.Tokenizer, prompt []int32) *textWriter {
-	w := &textWriter{out: out, ids: []int32{}}
-	if tok != nil {
-		w.stream = tok.NewStream()
-		for _, id := range prompt {
-			_, _ = w.stream.Push(id) // an id without a token is as good as none
-		}
-	}
-	return w
-}
-
-// push takes the next token and tells whether to go on.
-func (w *textWriter) push(id int32) bool {
-	w.ids = append(w.ids, id)
-	if w.stream == nil {
-		return true
-	}
-	text, err := w.stream.Push(id)
-	if err != nil {
-		w.err = err
-		return false
-	}
-	w.write(text)
-	return w.err == nil
-}
-
-// end writes what is left of the text, and a line feed if there is any token.
-func (w *textWriter) end() error {
-	if w.stream == nil || len(w.ids) == 0 || w.err != nil {
-		return w.err
-	}
-	w.write(w.stream.Flush())
-	if w.err == nil {
-		_, w.err = io.WriteString(w.out, "\n")
-	}
-	return w.err
-}
-
-func (w *textWriter) write(text string) {
-	if text == "" {
-		return
-	}
-	w.text.WriteString(text)
-	_, w.err = io.WriteString(w.out, text)
 }

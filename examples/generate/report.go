@@ -48,7 +48,7 @@ type report struct {
 	LogitsSeconds float64 `json:"logits_seconds,omitempty"`
 }
 
-func newReport(s *settings, model *llama.Model, prompt []int32) *report {
+func newReport(s *settings, model *llama.Model) *report {
 	r := &report{
 		Model: s.model, Dtype: "stored", Bytes: model.Bytes(), KV: s.session.KV.String(),
 		Machine: "lean", Stock: s.session.Stock, Context: s.session.Context,
@@ -56,7 +56,7 @@ func newReport(s *settings, model *llama.Model, prompt []int32) *report {
 		Go:          fmt.Sprintf("%s %s/%s", runtime.Version(), runtime.GOOS, runtime.GOARCH),
 		Temperature: s.generate.Temperature, TopP: s.generate.TopP, Seed: s.generate.Seed,
 		Sparsity: s.sparsity, Plan: s.plan,
-		PromptIDs: prompt, PromptTokens: len(prompt),
+		PromptIDs: s.ids, PromptTokens: len(s.ids),
 		Logits: s.logits, Vocabulary: model.Config.VocabSize,
 	}
 	if s.dtype != nil {

@@ -16,9 +16,9 @@ type settings struct {
 	model string
 	dtype *kernel.Dtype // nil: as stored
 
-	prompt    *string // nil: ids
-	ids       []int32
-	newTokens *int // nil: defaultTokens, or as many as the context has room for
+	prompt    *string // nil: ids; - is stdin
+	ids       []int32 // of the prompt
+	newTokens *int    // nil: defaultTokens, or as many as the context has room for
 	generate  llama.GenerateOptions
 
 	session  llama.SessionOptions
