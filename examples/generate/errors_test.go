@@ -300,13 +300,22 @@ func TestClosedPipe(t *testing.T) {
 // Any command line ends with a known exit code, and says why unless all is well.
 func TestAnyCommandLine(t *testing.T) {
 	words := []string{
-		"-prompt", "-ids", "-n", "-temperature", "-top-p", "-seed", "-stop", "-context", "-sparsity", "-kv", "-json", "-stock", "-dtype",
-		"-machine", "-threads", "-model", "-tokenize", "-", "--", "", "x", "0", "1", "2", "3,4", "-1", "0.5", "NaN", "none",
-		"True", "f16", "int4", "tape", "tinyrelu", "é\xff", "=", "-n=1", "-prompt=x", "-ids=5,6", "-temperature=2",
+		"-prompt x", "-prompt é\xff", "-prompt -", "-prompt ", "-prompt=x", "-ids 1,2", "-ids 3", "-ids 4096", "-ids=",
+		"-n 0", "-n 2", "-n=1", "-n 600", "-temperature 0.5", "-temperature NaN", "-top-p 0.5", "-top-p 2", "-seed 1",
+		"-stop none", "-stop 5", "-context 20", "-context 1", "-kv f16", "-kv f64", "-dtype int4", "-dtype bf16", "-dtype x",
+		"-machine tape", "-stock", "-stock True", "-threads 2", "-threads 0", "-model tinyrelu", "-model none", "-json",
+		"-sparsity 0", "-sparsity 1", "-tokenize -", "-plan none", "-logits /", "-device cuda", "x", "--", "-",
 	}
+	done := map[int]int{}
+	defer func() { t.Logf("exit codes %v", done) }()
 	rapid.Check(t, func(t *rapid.T) {
-		args := rapid.SliceOfN(rapid.SampledFrom(words), 0, 8).Draw(t, "args")
+		// Most command lines have a prompt and not much else, so that some get through.
+		args := []string{"-prompt", "x", "-n", "3"}[:2*rapid.IntRange(0, 2).Draw(t, "prompt")]
+		for _, word := range rapid.SliceOfN(rapid.SampledFrom(words), 0, 4).Draw(t, "words") {
+			args = append(args, strings.Split(word, " ")...)
+		}
 		r := call(`["x"]`, args...)
+		done[r.code]++
 		switch r.code {
 		case program.ExitOK:
 		case program.ExitFailure, program.ExitUsage:
