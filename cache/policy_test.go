@@ -24,7 +24,7 @@ var policies = map[string]func(t require.TestingT, n *Neurons) Cache{
 	"window of 1": func(t require.TestingT, n *Neurons) Cache { return newTestWindow(t, n, WindowOptions{Tokens: 1}) },
 	"window of 4": func(t require.TestingT, n *Neurons) Cache { return newTestWindow(t, n, WindowOptions{Tokens: 4}) },
 	"window of 4 within a budget": func(t require.TestingT, n *Neurons) Cache {
-		return newTestWindow(t, n, WindowOptions{Tokens: 4, Budget: int64(len(n.bundles)), Readers: 2})
+		return newTestWindow(t, n, WindowOptions{Tokens: 4, Budget: int64(len(n.bundles)/2 + n.Shape().bundle()), Readers: 2})
 	},
 }
 

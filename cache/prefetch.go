@@ -39,14 +39,10 @@ func (w *Window) Prefetch(expected []bool) error {
 		if w.slot[neuron] >= 0 {
 			continue
 		}
-		if len(w.ahead.list) == w.budget-stay {
+		if len(w.ahead.list) >= w.budget-stay {
 			break
 		}
-		slot, _, err := w.take(min(w.now+1-w.tokens, w.now-1))
-		if err != nil {
-			_, _ = w.adopt(w.ahead, w.now)
-			return fmt.Errorf("cache: prefetch: %w", err)
-		}
+		slot, _ := w.take(min(w.now+1-w.tokens, w.now-1))
 		w.ahead.add(neuron, slot)
 	}
 	w.ahead.start(0)

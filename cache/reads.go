@@ -28,7 +28,7 @@ type read struct{ neuron, slot int32 }
 func newReads(w *Window, readers int) *reads {
 	r := &reads{
 		window: w, readers: readers,
-		list: make([]read, 0, w.budget), done: make([]bool, 0, w.budget),
+		list: make([]read, 0, w.shape.Intermediate), done: make([]bool, 0, w.shape.Intermediate),
 	}
 	r.reader = func() {
 		defer r.group.Done()

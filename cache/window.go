@@ -1,10 +1,10 @@
 package cache
 
 import (
-	"errors"
 	"fmt"
 	"math/bits"
 	"os"
+	"slices"
 )
 
 // Window is the policy whose neurons lie in a neuron file. Those of the active sets of the last k Refreshes stay in
@@ -12,8 +12,8 @@ import (
 // those that have not been active for longest leave first. A neuron that is active and not in memory is read from the
 // file to the slot of one that leaves, and checked.
 //
-// After a Refresh that failed, what was active before it still is, with one exception: if the budget was so tight that
-// a slot of the active set had to be given up, no neuron is active. In either case the next Refresh works.
+// After a Refresh that failed, what was active before it still is, with one exception: if the budget or the window was
+// so tight that a slot of the active set had to be given up, no neuron is active. In either case the next Refresh works.
 type Window struct {
 	file   *File
 	layer  int
@@ -21,8 +21,8 @@ type Window struct {
 	tokens int64
 	budget int // slots
 
-	rows   *Neurons // one store, as Allocate makes it
-	used   int      // slots that were ever in use: the first ones
+	rows   *Neurons // a slot for every neuron: memory that has not been written to is not there
+	used   int      // the slots that have been in use: the first ones
 	free   []int32  // slots below used that hold nothing
 	slot   []int32  // of each neuron, −1 if it is not in memory
 	neuron []int32  // of each slot, −1 if it holds nothing
@@ -46,16 +46,13 @@ type WindowOptions struct {
 	// Tokens is k: a neuron stays for k Refreshes, counted from the last in which it was active; at least 1.
 	Tokens int
 
-	// Budget is the memory for rows in bytes, 0 if there is no limit but the window. A Refresh whose active set does
-	// not fit is an error, ErrBudget.
+	// Budget is the memory for rows in bytes, 0 if there is no limit but the window. An active set that is larger goes
+	// beyond the budget until the next Refresh, which gives the memory back to the system where that is possible.
 	Budget int64
 
 	// Readers is how many reads may be under way at the same time; 0 means 4.
 	Readers int
 }
-
-// ErrBudget is wrapped by the error of a Refresh whose active set is larger than the budget.
-var ErrBudget = errors.New("the active set does not fit in the budget")
 
 // NewWindow is a cache of a layer of f. The Window does not close f, which caches of any number of layers and sessions
 // may share.
@@ -75,50 +72,33 @@ func newWindow(f *File, number int, o WindowOptions) (*Window, error) {
 	if o.Tokens < 1 || o.Budget < 0 || o.Readers < 0 {
 		return nil, fmt.Errorf("%d tokens, a budget of %d bytes, %d readers", o.Tokens, o.Budget, o.Readers)
 	}
-	w := &Window{file: f, layer: number, shape: l.Shape, tokens: int64(o.Tokens), budget: l.Intermediate}
-	first := 1 // slots to begin with
+	intermediate := l.Intermediate
+	w := &Window{file: f, layer: number, shape: l.Shape, tokens: int64(o.Tokens), budget: intermediate}
 	if o.Budget > 0 {
 		slots := o.Budget / int64(l.bundle())
 		if slots < 1 {
 			return nil, fmt.Errorf("a budget of %d bytes, a neuron has %d", o.Budget, l.bundle())
 		}
-		w.budget = int(min(slots, int64(l.Intermediate)))
-		first = w.budget // memory that nobody has written to is not yet there
+		w.budget = int(min(slots, int64(intermediate)))
 	}
-	if err := w.grow(first); err != nil {
+	if w.rows, err = l.allocate(); err != nil {
 		return nil, err
 	}
+	giveBack(w.rows.bundles) // what was allocated, used and freed before has been cleared, and so is there
 	readers := o.Readers
 	if readers == 0 {
 		readers = 4
 	}
-	list := func(n int) []int32 { return make([]int32, n) }
-	w.free, w.slot, w.neuron = list(w.budget)[:0], list(l.Intermediate), list(w.budget)
-	w.last, w.recent = make([]int64, w.budget), newRecency(w.budget)
-	w.active, w.next = newSet(l.Intermediate), newSet(l.Intermediate)
-	w.list, w.nextList = list(w.budget)[:0], list(l.Intermediate)[:0]
+	list := func() []int32 { return make([]int32, intermediate) }
+	w.free, w.slot, w.neuron, w.list, w.nextList = list()[:0], list(), list(), list()[:0], list()[:0]
+	w.last, w.recent = make([]int64, intermediate), newRecency(intermediate)
+	w.active, w.next = newSet(intermediate), newSet(intermediate)
 	w.fetch, w.ahead = newReads(w, readers), newReads(w, readers)
 	w.Reset()
 	return w, nil
 }
 
-// grow makes room for that many slots and keeps what is in the ones there are.
-func (w *Window) grow(slots int) error {
-	s := w.shape
-	s.Intermediate = slots
-	rows, err := s.allocate()
-	if err != nil {
-		return err
-	}
-	if w.rows != nil {
-		copy(rows.bundles, w.rows.bundles[:w.used*s.bundle()])
-		w.stats.BytesRepacked += int64(w.used) * w.rows.neuronBytes()
-	}
-	w.rows = rows
-	return nil
-}
-
-// Refresh makes active the active set and reads what is missing. It allocates only when the memory grows.
+// Refresh makes active the active set and reads what is missing. It allocates nothing.
 func (w *Window) Refresh(active []bool, slots []int32) error {
 	if err := checkMask(active, slots, w.shape.Intermediate); err != nil {
 		return err
@@ -128,18 +108,15 @@ func (w *Window) Refresh(active []bool, slots []int32) error {
 	}
 	w.settle()
 	leaves := w.compare(active)
-	if len(w.nextList) > w.budget {
-		return fmt.Errorf("cache: refresh: layer %d of %s: %w: %d neurons of %d bytes each, room for %d",
-			w.layer, w.file.name, ErrBudget, len(w.nextList), w.shape.bundle(), w.budget)
-	}
+	lost := w.shrink()
 	for _, neuron := range w.nextList { // those that stay are not the oldest any more
 		if slot := w.slot[neuron]; slot >= 0 {
 			w.touch(slot, w.now+1)
 		}
 	}
-	lost, err := w.read()
+	gaveUp, err := w.read()
 	if err != nil {
-		if lost {
+		if lost || gaveUp {
 			clear(w.active)
 			w.list = w.list[:0]
 		}
@@ -169,20 +146,33 @@ func (w *Window) compare(active []bool) (leaves int) {
 	return leaves
 }
 
+// shrink gives up what lies beyond the budget. lost tells that some of it was active.
+func (w *Window) shrink() (lost bool) {
+	if w.used <= w.budget {
+		return false
+	}
+	for slot := w.budget; slot < w.used; slot++ {
+		if neuron := w.neuron[slot]; neuron >= 0 {
+			lost = lost || w.active.has(neuron)
+			w.drop(int32(slot))
+		}
+	}
+	w.free = slices.DeleteFunc(w.free, func(slot int32) bool { return int(slot) >= w.budget })
+	size := w.shape.bundle()
+	giveBack(w.rows.bundles[w.budget*size : w.used*size])
+	w.used = w.budget
+	return lost
+}
+
 // read brings the neurons of nextList to memory. lost tells that a slot of the active set was given up for it.
 func (w *Window) read() (lost bool, err error) {
 	w.fetch.begin()
 	for _, neuron := range w.nextList {
-		if w.slot[neuron] >= 0 {
-			continue
+		if w.slot[neuron] < 0 {
+			slot, victim := w.take(w.now + 1 - w.tokens)
+			lost = lost || victim >= 0 && w.active.has(victim)
+			w.fetch.add(neuron, slot)
 		}
-		slot, victim, err := w.take(w.now + 1 - w.tokens)
-		if err != nil {
-			_, _ = w.adopt(w.fetch, w.now+1)
-			return lost, err
-		}
-		lost = lost || victim >= 0 && w.active.has(victim)
-		w.fetch.add(neuron, slot)
 	}
 	w.fetch.run()
 	_, err = w.adopt(w.fetch, w.now+1)
@@ -190,28 +180,29 @@ func (w *Window) read() (lost bool, err error) {
 }
 
 // take finds a slot for a neuron: one that holds nothing, or that of a neuron last active in Refresh expired or before,
-// or a new one, or, at the limit of the budget, that of the neuron that has not been active for longest. victim is the
-// neuron that leaves, −1 if there is none. Callers have made sure that not all slots are in use for what must stay.
-func (w *Window) take(expired int64) (slot, victim int32, err error) {
+// or a new one, or, at the limit of the budget, that of the neuron that has not been active for longest, or, if all in
+// memory are needed, one beyond the budget. victim is the neuron that leaves, −1 if there is none.
+func (w *Window) take(expired int64) (slot, victim int32) {
 	if n := len(w.free); n > 0 {
 		slot, w.free = w.free[n-1], w.free[:n-1]
-		return slot, -1, nil
+		return slot, -1
 	}
 	oldest := w.recent.oldest()
-	if w.used < w.budget && (oldest < 0 || w.last[oldest] > expired) {
-		if w.used == w.rows.Intermediate() {
-			if err := w.grow(min(w.used+w.used/8+1, w.budget)); err != nil {
-				return -1, -1, err
-			}
-		}
+	needed := oldest < 0 || w.next.has(w.neuron[oldest])
+	if needed || w.used < w.budget && w.last[oldest] > expired {
 		w.used++
-		return int32(w.used - 1), -1, nil
+		return int32(w.used - 1), -1
 	}
 	victim = w.neuron[oldest]
-	w.recent.remove(oldest)
-	w.slot[victim], w.neuron[oldest] = -1, -1
+	w.drop(oldest)
 	w.stats.Replaced++
-	return oldest, victim, nil
+	return oldest, victim
+}
+
+// drop makes a slot hold nothing.
+func (w *Window) drop(slot int32) {
+	w.recent.remove(slot)
+	w.slot[w.neuron[slot]], w.neuron[slot] = -1, -1
 }
 
 // adopt takes over what r has read, as if it was last active in Refresh last, and gives back the other slots.
@@ -251,9 +242,10 @@ func (w *Window) Stats() Stats {
 	return s
 }
 
-// Reset ends a Prefetch and empties the window and the counts. The memory stays.
+// Reset ends a Prefetch and empties the window and the counts. The memory stays, up to the budget.
 func (w *Window) Reset() {
 	w.settle()
+	w.shrink()
 	clear(w.active)
 	w.list = w.list[:0]
 	for i := range w.slot {
