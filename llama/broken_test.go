@@ -409,6 +409,7 @@ func brokenIndexes() []broken {
 		{"shard without a name", shard(`""`), indexName, []string{"weight_map", "model.embed_tokens.weight", `""`}},
 		{"shard outside", shard(`"../` + firstShard + `"`), indexName, []string{"weight_map", "model.embed_tokens.weight", `"../`, "in the directory"}},
 		{"shard outside by a detour", shard(`"a/../../` + firstShard + `"`), indexName, []string{"weight_map", `"a/../../`, "in the directory"}},
+		{"shard inside by a detour", shard(`"a/../` + firstShard + `"`), indexName, []string{"weight_map", `"a/../`, "in the directory"}},
 		{"shard outside, escaped", shard(`"\u002e\u002e/x"`), indexName, []string{"weight_map", `"../x"`, "in the directory"}},
 		{"shard of an absolute path", shard(`"/etc/passwd"`), indexName, []string{"weight_map", `"/etc/passwd"`, "in the directory"}},
 		{"shard the directory itself", shard(`"."`), indexName, []string{"weight_map", `"."`}},
@@ -657,6 +658,14 @@ func brokenGGUF() []broken {
 		{"tensor at an offset that is not aligned", put(query, offset, uint64(33)), []string{query, "offset 33", "general.alignment"}},
 		{"tensor past the end", put(query, offset, uint64(1<<20)), []string{query, "past the end"}},
 		{"tensor at 2^64-32", put(query, offset, uint64(math.MaxUint64-31)), []string{query, "past the end"}},
+		{"tensor of which the end overflows", file(func(t testing.TB, data []byte) []byte {
+			at := bytes.Index(data, []byte(query)) + len(query)
+			for i, v := range []uint64{2, 1<<61 - 2} {
+				binary.LittleEndian.PutUint64(data[at+inner+8*i:], v)
+			}
+			binary.LittleEndian.PutUint64(data[at+offset:], 32)
+			return data
+		}), []string{query, "18446744073709551600 bytes at offset 32 are past the end"}},
 		{"tensor over another", put(query, offset, uint64(32)), []string{"offset", "inside tensor"}},
 		{"no embedding", without("token_embd.weight"), []string{"token_embd.weight", "not found"}},
 		{"no gate", without("blk.1.ffn_gate.weight"), []string{"blk.1.ffn_gate.weight", "not found"}},

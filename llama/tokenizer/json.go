@@ -78,11 +78,17 @@ func (v value) wrong(want string) error {
 	if len(v.raw) == 0 {
 		return v.errorf("missing")
 	}
-	text := string(v.raw)
-	if len(text) > 40 {
-		text = strings.ToValidUTF8(text[:40], "") + "…"
+	return v.errorf("want %s, got %s", want, v.abridged())
+}
+
+// abridged is the value for an error message: one line, and no longer than that.
+func (v value) abridged() string {
+	const most = 40
+	text := string(v.raw[:min(len(v.raw), most)])
+	if len(v.raw) > most {
+		text = strings.ToValidUTF8(text, "") + "…"
 	}
-	return v.errorf("want %s, got %s", want, text)
+	return strings.Join(strings.Fields(text), " ")
 }
 
 // each calls f for every member of an object, in order.
@@ -220,7 +226,7 @@ func (v value) str() (string, error) {
 	// encoding/json turns half a surrogate pair into U+FFFD.
 	if strings.ContainsRune(s, utf8.RuneError) && !bytes.ContainsRune(v.raw, utf8.RuneError) &&
 		!bytes.Contains(bytes.ToLower(v.raw), []byte(`\ufffd`)) {
-		return "", v.errorf("%.60s holds half a surrogate pair", v.raw)
+		return "", v.errorf("%s holds half a surrogate pair", v.abridged())
 	}
 	return s, nil
 }
@@ -232,7 +238,7 @@ func (v value) id() (int32, error) {
 		return 0, v.wrong("a token id")
 	}
 	if err != nil || n < 0 || n > math.MaxInt32 {
-		return 0, v.errorf("token id %.60s is outside 0 … %d", v.raw, math.MaxInt32)
+		return 0, v.errorf("token id %s is outside 0 … %d", v.abridged(), math.MaxInt32)
 	}
 	return int32(n), nil
 }

@@ -114,7 +114,7 @@ func (t *Tokenizer) parseModel(o object) (model, error) {
 		}
 	}
 	if d := o.get("dropout"); !d.null() && string(d.raw) != "0" && string(d.raw) != "0.0" {
-		return nil, d.errorf("dropout %.60s is not supported: it makes ids random", d.raw)
+		return nil, d.errorf("dropout %s is not supported: it makes ids random", d.abridged())
 	}
 	for _, key := range []string{"continuing_subword_prefix", "end_of_word_suffix"} {
 		if v := o.get(key); !v.null() {
@@ -372,7 +372,7 @@ func parseReplace(o object) (old, new string, err error) {
 		return "", "", err
 	}
 	if re := pattern.get("Regex"); !re.null() {
-		return "", "", re.errorf("a pattern %.60s is not supported here", re.raw)
+		return "", "", re.errorf("a pattern %s is not supported here", re.abridged())
 	}
 	if old, err = pattern.str("String"); err != nil {
 		return "", "", err
