@@ -29,9 +29,8 @@ import (
 // is called only if its ReturnsPtr and CallsExtern are true, and then it finds zeros. Ops that have a training mode, such
 // as Dropout and BatchNorm, are switched to inference at every run.
 //
-// Tensors bound to inputs are only read: several machines that run at the same time, in one graph or more, may share
-// weights, which the tape machine forbids. Ops with state of their own are another matter. One Machine serves one
-// goroutine at a time.
+// Tensors bound to inputs are only read: machines of different graphs that run at the same time may share weights, which
+// the tape machine forbids, but not ops with state. One Machine serves one goroutine at a time.
 type Machine struct {
 	inputs  []*input
 	steps   []*step

@@ -56,6 +56,11 @@ func init() {
 	} {
 		builders[name] = pairs(f)
 	}
+	for name, f := range map[string]binary{"Add": gorgonia.Add, "Sub": gorgonia.Sub, "HadamardProd": gorgonia.HadamardProd} {
+		for _, dtype := range []tensor.Dtype{tensor.Int, tensor.Int32} {
+			builders[name] = append(builders[name], func(n *network) { n.out(must(f(n.inOf(dtype, 3, 5), n.inOf(dtype, 3, 5)))) })
+		}
+	}
 	builders["MinBetween"] = pairs(gorgonia.MinBetween)[:3]
 	builders["MaxBetween"] = pairs(gorgonia.MaxBetween)[:3]
 	for name, f := range map[string]comparison{
@@ -279,6 +284,9 @@ func pairs(f binary) []recipe {
 		func(n *network) { n.limit = positive; n.out(must(f(n.in(), n.in(3, 5)))) },
 		func(n *network) { n.limit = positive; n.out(must(f(n.in(3, 5), n.constant(3)))) },
 		func(n *network) { n.limit = positive; n.out(must(f(n.in(), n.in()))) },
+		func(n *network) { n.limit = positive; n.out(must(f(n.in(1), n.in(1)))) },
+		func(n *network) { n.limit = positive; n.out(must(f(n.in(1, 1), n.in(1, 1)))) },
+		func(n *network) { n.limit = positive; n.out(must(f(n.in(2, 1), n.in(2, 1)))) },
 		func(n *network) {
 			n.limit = positive
 			n.out(must(f(must(gorgonia.Transpose(n.in(3, 5))), n.in(5, 3))))
