@@ -1,3 +1,7 @@
+//go:build !race
+
+// The race detector makes a sync.Pool forget now and then, which allocates.
+
 package llama_test
 
 import (
