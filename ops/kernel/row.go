@@ -179,17 +179,8 @@ func encodeGroups(d Dtype, row []byte, src []float32) {
 			for i, v := range in {
 				q[i] = byte(int8(quantum(v, s, 127)))
 			}
-		case Int4: // all 16 levels: the largest magnitude becomes −8, as in Q4_0
-			var extreme float32
-			for _, v := range in {
-				if abs(v) > abs(extreme) {
-					extreme = v
-				}
-			}
-			if m := largest(in); m != m {
-				extreme = m
-			}
-			h = toF16(extreme / -8)
+		case Int4:
+			h = nibbleScale(in)
 			s := fromF16(h)
 			for i, v := range in {
 				q[i&15] |= byte(min(quantum(v, s, 8)+8, 15)) << (i >> 4 << 2)
@@ -198,12 +189,8 @@ func encodeGroups(d Dtype, row []byte, src []float32) {
 				q[i&15] |= 8 << (i >> 4 << 2)
 			}
 		case Int4M:
-			lo, hi := in[0], in[0]
-			for _, v := range in {
-				lo, hi = min(lo, v), max(hi, v)
-			}
-			h = toF16((hi - lo) / 15)
-			m := toF16(lo)
+			var m uint16
+			h, m = nibbleScaleMin(in)
 			s, base := fromF16(h), fromF16(m)
 			for i, v := range in {
 				q[i&15] |= byte(min(max(quantum(v-base, s, 15), 0), 15)) << (i >> 4 << 2)
