@@ -7,7 +7,8 @@ package kernel
 // fitRanges are the ranges that are tried, in levels.
 var fitRanges = [...]float32{-1, -0.5, 0, 0.5, 1}
 
-// nibbleScale returns the float16 scale d for which d·q, −8 ≤ q ≤ 7, is nearest to x; NaN if x is not finite.
+// nibbleScale returns the float16 scale d for which d·q, −8 ≤ q ≤ 7, is nearest to x; NaN if x is not finite. Errors
+// count by |x|: without a minimum half of the levels may lie idle, and then it is the large numbers that must be kept.
 func nibbleScale(x []float32) uint16 {
 	var extreme float32
 	for _, v := range x {
@@ -19,7 +20,7 @@ func nibbleScale(x []float32) uint16 {
 		extreme = m
 	}
 	best := toF16(extreme / -8) // all 16 levels, as in Q4_0
-	least := nibbleError(x, fromF16(best), 0, -8)
+	least := nibbleError(x, fromF16(best), 0, -8, true)
 	if !(least > 0) {
 		return best
 	}
@@ -28,11 +29,12 @@ func nibbleScale(x []float32) uint16 {
 		var xq, qq float32
 		for _, v := range x {
 			q := level(v*inverse, -8)
-			xq += v * q
-			qq += q * q
+			w := abs(v)
+			xq += w * v * q
+			qq += w * q * q
 		}
 		h := toF16(xq / qq)
-		if e := nibbleError(x, fromF16(h), 0, -8); e < least {
+		if e := nibbleError(x, fromF16(h), 0, -8, true); e < least {
 			best, least = h, e
 		}
 	}
@@ -48,7 +50,7 @@ func nibbleScaleMin(x []float32) (d, m uint16) {
 		sum += v
 	}
 	d, m = toF16((hi-lo)/15), toF16(lo)
-	least := nibbleError(x, fromF16(d), fromF16(m), 0)
+	least := nibbleError(x, fromF16(d), fromF16(m), 0, false)
 	if !(least > 0) {
 		return d, m
 	}
@@ -64,20 +66,24 @@ func nibbleScaleMin(x []float32) (d, m uint16) {
 		}
 		s := (n*xq - q1*sum) / (n*qq - q1*q1)
 		hs, hm := toF16(s), toF16((sum-s*q1)/n)
-		if e := nibbleError(x, fromF16(hs), fromF16(hm), 0); e < least {
+		if e := nibbleError(x, fromF16(hs), fromF16(hm), 0, false); e < least {
 			d, m, least = hs, hm, e
 		}
 	}
 	return d, m
 }
 
-// nibbleError is the sum of the squared errors of x in steps of s from base on, 16 levels from lowest on.
-func nibbleError(x []float32, s, base float32, lowest int32) float32 {
+// nibbleError is the sum of the squared errors of x, times |x| if weighted, in steps of s from base on, 16 levels from lowest on.
+func nibbleError(x []float32, s, base float32, lowest int32, weighted bool) float32 {
 	inverse := 1 / s
 	var sum float32
 	for _, v := range x {
 		e := v - base - s*level((v-base)*inverse, lowest)
-		sum += e * e
+		e *= e
+		if weighted {
+			e *= abs(v)
+		}
+		sum += e
 	}
 	return sum
 }

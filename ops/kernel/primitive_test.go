@@ -1,0 +1,474 @@
+package kernel
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+	"unsafe"
+)
+
+// Every primitive of every variant against the generic one, at all alignments and lengths, between guard bytes. Moves and
+// integers are equal bit for bit; sums are within rounding of the sizes of their terms.
+
+// fenced is memory between bytes that make NaNs, so that what reads past an end gives a wrong result.
+type fenced struct {
+	bytes []byte
+	first int
+	n     int
+}
+
+const (
+	fence     = 96
+	fenceByte = 0xff
+)
+
+// newFenced returns n bytes that begin offset bytes behind a multiple of 64.
+func newFenced(n, offset int) *fenced {
+	f := &fenced{bytes: allocate(n + 2*fence + 64), first: 64 + offset%64, n: n}
+	for i := range f.bytes {
+		f.bytes[i] = fenceByte
+	}
+	return f
+}
+
+func (f *fenced) p() unsafe.Pointer { return unsafe.Pointer(&f.bytes[f.first]) }
+
+func (f *fenced) check(t *testing.T, what string) {
+	t.Helper()
+	for i, b := range f.bytes {
+		if b != fenceByte && (i < f.first || i >= f.first+f.n) {
+			t.Fatalf("%s: byte %d of %d was written", what, i-f.first, f.n)
+		}
+	}
+}
+
+func fencedValues[E any](x []E, offset int) *fenced {
+	var e E
+	f := newFenced(len(x)*int(unsafe.Sizeof(e)), offset)
+	copy(values[E](f.p(), len(x)), x)
+	return f
+}
+
+// fencedRow is a row of n columns.
+func fencedRow(r *rand.Rand, d Dtype, n, offset int) *fenced {
+	f := newFenced(d.RowBytes(n), offset&^(d.align()-1))
+	encode(d, f.bytes[f.first:][:f.n], randoms(r, n))
+	return f
+}
+
+func assemblies(t *testing.T, f func(t *testing.T, v *variant, r *rand.Rand)) {
+	t.Helper()
+	for _, v := range variants() {
+		t.Run(v.name, func(t *testing.T) { f(t, v, rand.New(rand.NewPCG(21, 22))) })
+	}
+}
+
+func same(a, b float32) bool {
+	return a == b && math.Signbit(float64(a)) == math.Signbit(float64(b)) || a != a && b != b
+}
+
+func equal(t *testing.T, what string, got, want []float32) {
+	t.Helper()
+	for i := range want {
+		if !same(got[i], want[i]) {
+			t.Fatalf("%s: element %d is %v, want %v", what, i, got[i], want[i])
+		}
+	}
+}
+
+// preparedOperand is x as rows of d read it, in memory of its own.
+func preparedOperand(d Dtype, x []float32) *operand {
+	o := new(operand)
+	generic.prepare(o, d, x)
+	return o
+}
+
+func TestDots(t *testing.T) {
+	assemblies(t, func(t *testing.T, v *variant, r *rand.Rand) {
+		for _, d := range floatDtypes {
+			for n := group; n <= 43*group; n += group {
+				what := fmt.Sprintf("%v n=%d", d, n)
+				x := fencedValues(randoms(r, n), 4*r.IntN(16))
+				a, b := fencedRow(r, d, n, r.IntN(64)), fencedRow(r, d, n, r.IntN(64))
+				in, count := x.p(), n
+				o := preparedOperand(d, values[float32](x.p(), n))
+				switch {
+				case d.grouped():
+					in, count = unsafe.Pointer(o), n/group
+				case d == Int8:
+					in = o.q
+				}
+				ga, gb := v.dot2[d](in, a.p(), b.p(), count, uintptr(b.p()), 0)
+				wa, wb := generic.dot2[d](in, a.p(), b.p(), count, 0, 0)
+				for i, f := range []*fenced{a, b} {
+					row := make([]float32, n)
+					decode(d, row, f.p(), n)
+					size := 0.0
+					for k, w := range row {
+						size += math.Abs(float64(w) * float64(values[float32](x.p(), n)[k]))
+					}
+					if d == Int8 {
+						size /= float64(o.scale) * float64(*(*float32)(unsafe.Add(f.p(), int8Scale(n))))
+					}
+					if d.grouped() {
+						size *= 20 // nibbles are multiplied before their offset is taken off
+					}
+					got, want := []float32{ga, gb}[i], []float32{wa, wb}[i]
+					if !(math.Abs(float64(got)-float64(want)) <= 1e-6*size) {
+						t.Fatalf("%s row %d: %v, want %v", what, i, got, want)
+					}
+				}
+			}
+		}
+	})
+}
+
+func TestAxpy(t *testing.T) {
+	assemblies(t, func(t *testing.T, v *variant, r *rand.Rand) {
+		for _, d := range floatDtypes {
+			for n := group; n <= 43*group; n += group {
+				for _, rows := range []int{1, 4} {
+					y := fencedValues(randoms(r, n), 4*r.IntN(16))
+					start := append([]float32(nil), values[float32](y.p(), n)...)
+					var ar axpyRows
+					coef := randoms(r, 4)
+					want, size := make([]float64, n), make([]float64, n)
+					for k, s := range start {
+						want[k], size[k] = float64(s), math.Abs(float64(s))
+					}
+					for i := range rows {
+						f := fencedRow(r, d, n, r.IntN(64))
+						ar.row[i], ar.coef[i], ar.next[i] = f.p(), coef[i], uintptr(f.p())
+						scale := float32(1)
+						if d.grouped() {
+							g := groupedRow(d, f.p(), n)
+							ar.scales[i], ar.mins[i] = g.scales, g.mins
+						} else if d == Int8 {
+							scale = *(*float32)(unsafe.Add(f.p(), int8Scale(n)))
+						}
+						row := make([]float32, n)
+						decode(d, row, f.p(), n)
+						for k, w := range row {
+							term := float64(coef[i]) * float64(w) / float64(scale)
+							want[k] += term
+							size[k] += math.Abs(term)
+							if d == Int4 || d == Int4M { // the offset is added for itself
+								size[k] += math.Abs(float64(coef[i])) * 5
+							}
+						}
+					}
+					if rows == 4 {
+						v.axpy4[d](y.p(), &ar, n)
+					} else {
+						v.axpy1[d](y.p(), &ar, n)
+					}
+					what := fmt.Sprintf("%v n=%d rows=%d", d, n, rows)
+					y.check(t, what)
+					near(t, what, values[float32](y.p(), n), want, size, 1e-6)
+				}
+			}
+		}
+	})
+}
+
+// All float16, and every quant, widen exactly.
+func TestWiden(t *testing.T) {
+	assemblies(t, func(t *testing.T, v *variant, r *rand.Rand) {
+		halves := make([]uint16, 1<<16)
+		for i := range halves {
+			halves[i] = uint16(i)
+		}
+		for _, d := range []Dtype{F16, BF16} {
+			got, want := make([]float32, 1<<16), make([]float32, 1<<16)
+			v.widen[d](address(got), address(halves), 1<<16)
+			generic.widen[d](address(want), address(halves), 1<<16)
+			equal(t, d.String(), got, want)
+		}
+		for _, d := range floatDtypes {
+			for n := group; n <= 8*group; n += group {
+				row := fencedRow(r, d, n, r.IntN(64))
+				got, want := newFenced(4*n, 4*r.IntN(16)), make([]float32, n)
+				if d.grouped() {
+					v.widenGroups[d](got.p(), groupedRow(d, row.p(), n), n/group)
+					generic.widenGroups[d](address(want), groupedRow(d, row.p(), n), n/group)
+				} else {
+					v.widen[d](got.p(), row.p(), n)
+					generic.widen[d](address(want), row.p(), n)
+				}
+				what := fmt.Sprintf("%v n=%d", d, n)
+				got.check(t, what)
+				equal(t, what, values[float32](got.p(), n), want)
+
+				if d == Int8 || d.grouped() {
+					got, want := newFenced(2*n, 2*r.IntN(32)), make([]int16, n)
+					v.widen16[d](got.p(), row.p(), n/group)
+					generic.widen16[d](address(want), row.p(), n/group)
+					got.check(t, what)
+					for k, q := range values[int16](got.p(), n) {
+						if q != want[k] {
+							t.Fatalf("%s: quant %d is %d, want %d", what, k, q, want[k])
+						}
+					}
+				}
+				if d == Int8 {
+					second := fencedRow(r, d, n, r.IntN(64))
+					got, want := newFenced(4*n, 4*r.IntN(16)), make([]int32, n)
+					v.widenPairs(got.p(), row.p(), second.p(), n)
+					generic.widenPairs(address(want), row.p(), second.p(), n)
+					got.check(t, what)
+					for k, q := range values[int32](got.p(), n) {
+						if q != want[k] {
+							t.Fatalf("%s: pair %d is %#x, want %#x", what, k, q, want[k])
+						}
+					}
+				}
+			}
+		}
+	})
+}
+
+func TestTiles(t *testing.T) {
+	assemblies(t, func(t *testing.T, v *variant, r *rand.Rand) {
+		size := v.tileRows * v.tileCols
+		for k := range 21 {
+			for _, columnMajor := range []bool{false, true} {
+				rowStep, colStep := 4*(k+3), 4
+				if columnMajor {
+					rowStep, colStep = 4, 4*(v.tileRows+1)
+				}
+				w := fencedValues(randoms(r, (v.tileRows+1)*(k+3)), 4*r.IntN(16))
+				x := fencedValues(randoms(r, k*v.tileCols), 4*r.IntN(16))
+				c := fencedValues(randoms(r, size), 4*r.IntN(16))
+				want, terms := make([]float64, size), make([]float64, size)
+				for i := range want {
+					start := float64(values[float32](c.p(), size)[i])
+					want[i], terms[i] = start, math.Abs(start)
+					for j := range k {
+						a := *(*float32)(unsafe.Add(w.p(), i/v.tileCols*rowStep+j*colStep))
+						term := float64(a) * float64(values[float32](x.p(), k*v.tileCols)[j*v.tileCols+i%v.tileCols])
+						want[i] += term
+						terms[i] += math.Abs(term)
+					}
+				}
+				v.tile(c.p(), w.p(), rowStep, colStep, x.p(), k)
+				what := fmt.Sprintf("k=%d column-major=%v", k, columnMajor)
+				c.check(t, what)
+				near(t, what, values[float32](c.p(), size), want, terms, 1e-6)
+			}
+		}
+	})
+}
+
+// The largest numbers fill an int32 almost to the last bit; none may be lost.
+func TestTilePairs(t *testing.T) {
+	assemblies(t, func(t *testing.T, v *variant, r *rand.Rand) {
+		size := v.tileRows * v.tileCols
+		for _, pairs := range []int{4, 16, 20, 128} {
+			for groups := 1; groups <= 3; groups++ {
+				for _, extreme := range []bool{false, true} {
+					n := 2 * pairs * groups
+					weight := func(int) int16 { return int16(int8(r.Uint32())) }
+					input := func(int) int16 { return int16(r.IntN(2*int16Limit+1) - int16Limit) }
+					if extreme {
+						weight = func(int) int16 { return -128 }
+						input = func(int) int16 { return -int16Limit }
+					}
+					w := fencedValues(numbers(n*v.tileRows, weight), 2*r.IntN(32))
+					x := fencedValues(numbers(n*v.tileCols, input), 2*r.IntN(32))
+					factors := fencedValues(randoms(r, groups*v.tileRows), 4*r.IntN(16))
+					c := fencedValues(make([]float32, size), 4*r.IntN(16))
+					want, terms := make([]float64, size), make([]float64, size)
+					for i := range want {
+						row := values[int16](unsafe.Add(w.p(), i/v.tileCols*2*n), n)
+						for g := range groups {
+							sum := 0
+							for k := g * 2 * pairs; k < (g+1)*2*pairs; k++ {
+								at := (k/2*v.tileCols+i%v.tileCols)*2 + k%2
+								sum += int(row[k]) * int(values[int16](x.p(), n*v.tileCols)[at])
+							}
+							if sum > math.MaxInt32 {
+								t.Fatal("the case overflows")
+							}
+							f := float64(values[float32](factors.p(), groups*v.tileRows)[i/v.tileCols*groups+g])
+							want[i] += f * float64(sum)
+							terms[i] += math.Abs(f * float64(sum))
+						}
+					}
+					v.tilePairs(c.p(), w.p(), 2*n, 4, x.p(), factors.p(), 4*groups, pairs, groups)
+					what := fmt.Sprintf("pairs=%d groups=%d extreme=%v", pairs, groups, extreme)
+					c.check(t, what)
+					near(t, what, values[float32](c.p(), size), want, terms, 2e-7)
+				}
+			}
+		}
+	})
+}
+
+func numbers[E any](n int, f func(i int) E) []E {
+	x := make([]E, n)
+	for i := range x {
+		x[i] = f(i)
+	}
+	return x
+}
+
+// strange are floats that a kernel may get wrong.
+var strange = []float32{
+	0, float32(math.Copysign(0, -1)), 1, -1, 1e-45, -1e-45, 1e-39, math.MaxFloat32, -math.MaxFloat32,
+	88, -88, 89, -89, 1e4, -1e4, 15, -15, 0.5, -0.5, 1.5, -1.5, float32(math.Inf(1)), float32(math.Inf(-1)), float32(math.NaN()),
+}
+
+func TestElementwise(t *testing.T) {
+	assemblies(t, func(t *testing.T, v *variant, r *rand.Rand) {
+		for n := range 70 {
+			x := randoms(r, n)
+			if n >= 40 {
+				copy(x, strange)
+			}
+			a, b := fencedValues(x, 4*r.IntN(16)), fencedValues(randoms(r, n), 4*r.IntN(16))
+			for _, op := range []struct {
+				name    string
+				epsilon float64 // relative
+				run     func(v *variant, y unsafe.Pointer)
+			}{
+				{"silu", 3e-6, func(v *variant, y unsafe.Pointer) { v.activate[SiLU](y, a.p(), n) }},
+				{"gelu", 0, func(v *variant, y unsafe.Pointer) { v.activate[GELU](y, a.p(), n) }},
+				{"gelu_tanh", 6e-6, func(v *variant, y unsafe.Pointer) { v.activate[GELUTanh](y, a.p(), n) }},
+				{"relu", 0, func(v *variant, y unsafe.Pointer) { v.activate[ReLU](y, a.p(), n) }},
+				{"mul", 0, func(v *variant, y unsafe.Pointer) { v.mul(y, a.p(), b.p(), n) }},
+				{"add", 0, func(v *variant, y unsafe.Pointer) { v.add(y, a.p(), b.p(), n) }},
+				{"norm", 0, func(v *variant, y unsafe.Pointer) { v.norm(y, a.p(), b.p(), 0.37, n) }},
+				{"scale", 0, func(v *variant, y unsafe.Pointer) {
+					copy(values[float32](y, n), x)
+					v.scale(y, -0.37, n)
+				}},
+			} {
+				got, want := newFenced(4*n, 4*r.IntN(16)), make([]float32, n+1)
+				op.run(v, got.p())
+				op.run(&generic, address(want))
+				what := fmt.Sprintf("%s n=%d", op.name, n)
+				got.check(t, what)
+				for k, g := range values[float32](got.p(), n) {
+					w := want[k]
+					near := math.Abs(float64(g)-float64(w)) <= op.epsilon*math.Abs(float64(w))+3e-36 && op.epsilon > 0
+					if !same(g, w) && !near && !(g == 0 && w == 0) {
+						t.Fatalf("%s: of %v is %v, want %v", what, x[k], g, w)
+					}
+				}
+			}
+		}
+	})
+}
+
+func TestReductions(t *testing.T) {
+	assemblies(t, func(t *testing.T, v *variant, r *rand.Rand) {
+		for n := 1; n < 70; n++ {
+			x := fencedValues(randoms(r, n), 4*r.IntN(16))
+			y, want := newFenced(4*n, 4*r.IntN(16)), make([]float32, n)
+			got, sum := v.expSum(y.p(), x.p(), 1.5, n), generic.expSum(address(want), x.p(), 1.5, n)
+			y.check(t, "expSum")
+			if math.Abs(float64(got-sum)) > 2e-6*float64(sum) {
+				t.Fatalf("expSum n=%d: %v, want %v", n, got, sum)
+			}
+			for k, g := range values[float32](y.p(), n) {
+				if math.Abs(float64(g-want[k])) > 2e-6*float64(want[k]) {
+					t.Fatalf("expSum n=%d: element %d is %v, want %v", n, k, g, want[k])
+				}
+			}
+			a, b := v.sumSquares(x.p(), n), generic.sumSquares(x.p(), n)
+			if math.Abs(a-b) > 1e-12*b {
+				t.Fatalf("sumSquares n=%d: %v, want %v", n, a, b)
+			}
+		}
+	})
+}
+
+// Inputs round to the same quants under every variant; what is not finite makes the scale NaN.
+func TestQuantize(t *testing.T) {
+	assemblies(t, func(t *testing.T, v *variant, r *rand.Rand) {
+		for n := 1; n < 150; n++ {
+			for _, d := range []Dtype{Int8, Int8G} {
+				x := fencedValues(randoms(r, n), 4*r.IntN(16))
+				in := values[float32](x.p(), n)
+				if n%7 == 0 {
+					clear(in)
+				}
+				got, want := new(operand), preparedOperand(d, in)
+				v.prepare(got, d, in)
+				what := fmt.Sprintf("%v n=%d", d, n)
+				if d == Int8 {
+					equal(t, what, []float32{got.scale}, []float32{want.scale})
+					for k, q := range values[int16](got.q, n) {
+						if w := values[int16](want.q, n)[k]; q != w && got.scale != 0 {
+							t.Fatalf("%s: quant %d is %d, want %d", what, k, q, w)
+						}
+					}
+				} else {
+					for g := range groups(n) {
+						if got.scales[g] != want.scales[g] || got.sums[g] != want.sums[g] {
+							t.Fatalf("%s: group %d has scale %v and sum %v, want %v and %v", what, g, got.scales[g], got.sums[g], want.scales[g], want.sums[g])
+						}
+					}
+					for k, q := range values[int8](got.q, groups(n)*group) {
+						if w := values[int8](want.q, groups(n)*group)[k]; q != w && got.scales[k/group] != 0 {
+							t.Fatalf("%s: quant %d is %d, want %d", what, k, q, w)
+						}
+					}
+				}
+				for _, bad := range strange[len(strange)-3:] {
+					at := r.IntN(n)
+					in[at] = bad
+					v.prepare(got, d, in)
+					scale := got.scale
+					if d.grouped() {
+						scale = got.scales[at/group]
+					}
+					if scale == scale {
+						t.Fatalf("%s: the scale of %v is %v", what, bad, scale)
+					}
+				}
+			}
+		}
+	})
+}
+
+func TestPackPairs(t *testing.T) {
+	assemblies(t, func(t *testing.T, v *variant, r *rand.Rand) {
+		width := v.tileCols
+		for n := 2; n < 40; n += 2 {
+			in := randoms(r, n*width)
+			for k := range n {
+				in[k*width] = 0 // a column of zeros
+			}
+			factors := randoms(r, n)
+			x := fencedValues(in, 4*r.IntN(16))
+			got, scales := newFenced(2*n*width, 4*r.IntN(16)), newFenced(4*width, 4*r.IntN(16))
+			v.packPairs(got.p(), x.p(), scales.p(), address(factors), 4, n)
+			got.check(t, "pairs")
+			scales.check(t, "scales")
+			for j, s := range values[float32](scales.p(), width) {
+				var largest float32
+				for k := range n {
+					largest = max(largest, abs(in[k*width+j]*factors[k]))
+				}
+				if s != largest/int16Limit {
+					t.Fatalf("n=%d: scale %d is %v, want %v", n, j, s, largest/int16Limit)
+				}
+				for k := range n {
+					q := values[int16](got.p(), n*width)[(k/2*width+j)*2+k%2]
+					if want := int16(quantum(in[k*width+j]*factors[k], s, int16Limit)); q != want {
+						t.Fatalf("n=%d: quant %d,%d is %d, want %d", n, k, j, q, want)
+					}
+				}
+			}
+			in[3*width/2] = float32(math.Inf(1))
+			v.packPairs(got.p(), address(in), scales.p(), address(factors), 4, n)
+			for j, s := range values[float32](scales.p(), width) {
+				if bad := n > 1 && j == width/2; (s != s) != bad {
+					t.Fatalf("n=%d: an infinity in column %d made scale %d %v", n, width/2, j, s)
+				}
+			}
+		}
+	})
+}
