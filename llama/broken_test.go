@@ -523,6 +523,20 @@ func brokenConfigs() []broken {
 		{"llama3 without bands", scaling(`"rope_type": "llama3", "factor": 8`), "", []string{"rope_parameters.low_freq_factor is missing"}},
 		{"llama3 of bands the other way round", scaling(`"rope_type": "llama3", "factor": 8, "low_freq_factor": 4, "high_freq_factor": 1`), "", []string{"rope", "between frequency factors 4 and 1"}},
 	}
+	for text, want := range map[string]string{
+		`[]`:                        "not a JSON object",
+		`{"eos_token_id": [1`:       "eos_token_id",
+		`{"eos_token_id": 128}`:     "eos_token_id 128 is not in a vocabulary of 128",
+		`{"eos_token_id": [1, -1]}`: "eos_token_id -1",
+		`{"eos_token_id": "</s>"}`:  "eos_token_id",
+	} {
+		const name = "generation_config.json"
+		cases = append(cases, broken{"generation " + text, func(t testing.TB, dir string) string {
+			f := variant(t, "f32")
+			f[name] = []byte(text)
+			return f.write(t, dir)
+		}, name, []string{want}})
+	}
 	for i := range cases {
 		if cases[i].file == "" {
 			cases[i].file = configName

@@ -23,6 +23,7 @@ func TestOpenSpecialFiles(t *testing.T) {
 	}{
 		"the path":           {"", model},
 		"config":             {"config.json", model},
+		"generation":         {"generation_config.json", model},
 		"weights":            {"model.safetensors", model},
 		"index":              {"model.safetensors.index.json", model},
 		"shard":              {"model-00001-of-00004.safetensors", model},

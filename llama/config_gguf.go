@@ -16,6 +16,9 @@ func describe(c *checkpoint.Checkpoint) (Config, names, error) {
 		return config, ggufNames, err
 	}
 	config, err := ParseConfig(filepath.Join(c.Path(), "config.json"), c.ConfigJSON())
+	if err == nil && c.GenerationConfigJSON() != nil {
+		err = config.readGeneration(filepath.Join(c.Path(), "generation_config.json"), c.GenerationConfigJSON())
+	}
 	return config, huggingFaceNames, err
 }
 

@@ -63,6 +63,25 @@ func parseConfig(data []byte) (Config, error) {
 	return c, c.Validate()
 }
 
+// readGeneration takes what ends a text from a generation_config.json, which has the last word in transformers: chat models
+// name the end of a turn only there. The rest of that file is a way to sample, which is for the caller to choose.
+func (c *Config) readGeneration(name string, data []byte) error {
+	f, err := parseFields(data)
+	if err == nil {
+		if _, ok := f.get("eos_token_id"); ok {
+			c.EOS = f.ids("eos_token_id", -1)
+		}
+		err = f.err
+	}
+	if err == nil {
+		err = c.Validate()
+	}
+	if err != nil {
+		return fmt.Errorf("llama: %s: %w", name, err)
+	}
+	return nil
+}
+
 // checkModelType refuses what is not a plain Llama, by the name that it gives itself.
 func checkModelType(f *fields) error {
 	switch kind := f.text("model_type", ""); kind {

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"testing"
 	"testing/fstest"
 
@@ -73,6 +74,26 @@ func TestOpenRefuses(t *testing.T) {
 				t.Errorf("%d bytes allocated for a file of 100 KB", got)
 			}
 		})
+	}
+}
+
+func TestGenerationConfig(t *testing.T) {
+	for text, want := range map[string][]int32{
+		`{}`:                                    {1},
+		`{"eos_token_id": null}`:                {1},
+		`{"eos_token_id": 5}`:                   {5},
+		`{"eos_token_id": [7, 9], "top_k": {}}`: {7, 9},
+	} {
+		fsys := edited(t, "f32", nil)
+		fsys["generation_config.json"] = &fstest.MapFile{Data: []byte(text)}
+		m, err := llama.OpenFS(fsys, llama.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(m.Config.EOS, want) {
+			t.Errorf("%s: texts end with %v, want %v", text, m.Config.EOS, want)
+		}
+		m.Close()
 	}
 }
 

@@ -40,13 +40,14 @@ func (f Format) String() string {
 
 // A Checkpoint is the open files of a model.
 type Checkpoint struct {
-	format   Format
-	path     string
-	config   []byte
-	metadata *Metadata
-	entries  []entry // by name
-	files    []*file
-	closed   bool
+	format     Format
+	path       string
+	config     []byte
+	generation []byte
+	metadata   *Metadata
+	entries    []entry // by name
+	files      []*file
+	closed     bool
 }
 
 // Open opens a Hugging Face directory or a GGUF file.
@@ -103,6 +104,10 @@ func (c *Checkpoint) Path() string { return c.path }
 // ConfigJSON returns the text of config.json, nil for GGUF. It is not checked,
 // and must not be changed.
 func (c *Checkpoint) ConfigJSON() []byte { return c.config }
+
+// GenerationConfigJSON returns the text of generation_config.json, nil if there
+// is none and for GGUF. It is not checked, and must not be changed.
+func (c *Checkpoint) GenerationConfigJSON() []byte { return c.generation }
 
 // Metadata returns the key/values of a GGUF file, nil for Hugging Face.
 func (c *Checkpoint) Metadata() *Metadata { return c.metadata }

@@ -3,6 +3,7 @@
 // index) and GGUF files, versions 2 and 3.
 //
 //	config.json ───────────────────────► ConfigJSON
+//	generation_config.json ────────────► GenerationConfigJSON
 //	model.safetensors ───┐
 //	shards and index ────┼─► mapping ──► Tensor: name, type, shape, the bytes ──► Float32, Float32Row
 //	model.gguf ──────────┘

@@ -12,15 +12,19 @@ import (
 
 // Names of the files of a Hugging Face checkpoint.
 const (
-	configName  = "config.json"
-	weightsName = "model.safetensors"
-	indexName   = "model.safetensors.index.json"
+	configName     = "config.json"
+	generationName = "generation_config.json"
+	weightsName    = "model.safetensors"
+	indexName      = "model.safetensors.index.json"
 )
 
 func openHuggingFace(path string, src source) (*Checkpoint, error) {
 	c := &Checkpoint{format: HuggingFace, path: path}
 	var err error
 	if c.config, err = src.read(configName); err != nil {
+		return nil, fmt.Errorf("checkpoint: %w", err)
+	}
+	if c.generation, err = src.read(generationName); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("checkpoint: %w", err)
 	}
 	if err := c.addWeights(src); err != nil {
