@@ -148,6 +148,7 @@ type fields struct {
 // parseFields splits a JSON object into its members. No key may be there twice: which one counts would depend on the reader.
 func parseFields(data []byte) (*fields, error) {
 	d := json.NewDecoder(bytes.NewReader(data))
+	d.UseNumber() // a number of any length is a token, not an error that repeats it
 	if t, err := d.Token(); err != nil {
 		return nil, fmt.Errorf("not JSON: %w", unexpectedEnd(err))
 	} else if t != json.Delim('{') {

@@ -183,6 +183,7 @@ func TestParseConfigRefusesText(t *testing.T) {
 		"empty":           {"", []string{"unexpected EOF"}},
 		"not JSON":        {"GGUF", []string{"not JSON"}},
 		"a list":          {"[1]", []string{"not a JSON object"}},
+		"a long number":   {strings.Repeat("1", 400), []string{"not a JSON object"}},
 		"null":            {"null", []string{"not a JSON object"}},
 		"truncated":       {`{"model_type": "llama", "eos_token_id": [3`, []string{"eos_token_id", "unexpected EOF"}},
 		"truncated key":   {`{"model_type": "llama", "hidd`, []string{"not JSON"}},
