@@ -124,6 +124,7 @@ type options struct {
 	arms          []string      // nil: not given
 	plan          string
 	sparsity      float64 // −1: not given
+	neurons       string
 	budget        float64
 
 	runs                    int // 0: not given
@@ -157,6 +158,7 @@ func parseOptions(env *program.Env) (*options, error) {
 	arms := f.String("arms", "", "comma-separated `arms` of the model: stock (or tape), dense, sparse, window (default the first three, if they fit into memory)")
 	f.StringVar(&o.plan, "plan", "", "`file` with the plan of the sparse arm (default: calibrated)")
 	f.Float64Var(&o.sparsity, "sparsity", -1, "`fraction` of the neurons that the sparse arm leaves out (default 0.5, or the sparsities of -config)")
+	f.StringVar(&o.neurons, "neurons", "", "neuron `file` of the window arm, written if there is none (default: a temporary one)")
 	f.Float64Var(&o.budget, "budget", 0, "`fraction` of the MLP weights that the windows of the window arm may take; 0: what the last 5 tokens used")
 	f.IntVar(&o.runs, "num_runs", 0, "`rounds` in which every arm runs once (default 10)")
 	f.IntVar(&o.promptTokens, "prompt_tokens", 32, "`tokens` of a prompt")

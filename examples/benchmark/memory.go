@@ -13,7 +13,7 @@ import (
 
 // peakMemory finds the peak resident memory of each arm: this process's if it has one arm, else that of a process which
 // runs the arm once, alone.
-func (b *bench) peakMemory(ctx context.Context, r *modelSuite, planFile string) error {
+func (b *bench) peakMemory(ctx context.Context, r *modelSuite, folder string) error {
 	if len(r.Arms) == 1 {
 		r.Arms[0].PeakRSSBytes = peakRSS()
 		return nil
@@ -22,7 +22,7 @@ func (b *bench) peakMemory(ctx context.Context, r *modelSuite, planFile string) 
 	wait := b.env.Wait("memory of each arm", len(r.Arms))
 	for i := range r.Arms {
 		var err error
-		if r.Arms[i].PeakRSSBytes, err = b.peakOf(ctx, r.Arms[i].Name, planFile); err != nil { // the times are worth having
+		if r.Arms[i].PeakRSSBytes, err = b.peakOf(ctx, r.Arms[i].Name, folder); err != nil { // the times are worth having
 			failures = append(failures, fmt.Sprintf("memory of arm %s: %v", r.Arms[i].Name, err))
 		}
 		wait.Add(1)
@@ -34,17 +34,15 @@ func (b *bench) peakMemory(ctx context.Context, r *modelSuite, planFile string) 
 	return ctx.Err()
 }
 
-func (b *bench) peakOf(ctx context.Context, arm, planFile string) (int64, error) {
-	folder, err := os.MkdirTemp("", "benchmark")
-	if err != nil {
-		return 0, err
-	}
-	defer os.RemoveAll(folder)
+func (b *bench) peakOf(ctx context.Context, arm, folder string) (int64, error) {
 	file := filepath.Join(folder, "arm.json")
 	args := append(slices.Clone(b.env.Args),
 		"-arms", arm, "-num_runs", "1", "-ppl_tokens", "0", "-verbose=false", "-json", file) // the last of a flag counts
 	if planned(arm) {
-		args = append(args, "-plan", planFile)
+		args = append(args, "-plan", filepath.Join(folder, planFile))
+	}
+	if arm == windowArm {
+		args = append(args, "-neurons", b.neurons)
 	}
 	cmd, err := b.command(ctx, args)
 	if err != nil {

@@ -69,13 +69,18 @@ func runModel(ctx context.Context, b *bench) (report, error) {
 		Machine: b.machine(), Rounds: b.rounds(10), PromptTokens: b.promptTokens, NewTokens: b.newTokens,
 		Temperature: b.temperature,
 	}
-	planFile, err := b.runArms(ctx, r, src, arms)
-	if planFile != "" {
-		defer os.Remove(planFile)
+	folder, err := os.MkdirTemp("", "benchmark")
+	if err != nil {
+		return nil, err
 	}
+	defer os.RemoveAll(folder)
+	if b.neurons == "" {
+		b.neurons = filepath.Join(folder, "neurons")
+	}
+	err = b.runArms(ctx, r, src, arms, folder)
 	if err == nil {
 		debug.FreeOSMemory() // the model, before other processes hold it
-		err = b.peakMemory(ctx, r, planFile)
+		err = b.peakMemory(ctx, r, folder)
 	}
 	if err == nil && len(arms) > 1 {
 		r.MLP, err = b.coldMLP(ctx, src.dtype)
@@ -99,15 +104,14 @@ func (b *bench) chooseArms(src *source) ([]string, error) {
 	return arms, src.checkMemory(arms, b.promptTokens+b.newTokens)
 }
 
-// runArms measures the arms in one process. planFile, if not empty, is a temporary file with the plan of the sparse arm.
-func (b *bench) runArms(ctx context.Context, r *modelSuite, src *source, names []string) (planFile string, err error) {
-	wait := b.env.Wait("loading "+src.name, 0)
-	model, err := src.open(b, "")
-	wait.Done()
+// runArms measures the arms in one process. It leaves the plan of those that have one in the folder.
+func (b *bench) runArms(ctx context.Context, r *modelSuite, src *source, names []string, folder string) (err error) {
+	models := models{bench: b, source: src}
+	defer func() { err = errors.Join(err, models.close()) }()
+	model, err := models.open(names[0])
 	if err != nil {
-		return "", err
+		return err
 	}
-	defer func() { err = errors.Join(err, model.Close()) }()
 	c := &model.Config
 	r.Model = modelInfo{
 		Name: src.name, Random: src.random,
@@ -115,32 +119,27 @@ func (b *bench) runArms(ctx context.Context, r *modelSuite, src *source, names [
 	}
 	texts, err := b.texts(model)
 	if err != nil {
-		return "", err
+		return err
 	}
 	var plan *calibrate.Plan
 	if slices.ContainsFunc(names, planned) {
 		if plan, err = b.makePlan(ctx, model, src, texts); err != nil {
-			return "", err
+			return err
 		}
 		r.Model.Selector = selectors(plan)
-		if planFile, err = writePlan(plan); err != nil {
-			return "", err
+		if err := plan.Write(filepath.Join(folder, planFile)); err != nil {
+			return err
 		}
 	}
 	var arms []*arm
 	for _, name := range names {
-		of := model
-		if name == windowArm {
-			stored, remove, err := b.openStored(src)
-			if err != nil {
-				return planFile, err
-			}
-			defer remove()
-			of = stored
-		}
-		a, err := b.newArm(of, name, src.dtype, plan)
+		m, err := models.open(name)
 		if err != nil {
-			return planFile, err
+			return err
+		}
+		a, err := b.newArm(m, name, src.dtype, plan)
+		if err != nil {
+			return err
 		}
 		defer a.session.Close()
 		arms = append(arms, a)
@@ -148,7 +147,7 @@ func (b *bench) runArms(ctx context.Context, r *modelSuite, src *source, names [
 	}
 	err = b.runRounds(ctx, r, arms, texts)
 	if r.Rounds == 0 {
-		return planFile, err
+		return err
 	}
 	for i, a := range arms {
 		b.describe(&r.Arms[i], a, src.dtype, plan)
@@ -158,24 +157,42 @@ func (b *bench) runArms(ctx context.Context, r *modelSuite, src *source, names [
 	if err == nil {
 		err = b.measurePerplexity(ctx, r, arms, texts)
 	}
-	return planFile, err
+	return err
 }
 
-// openStored opens the model with its MLPs in a neuron file. remove closes both.
-func (b *bench) openStored(src *source) (m *llama.Model, remove func(), err error) {
-	folder, err := os.MkdirTemp("", "benchmark")
-	if err != nil {
-		return nil, nil, err
+// planFile is the name of the plan.
+const planFile = "plan.json"
+
+// models are the model with its MLPs in memory and, for the window arm, in a neuron file: each is opened if an arm needs it.
+type models struct {
+	*bench
+	*source
+	inMemory, stored *llama.Model
+}
+
+func (m *models) open(arm string) (*llama.Model, error) {
+	to, neurons := &m.inMemory, ""
+	if arm == windowArm {
+		to, neurons = &m.stored, m.neurons
 	}
-	wait := b.env.Wait("writing a neuron file", 0)
+	if *to != nil {
+		return *to, nil
+	}
+	wait := m.env.Wait("loading "+m.source.name, 0)
 	defer wait.Done()
-	if m, err = src.open(b, filepath.Join(folder, "neurons")); err != nil {
-		return nil, nil, errors.Join(err, os.RemoveAll(folder))
+	var err error
+	*to, err = m.source.open(m.bench, neurons)
+	return *to, err
+}
+
+func (m *models) close() error {
+	var errs []error
+	for _, model := range []*llama.Model{m.inMemory, m.stored} {
+		if model != nil {
+			errs = append(errs, model.Close())
+		}
 	}
-	return m, func() {
-		_ = m.Close() // nothing was written since it was opened
-		_ = os.RemoveAll(folder)
-	}, nil
+	return errors.Join(errs...)
 }
 
 // texts are what the arms read.
@@ -286,14 +303,6 @@ func (s *source) portedPlan() (*calibrate.Plan, error) {
 		return nil, fmt.Errorf("%s: %w", s.name, err)
 	}
 	return p, nil
-}
-
-func writePlan(p *calibrate.Plan) (string, error) {
-	f, err := os.CreateTemp("", "plan*.json")
-	if err != nil {
-		return "", err
-	}
-	return f.Name(), errors.Join(f.Close(), p.Write(f.Name()))
 }
 
 // selectors names the selectors of a plan.
