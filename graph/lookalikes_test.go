@@ -78,6 +78,11 @@ var lookalikes = []lookalike{
 	{"a bias for every token", gatedBy(func(k *draft, g, u *gorgonia.Node) *gorgonia.Node {
 		return times(silu(plus(g, k.leaf("positions", tokens, intermediate))), u)
 	}), `takes the elements of input "positions"`, 0},
+	{"a number for every token", func(k *draft) *gorgonia.Node {
+		u := mul(k.leaf("x", intermediate, hidden), k.leaf("up", hidden, intermediate)) // as many tokens as neurons
+		u = must(gorgonia.BroadcastAdd(u, k.leaf("numbers", intermediate, 1), nil, []byte{1}))
+		return mul(relu(u), k.leaf("down", intermediate, hidden))
+	}, "Repeat1) is not an elementwise function of linear maps", 0},
 	{"one gate for all tokens", func(k *draft) *gorgonia.Node {
 		x := k.x()
 		gate, up, down := k.rowWeights()

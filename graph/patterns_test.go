@@ -309,7 +309,20 @@ var patterns = []pattern{
 		return mul(times(silu(g), u), down)
 	}},
 
+	{name: "slices of slices", build: func(k *draft) *gorgonia.Node {
+		all := withBias(mul(k.x(), k.leaf("all", hidden, 3*intermediate)), k.leaf("bias", 3*intermediate))
+		both := part(all, nil, gorgonia.S(intermediate, 3*intermediate))
+		gate, up := part(both, nil, gorgonia.S(intermediate, 2*intermediate)), part(both, nil, gorgonia.S(0, intermediate))
+		return mul(times(silu(gate), up), k.leaf("down", intermediate, hidden))
+	}},
+
 	// Biases.
+	{name: "biases of scaled maps", build: func(k *draft) *gorgonia.Node {
+		x := k.x()
+		gate, up, down := k.rowWeights()
+		g := withBias(times(mul(x, gate), k.number(3)), k.leaf("gate.bias", intermediate))
+		return mul(times(silu(times(g, k.number(0.7))), mul(x, up)), down)
+	}},
 	{name: "biases, broadcast", build: func(k *draft) *gorgonia.Node {
 		x := k.x()
 		gate, up, down := k.rowWeights()

@@ -271,6 +271,33 @@ func TestSwapKeepsTheRest(t *testing.T) {
 	require.NoError(t, m.Close())
 }
 
+// What is added to the output without a broadcast may be another input: it is not captured.
+func TestSwapLeavesResidualInputs(t *testing.T) {
+	k, _, y := newMLP(tensor.Float32)
+	residual := k.leaf("residual", tokens, hidden)
+	out := plus(y, residual)
+	s, err := Swap(k.g, gorgonia.Nodes{out}, always)
+	require.NoError(t, err)
+	require.Len(t, s.MLPs, 1)
+	require.NotNil(t, s.Node(residual))
+	for _, n := range []*gorgonia.Node{residual, s.Node(residual)} {
+		require.NoError(t, gorgonia.Let(n, k.values(tokens, hidden)))
+		k.seed--
+	}
+	assertClose(t, run(t, k.g, out)[0], run(t, s.Graph, s.Outputs[0])[0], 1e-5)
+
+	// A vector is as ambiguous.
+	k = &draft{g: gorgonia.NewGraph(), dtype: tensor.Float32}
+	gate, up, down := k.rowWeights()
+	x := k.leaf("x", hidden)
+	other := k.leaf("other", hidden)
+	out = plus(mul(times(silu(mul(x, gate)), mul(x, up)), down), other)
+	s, err = Swap(k.g, gorgonia.Nodes{out}, always)
+	require.NoError(t, err)
+	require.Len(t, s.MLPs, 1)
+	assert.NotNil(t, s.Node(other))
+}
+
 // Nodes that have come to have the same name stay apart.
 func TestSwapKeepsNamesakesApart(t *testing.T) {
 	k, _, y := newMLP(tensor.Float32)
