@@ -3,6 +3,7 @@ package cache
 import (
 	"fmt"
 	"math/rand/v2"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -120,6 +121,76 @@ func benchmarkRefresh(b *testing.B, store *Neurons, sets [][]bool) {
 	if len(times[3]) > 0 {
 		b.ReportMetric(float64(median(times[3]))/float64(p), "fresh/packed")
 	}
+	b.ReportMetric(0, "ns/op")
+}
+
+// BenchmarkToken compares what an MLP of one token takes under each policy, Refresh and SparseMLP together, one after the
+// other within each iteration. The neuron file is in the page cache, not read from the disk.
+func BenchmarkToken(b *testing.B) {
+	for _, d := range []kernel.Dtype{kernel.F32, kernel.F16, kernel.Int8} {
+		store, err := Allocate(d, intermediate3B, hidden3B, true)
+		require.NoError(b, err)
+		fill(store)
+		path := filepath.Join(b.TempDir(), "neurons")
+		require.NoError(b, WriteFile(path, "", 1, func(int) (*Neurons, error) { return store, nil }))
+		for _, percent := range []int{25, 50} {
+			for _, changed := range []float64{1, 2.4, 10, 25, 75} {
+				b.Run(fmt.Sprintf("%v/active=%d%%/changed=%v%%", d, percent, changed), func(b *testing.B) {
+					f, err := OpenFile(path)
+					require.NoError(b, err)
+					defer f.Close()
+					benchmarkToken(b, store, f, walk(intermediate3B, intermediate3B*percent/100, changed/100, 10))
+				})
+			}
+		}
+	}
+}
+
+func benchmarkToken(b *testing.B, store *Neurons, f *File, sets [][]bool) {
+	packed, err := NewPacked(store, nil)
+	require.NoError(b, err)
+	window, err := NewWindow(f, 0, WindowOptions{Tokens: 4, Budget: store.Bytes() / 4 * 3})
+	require.NoError(b, err)
+	ahead, err := NewWindow(f, 0, WindowOptions{Tokens: 4, Budget: store.Bytes() / 4 * 3})
+	require.NoError(b, err)
+	names := []string{"inplace-µs", "packed-µs", "window-µs", "ahead-µs"}
+	caches := []Cache{InPlace(store), packed, window, ahead}
+	times := make([][]time.Duration, len(caches))
+
+	x, y := make([]float32, hidden3B), make([]float32, hidden3B)
+	for i := range x {
+		x[i] = float32(i%7) - 3
+	}
+	slots := make([]int32, intermediate3B)
+	token := func(c Cache, set []bool) {
+		require.NoError(b, c.Refresh(set, slots))
+		rows := c.Rows()
+		m := kernel.MLP[float32]{Gate: rows.Gate, Up: rows.Up, Down: rows.Down, Act: kernel.SiLU}
+		kernel.SparseMLP(nil, y, x, &m, slots[:len(neuronsOf(set))], c.Neurons(), nil)
+	}
+	for i := range 8 { // until the window is full
+		for _, c := range caches {
+			token(c, sets[i])
+		}
+	}
+	i := 8
+	for b.Loop() {
+		set := sets[turn(i, len(sets))]
+		for k, c := range caches {
+			if c == ahead { // the time that attention takes is for reading
+				require.NoError(b, ahead.Prefetch(set))
+				ahead.ahead.group.Wait()
+			}
+			start := time.Now()
+			token(c, set)
+			times[k] = append(times[k], time.Since(start))
+		}
+		i++
+	}
+	for k, name := range names {
+		b.ReportMetric(float64(median(times[k]))/1e3, name)
+	}
+	b.ReportMetric(100*window.Stats().HitRate(), "window-hit-%")
 	b.ReportMetric(0, "ns/op")
 }
 

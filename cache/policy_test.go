@@ -3,7 +3,12 @@ package cache
 import (
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"runtime"
+	"runtime/debug"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -306,4 +311,53 @@ func TestPoliciesShareAStore(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Ten thousand tokens leave memory and goroutines as they were.
+func TestPoliciesDoNotGrow(t *testing.T) {
+	const intermediate = 300
+	store := newStore(t, kernel.F32, intermediate, 256, true, 1) // of 0.9 MB
+	for name, policy := range policies {
+		t.Run(name, func(t *testing.T) {
+			c := policy(t, store)
+			rng := rand.New(rand.NewPCG(1, 0))
+			active, expected, slots := make([]bool, intermediate), make([]bool, intermediate), make([]int32, intermediate)
+			tokens := func(n int) {
+				for token := range n {
+					for range 20 {
+						active[rng.IntN(intermediate)] = rng.IntN(4) == 0
+						expected[rng.IntN(intermediate)] = rng.IntN(4) == 0
+					}
+					if p, ok := c.(Prefetcher); ok && token%3 == 0 {
+						require.NoError(t, p.Prefetch(expected))
+					}
+					require.NoError(t, c.Refresh(active, slots))
+					if token%1000 == 999 {
+						c.Reset()
+					}
+				}
+			}
+			tokens(1000)
+			heap, resident, goroutines := memoryInUse()
+			tokens(10000)
+			heapAfter, residentAfter, goroutinesAfter := memoryInUse()
+			assert.LessOrEqual(t, heapAfter, heap+1<<16, "bytes of heap")
+			assert.LessOrEqual(t, residentAfter, resident+8<<20, "resident bytes")
+			assert.LessOrEqual(t, goroutinesAfter, goroutines, "goroutines")
+			runtime.KeepAlive(c)
+		})
+	}
+}
+
+// memoryInUse is the heap, the resident memory (0 where the system does not say) and the goroutines of this process.
+func memoryInUse() (heap, resident, goroutines int) {
+	debug.FreeOSMemory()
+	var stats runtime.MemStats
+	runtime.ReadMemStats(&stats)
+	if data, err := os.ReadFile("/proc/self/statm"); err == nil {
+		fields := strings.Fields(string(data))
+		pages, _ := strconv.Atoi(fields[1])
+		resident = pages * os.Getpagesize()
+	}
+	return int(stats.HeapAlloc), resident, runtime.NumGoroutine()
 }
