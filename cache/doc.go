@@ -19,6 +19,32 @@
 //     contiguous matrices or tensors. It copies what arrives.
 //   - Window holds in memory what the last tokens used, within a budget, and reads the rest from a File.
 //
+// # Neuron files
+//
+// A neuron file holds the neurons of the layers of a model. All numbers are little-endian.
+//
+//	header, padded with zeros to a multiple of 4096 bytes
+//	     0  8 bytes  "sgneuron"
+//	     8  uint32   version, 1
+//	    12  uint32   L, the number of layers
+//	    16  uint32   N, the length of the label
+//	    20  uint32   CRC-32C of the header, in which this field is 0
+//	    24  L layers of 24 bytes
+//	           0  8 bytes  the dtype as kernel.Dtype.String, padded with zeros
+//	           8  uint32   I
+//	          12  uint32   H
+//	          16  uint32   1 if there is a gate matrix, else 0
+//	          20  uint32   CRC-32C of the checksums
+//	        N bytes  the label
+//	layer 0, padded to a multiple of 4096 bytes
+//	    I bundles: the gate, up and down row of a neuron, each padded to a multiple of 64 bytes
+//	    I uint32:  the CRC-32C of each bundle
+//	layer 1, …
+//
+// There is one way to write a given content, so sizes and offsets follow from the header. The bundles are those of
+// Allocate: they are read to where the kernels use them. Files are read, not mapped: one that is cut off while it is in
+// use gives an error, not a signal.
+//
 // # Promises
 //
 // Slots are listed in ascending neuron order, whatever the policy, so that sums over them have the same bits under

@@ -4,15 +4,12 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
 	"os"
 )
 
 // File is an open neuron file: the neurons of the layers of a model on a disk. What is read is checked. Its methods may
 // be called from any number of goroutines at once.
-//
-// Files are read, not mapped: one that is cut off or that a disk cannot read is an error, not a signal.
 type File struct {
 	name   string
 	r      io.ReaderAt
@@ -110,7 +107,7 @@ func newFile(name string, r io.ReaderAt, size int64) (*File, error) {
 		if err := f.readAt(table, l.tableOffset()); err != nil {
 			return nil, err
 		}
-		if got := crc32.Checksum(table, castagnoli); got != l.tableCRC {
+		if got := checksum(table); got != l.tableCRC {
 			return corrupt(fmt.Errorf("layer %d: the checksums have checksum %08x, want %08x", i, got, l.tableCRC))
 		}
 		l.checksums = make([]uint32, l.Intermediate)
@@ -207,7 +204,7 @@ func (f *File) readBundles(number, first int, b []byte) error {
 		return fmt.Errorf("layer %d, neuron %d: %w", number, first, err)
 	}
 	for i := first; len(b) >= size; i, b = i+1, b[size:] {
-		if got := checksum(i, b[:size]); got != l.checksums[i] {
+		if got := checksum(b[:size]); got != l.checksums[i] {
 			return fmt.Errorf("%s: %w: layer %d, neuron %d has checksum %08x, want %08x",
 				f.name, ErrCorrupt, number, i, got, l.checksums[i])
 		}

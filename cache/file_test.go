@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
 	"io/fs"
 	"math"
@@ -208,7 +207,7 @@ func TestFileHostileHeaders(t *testing.T) {
 			data := image(t, "", store)
 			c.change(data[:block])
 			put(data, 20, 0)
-			put(data, 20, crc32.Checksum(data[:block], castagnoli))
+			put(data, 20, checksum(data[:block]))
 			_, err := NewFile(bytes.NewReader(data), int64(len(data)))
 			require.ErrorIs(t, err, ErrCorrupt)
 			assert.ErrorContains(t, err, c.want)
@@ -234,7 +233,7 @@ func FuzzFileHeader(f *testing.F) {
 			if n, err := headerLength(data); err == nil && n <= 1<<16 {
 				data = append(data, make([]byte, max(0, int(n)-len(data)))...)
 				put(data, 20, 0)
-				put(data, 20, crc32.Checksum(data[:n], castagnoli))
+				put(data, 20, checksum(data[:n]))
 			}
 		}
 		size &= 1<<24 - 1

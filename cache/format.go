@@ -11,28 +11,7 @@ import (
 	"github.com/sparsegonia/sparsegonia/ops/kernel"
 )
 
-// A neuron file holds the neurons of the layers of a model. All numbers are little-endian.
-//
-//	header, padded with zeros to a multiple of 4096 bytes
-//	     0  8 bytes  "sgneuron"
-//	     8  uint32   version, 1
-//	    12  uint32   L, the number of layers
-//	    16  uint32   N, the length of the label
-//	    20  uint32   CRC-32C of the header, in which this field is 0
-//	    24  L layers of 24 bytes
-//	           0  8 bytes  the dtype as kernel.Dtype.String, padded with zeros
-//	           8  uint32   I
-//	          12  uint32   H
-//	          16  uint32   1 if there is a gate matrix, else 0
-//	          20  uint32   CRC-32C of the checksums
-//	        N bytes  the label
-//	layer 0, padded to a multiple of 4096 bytes
-//	    I bundles: the gate, up and down row of a neuron, each padded to a multiple of 64 bytes
-//	    I uint32:  the CRC-32C of the bundle, xor the number of the neuron, so that none passes for another
-//	layer 1, …
-//
-// There is one way to write a given content, so sizes and offsets follow from the header. The bundles are those of
-// Allocate: they are read to where the kernels use them.
+// The format is described in the documentation of the package.
 const (
 	magic        = "sgneuron"
 	version      = 1
@@ -70,10 +49,7 @@ func (l *layer) end() int64 { return ceil(l.tableOffset() + int64(l.Intermediate
 // ceil is n rounded up to whole blocks.
 func ceil(n int64) int64 { return (n + block - 1) / block * block }
 
-// checksum is the checksum of a bundle.
-func checksum(neuron int, bundle []byte) uint32 {
-	return crc32.Checksum(bundle, castagnoli) ^ uint32(neuron)
-}
+func checksum(b []byte) uint32 { return crc32.Checksum(b, castagnoli) }
 
 // headerBytes is the length of a header.
 func headerBytes(layers, label int) int64 { return ceil(int64(fixedBytes + layers*layerBytes + label)) }
@@ -96,7 +72,7 @@ func (h *header) encode(b []byte) {
 		binary.LittleEndian.PutUint32(to[20:], l.tableCRC)
 	}
 	copy(b[fixedBytes+len(h.layers)*layerBytes:], h.label)
-	binary.LittleEndian.PutUint32(b[20:], crc32.Checksum(b, castagnoli))
+	binary.LittleEndian.PutUint32(b[20:], checksum(b))
 }
 
 // headerLength reads from the first bytes of a file how long its header is.
@@ -119,7 +95,7 @@ func decode(b []byte, size int64) (*header, error) {
 	sum := binary.LittleEndian.Uint32(b[20:])
 	zeroed := bytes.Clone(b)
 	clear(zeroed[20:24])
-	if got := crc32.Checksum(zeroed, castagnoli); got != sum {
+	if got := checksum(zeroed); got != sum {
 		return nil, fmt.Errorf("the header has checksum %08x, want %08x", got, sum)
 	}
 	layers, label := int(binary.LittleEndian.Uint32(b[12:])), int(binary.LittleEndian.Uint32(b[16:]))

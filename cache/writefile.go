@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"encoding/binary"
 	"fmt"
-	"hash/crc32"
 	"io"
 	"math/rand/v2"
 	"os"
@@ -113,12 +112,12 @@ func writeLayer(w io.Writer, n *Neurons, offset int64) (layer, error) {
 				to = to[l.row():]
 			}
 		}
-		binary.LittleEndian.PutUint32(table[i*checksumSize:], checksum(i, bundle))
+		binary.LittleEndian.PutUint32(table[i*checksumSize:], checksum(bundle))
 		if _, err := w.Write(bundle); err != nil {
 			return layer{}, err
 		}
 	}
-	l.tableCRC = crc32.Checksum(table[:l.Intermediate*checksumSize], castagnoli)
+	l.tableCRC = checksum(table[:l.Intermediate*checksumSize])
 	_, err := w.Write(table)
 	return l, err
 }
