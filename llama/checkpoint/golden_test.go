@@ -350,3 +350,25 @@ func TestSmolLM2(t *testing.T) {
 		t.Errorf("%d tokens, %v", len(tokens), err)
 	}
 }
+
+func TestOpenSafetensors(t *testing.T) {
+	path := filepath.Join(variants, "f32", "model.safetensors")
+	c, err := checkpoint.OpenSafetensors(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if !slices.Equal(c.Names(), open(t, filepath.Dir(path)).Names()) || c.ConfigJSON() != nil {
+		t.Errorf("names %v, config %q", c.Names(), c.ConfigJSON())
+	}
+	for path, want := range map[string]string{
+		"testdata/quants.gguf":                         "a GGUF file",
+		filepath.Join(variants, "f32"):                 "not a regular file",
+		filepath.Join(variants, "f32", "config.json"):  "header length",
+		filepath.Join(variants, "f32", "nothing.file"): "no such file",
+	} {
+		if _, err := checkpoint.OpenSafetensors(path); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), path) {
+			t.Errorf("%s: %v, want %q", path, err, want)
+		}
+	}
+}
