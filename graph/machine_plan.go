@@ -234,62 +234,61 @@ func (p *plan) add(n *gorgonia.Node) error {
 }
 
 // choose decides how the step is done and where its value lies.
-func (p *plan) choose(s *step, ins gorgonia.Nodes) error {
-	var err error
-	s.dtype, s.shape, err = typeOf(s.node)
-	name := typeName(s.op)
-	if name == "readOp" {
-		s.out = nil
-		s.do = (*step).read
+func (p *plan) choose(s *step, ins gorgonia.Nodes) (err error) {
+	now := len(p.m.steps) - 1
+	var alias []*buffer // what the value may be a view of
+	for _, c := range ins {
+		for _, b := range p.memory[p.registers[c]] {
+			b.last = now
+			alias = append(alias, b)
+		}
+	}
+	if typeName(s.op) == "readOp" {
+		s.out, s.do = nil, (*step).read
 		if s.into, err = readTarget(s.op); err != nil {
 			return fmt.Errorf("%v: %w", describe(s.node), err)
 		}
-		p.uses(s, ins)
 		return nil
 	}
-	if err != nil {
+	if s.dtype, s.shape, err = typeOf(s.node); err != nil {
 		return fmt.Errorf("%v: %w", describe(s.node), err)
 	}
-	s.prealloc, _ = s.op.(gorgonia.UsePreallocDoer)
-	s.unsafe, _ = s.op.(gorgonia.UnsafeDoer)
-	planned := true
-	switch {
-	case !plannable(s.dtype, s.shape):
-		planned = false
-	case opType(s.op).PkgPath() == opsPath && s.prealloc != nil:
-		s.do = (*step).preallocated
-	case name == "reshapeOp":
+	if typeName(s.op) == "reshapeOp" && plannable(s.dtype, s.shape) {
 		s.do = (*step).reshape
-		p.uses(s, ins)
-		p.memory[s.out] = p.memory[p.registers[ins[0]]]
+		p.memory[s.out] = alias
 		return nil
-	case name == "elemBinOp" && isFloat(s.dtype) && sameOperands(s, ins) && s.op.String() == addition:
-		s.do = (*step).add
-	case name == "elemBinOp" && isFloat(s.dtype) && sameOperands(s, ins) && s.op.String() == product:
-		s.do = (*step).multiply
-	case name == "elemUnaryOp":
-		s.do = (*step).overwrite
-	case name != "":
-		if planned = reliable[name]; planned {
-			s.do = (*step).preallocated
-		}
-	case s.prealloc != nil && s.op.ReturnsPtr() && s.op.CallsExtern():
-		s.do = (*step).zeroed
-	default:
-		planned = false
 	}
-	p.uses(s, ins)
-	if !planned {
+	if s.do = s.planned(ins); s.do == nil {
 		s.do = (*step).fresh
-		for _, c := range ins {
-			p.memory[s.out] = append(p.memory[s.out], p.memory[p.registers[c]]...)
-		}
+		p.memory[s.out] = alias
 		return nil
 	}
-	now := len(p.m.steps) - 1
 	b := &buffer{register: s.out, bytes: s.shape.TotalSize() * int(s.dtype.Size()), first: now, last: now}
 	p.made = append(p.made, b)
 	p.memory[s.out] = []*buffer{b}
+	return nil
+}
+
+// planned is the way to do the step with its value in the arena, nil if there is none.
+func (s *step) planned(ins gorgonia.Nodes) func(*step) error {
+	s.prealloc, _ = s.op.(gorgonia.UsePreallocDoer)
+	s.unsafe, _ = s.op.(gorgonia.UnsafeDoer)
+	name := typeName(s.op)
+	sum := name == "elemBinOp" && isFloat(s.dtype) && sameOperands(s, ins)
+	switch {
+	case !plannable(s.dtype, s.shape):
+		return nil
+	case sum && s.op.String() == addition:
+		return (*step).add
+	case sum && s.op.String() == product:
+		return (*step).multiply
+	case name == "elemUnaryOp":
+		return (*step).overwrite
+	case reliable[name], s.prealloc != nil && opType(s.op).PkgPath() == opsPath:
+		return (*step).preallocated
+	case name == "" && s.prealloc != nil && s.op.ReturnsPtr() && s.op.CallsExtern():
+		return (*step).zeroed
+	}
 	return nil
 }
 
@@ -304,15 +303,6 @@ var reliable = map[string]bool{
 	"maxPoolOp":   true,
 	"avgPoolOp":   true,
 	"GroupNormOp": true,
-}
-
-// uses records that the step reads ins.
-func (p *plan) uses(s *step, ins gorgonia.Nodes) {
-	for _, c := range ins {
-		for _, b := range p.memory[p.registers[c]] {
-			b.last = len(p.m.steps) - 1
-		}
-	}
 }
 
 // roots are the nodes that have values and no consumers but Reads.

@@ -96,8 +96,54 @@ func TestInputErrors(t *testing.T) {
 	require.EqualError(t, m.RunAll(), `graph: input "input1" has a value of dtype float64, want float32`)
 	require.NoError(t, gorgonia.Let(n.inputs[1], float32(3.5)))
 	require.EqualError(t, m.RunAll(), `graph: input "input1" has a value of shape (), want (2, 3)`)
+	masked := tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(2, 3))
+	require.NoError(t, masked.ResetMask(true))
+	require.NoError(t, gorgonia.Let(n.inputs[1], masked))
+	require.EqualError(t, m.RunAll(), `graph: input "input1" has a value of numbers with a mask, which this machine would lose`)
 	require.NoError(t, gorgonia.Let(n.inputs[1], good))
 	require.NoError(t, m.RunAll())
+}
+
+// Numbers that the arena does not hold pass through the ops as they are.
+func TestOtherDtypes(t *testing.T) {
+	n := newNetwork(tensor.Complex64, false, func(n *network) {
+		double := func(_ gorgonia.Value, in []gorgonia.Value) (gorgonia.Value, error) { return tensor.Add(in[0], in[0]) }
+		x := n.inOf(tensor.Complex64, 2, 2)
+		n.out(must(gorgonia.ApplyOp(&custom{id: 1, do: double}, must(gorgonia.Reshape(x, tensor.Shape{4})))))
+	})
+	m := machineOf(t, n)
+	require.Zero(t, m.Bytes())
+	x := tensor.New(tensor.WithShape(2, 2), tensor.WithBacking([]complex64{1, 2i, 3, 4}))
+	require.NoError(t, gorgonia.Let(n.inputs[0], x))
+	require.NoError(t, m.RunAll())
+	require.Equal(t, []complex64{2, 4i, 6, 8}, n.outputs[0].Value().Data())
+}
+
+// Of a custom op that gives a transposed tensor, the ops of Gorgonia see the numbers in order.
+func TestTurnedResults(t *testing.T) {
+	turn := func(_ gorgonia.Value, in []gorgonia.Value) (gorgonia.Value, error) {
+		d := in[0].(*tensor.Dense).Clone().(*tensor.Dense)
+		return d, d.T()
+	}
+	write := func(transpose unary) recipe {
+		return func(n *network) {
+			x := must(transpose(must(gorgonia.Exp(n.in(3, 3)))))
+			y := must(gorgonia.Tanh(x))
+			n.out(y, must(gorgonia.Add(x, y)), must(gorgonia.HadamardProd(x, y)), must(gorgonia.Reshape(x, tensor.Shape{9})),
+				must(gorgonia.Sum(x, 0)), must(gorgonia.Mul(x, y)), must(gorgonia.Mul(y, x)))
+		}
+	}
+	n := newNetwork(tensor.Float64, false, write(func(a *gorgonia.Node) (*gorgonia.Node, error) {
+		return gorgonia.ApplyOp(&custom{id: 1, do: turn}, a)
+	}))
+	want := newNetwork(tensor.Float64, true, write(func(a *gorgonia.Node) (*gorgonia.Node, error) { return gorgonia.Transpose(a) }))
+	values := want.tapeRun(t, 1)
+	m := machineOf(t, n)
+	n.let(1)
+	require.NoError(t, m.RunAll())
+	for i, y := range n.outputs {
+		requireSameValue(t, values[i], y.Value(), "output %d", i)
+	}
 }
 
 func TestClosed(t *testing.T) {

@@ -14,7 +14,7 @@ import (
 // step runs the op of one node.
 type step struct {
 	do      func(*step) error // one of the methods below
-	args    []gorgonia.Value  // kept up to date by the registers of the inputs
+	args    []gorgonia.Value  // kept up to date by the registers of the inputs; tensors in row-major order
 	y       *tensor.Dense     // the value in the arena, nil if it is made anew
 	out     *register         // nil for a Read
 	machine *Machine
@@ -60,8 +60,8 @@ func (s *step) zeroed() error {
 // overwrite lets an op that can only overwrite its input do that to a copy.
 func (s *step) overwrite() error {
 	x, ok := s.args[0].(*tensor.Dense)
-	if !ok || !contiguous(x) {
-		return s.fallBack()
+	if !ok {
+		return errNotDense
 	}
 	copy(s.y.Raw, x.Raw)
 	v, err := s.unsafe.UnsafeDo(s.y)
@@ -74,17 +74,6 @@ func (s *step) overwrite() error {
 	return nil
 }
 
-func (s *step) fallBack() error {
-	if s.prealloc != nil {
-		return s.preallocated()
-	}
-	v, err := s.op.Do(s.args...)
-	if err != nil {
-		return err
-	}
-	return s.copy(v)
-}
-
 // fresh runs an op that makes its own value.
 func (s *step) fresh() error {
 	v, err := s.op.Do(s.args...)
@@ -93,6 +82,9 @@ func (s *step) fresh() error {
 	}
 	if err := s.check(v); err != nil {
 		return err
+	}
+	if d, ok := v.(*tensor.Dense); ok && strided(d) && !contiguous(d) {
+		v = rowMajorCopy(d)
 	}
 	s.out.set(v)
 	return nil
@@ -117,19 +109,13 @@ func (s *step) check(v gorgonia.Value) error {
 // reshape makes another header for the memory of its input, when that has changed.
 func (s *step) reshape() error {
 	x, ok := s.args[0].(*tensor.Dense)
-	if !ok || !contiguous(x) {
-		s.from = nil
+	if !ok { // a scalar
 		return s.fresh()
 	}
-	if x == s.from {
-		return nil
+	if x != s.from {
+		s.from = x
+		s.out.set(view(x.Raw, s.dtype, s.shape, x.Engine()))
 	}
-	y := view(x.Raw, x.Dtype(), s.shape, x.Engine())
-	if y == nil {
-		return s.fresh()
-	}
-	s.from = x
-	s.out.set(y)
 	return nil
 }
 
@@ -165,19 +151,13 @@ func sameOperands(s *step, ins gorgonia.Nodes) bool {
 	return len(ins) == 2
 }
 
-// operands are the two arguments, if they lie in memory as their shape says.
-func (s *step) operands() (a, b *tensor.Dense, ok bool) {
-	a, okA := s.args[0].(*tensor.Dense)
-	b, okB := s.args[1].(*tensor.Dense)
-	return a, b, okA && okB && contiguous(a) && contiguous(b)
-}
-
 // add and multiply do what Gorgonia's ops do, without allocating.
 func (s *step) add() error {
-	a, b, ok := s.operands()
+	a, okA := s.args[0].(*tensor.Dense)
+	b, okB := s.args[1].(*tensor.Dense)
 	switch {
-	case !ok:
-		return s.preallocated()
+	case !okA || !okB:
+		return errNotDense
 	case s.dtype == tensor.Float32:
 		kernel.Add(s.machine.pool, s.y.Float32s(), a.Float32s(), b.Float32s())
 	default:
@@ -187,10 +167,11 @@ func (s *step) add() error {
 }
 
 func (s *step) multiply() error {
-	a, b, ok := s.operands()
+	a, okA := s.args[0].(*tensor.Dense)
+	b, okB := s.args[1].(*tensor.Dense)
 	switch {
-	case !ok:
-		return s.preallocated()
+	case !okA || !okB:
+		return errNotDense
 	case s.dtype == tensor.Float32:
 		kernel.Mul(s.machine.pool, s.y.Float32s(), a.Float32s(), b.Float32s())
 	default:
@@ -198,3 +179,5 @@ func (s *step) multiply() error {
 	}
 	return nil
 }
+
+var errNotDense = errors.New("an operand is not a dense tensor")

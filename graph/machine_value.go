@@ -92,6 +92,9 @@ func (in *input) check(v gorgonia.Value) error {
 	if in.shape != nil && !in.shape.Eq(v.Shape()) {
 		return fmt.Errorf("shape %v, want %v", v.Shape(), in.shape)
 	}
+	if d, ok := v.(*tensor.Dense); ok && d.IsMasked() {
+		return errors.New("numbers with a mask, which this machine would lose")
+	}
 	return nil
 }
 
@@ -164,13 +167,13 @@ func private(v gorgonia.Value) gorgonia.Value {
 
 // strided tells whether d is a tensor that the arena could hold, seen through strides.
 func strided(d *tensor.Dense) bool {
-	return plannable(d.Dtype(), d.Shape()) && len(d.Strides()) == len(d.Shape()) && !d.IsMasked() && d.IsNativelyAccessible()
+	return plannable(d.Dtype(), d.Shape()) && len(d.Strides()) == len(d.Shape()) && d.IsNativelyAccessible()
 }
 
 // contiguous tells whether the elements of d are its memory, in order.
 func contiguous(d *tensor.Dense) bool {
 	shape, strides := d.Shape(), d.Strides()
-	if len(strides) != len(shape) || d.IsMasked() {
+	if len(strides) != len(shape) {
 		return false
 	}
 	size := 1
