@@ -229,8 +229,11 @@ func (s *survey) checkWeights(m *MLP, maps []*linear) error {
 	follow(m.Input)
 	var find func(n *gorgonia.Node) *gorgonia.Node
 	find = func(n *gorgonia.Node) *gorgonia.Node {
-		if sources[n] {
+		switch {
+		case sources[n]:
 			return n
+		case kindOf(n) == sizeKind: // of static shapes: not a dependency
+			return nil
 		}
 		for _, c := range s.inputs[n] {
 			if found := find(c); found != nil {

@@ -237,7 +237,7 @@ func (s *survey) bias(n *gorgonia.Node, b batch) (bias, bool) {
 		out.number = c
 		return out, true
 	}
-	if !s.isConstantExpression(n) && kindOf(n) != repeatKind {
+	if !s.isConstantExpression(n) {
 		return out, false
 	}
 	shape := n.Shape()
@@ -259,7 +259,7 @@ func (s *survey) bias(n *gorgonia.Node, b batch) (bias, bool) {
 		n = from
 	}
 	out.node = n
-	return out, n.Shape().TotalSize() == b.width() && s.isConstantExpression(n)
+	return out, n.Shape().TotalSize() == b.width()
 }
 
 // isRepeated tells whether the bias was written as a broadcast: then it is a bias, where a vector that is simply added

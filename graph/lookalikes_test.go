@@ -82,7 +82,7 @@ var lookalikes = []lookalike{
 		u := mul(k.leaf("x", intermediate, hidden), k.leaf("up", hidden, intermediate)) // as many tokens as neurons
 		u = must(gorgonia.BroadcastAdd(u, k.leaf("numbers", intermediate, 1), nil, []byte{1}))
 		return mul(relu(u), k.leaf("down", intermediate, hidden))
-	}, "Repeat1) is not an elementwise function of linear maps", 0},
+	}, "takes the elements of node", 0},
 	{"one gate for all tokens", func(k *draft) *gorgonia.Node {
 		x := k.x()
 		gate, up, down := k.rowWeights()

@@ -388,6 +388,16 @@ var patterns = []pattern{
 		gate, up, down := k.rowWeights()
 		return by(times(silu(by(x, gate)), by(x, up)), down)
 	}},
+	{name: "3-D, weights broadcast", build: func(k *draft) *gorgonia.Node {
+		x := must(gorgonia.Tanh(k.leaf("x", tokensB, tokensS, hidden)))
+		by := func(x, w *gorgonia.Node) *gorgonia.Node {
+			w = reshaped(w, 1, w.Shape()[0], w.Shape()[1])
+			_, wide, err := gorgonia.Broadcast(x, w, gorgonia.NewBroadcastPattern(nil, []byte{0}))
+			return must(gorgonia.BatchedMatMul(x, must(wide, err)))
+		}
+		gate, up, down := k.rowWeights()
+		return by(times(silu(by(x, gate)), by(x, up)), down)
+	}},
 	{name: "3-D, transposed in BatchedMatMul", build: func(k *draft) *gorgonia.Node {
 		x := k.leaf("x", 1, tokens, hidden)
 		by := func(x, w *gorgonia.Node) *gorgonia.Node { return must(gorgonia.BatchedMatMul(x, w, false, true)) }

@@ -138,7 +138,9 @@ func (s *survey) isConstantExpression(n *gorgonia.Node) bool {
 	switch kindOf(n) {
 	case leafKind, constantKind:
 		ok = true
-	case transposeKind, reshapeKind, sliceKind, concatKind, repeatKind, unaryKind, binaryKind, sizeKind:
+	case repeatKind: // the other operand is the size of something, which is known
+		ok = s.isConstantExpression(s.inputs[n][0])
+	case transposeKind, reshapeKind, sliceKind, concatKind, unaryKind, binaryKind:
 		ok = true
 		for _, c := range s.inputs[n] {
 			ok = ok && s.isConstantExpression(c)

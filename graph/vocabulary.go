@@ -157,9 +157,12 @@ func kindOf(n *gorgonia.Node) kind {
 	if op == nil {
 		return leafKind
 	}
-	v := gorgoniaOps()
-	if k, ok := v.kinds[reflect.TypeOf(op)]; ok {
+	v, typ := gorgoniaOps(), reflect.TypeOf(op)
+	if k, ok := v.kinds[typ]; ok {
 		return k
+	}
+	if typ.PkgPath() != gorgoniaPath { // all the others are structs
+		return opaqueKind
 	}
 	name := nameOf(op)
 	if k, ok := v.named[name]; ok {

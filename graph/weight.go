@@ -91,11 +91,8 @@ func (s *survey) value(n *gorgonia.Node) (*tensor.Dense, error) {
 	operands := make([]gorgonia.Value, len(s.inputs[n]))
 	for i, c := range s.inputs[n] {
 		switch {
-		case kindOf(c) == sizeKind:
-			axis := 0
-			if kindOf(n) == repeatKind {
-				axis = repeatedAxis(n.Op())
-			}
+		case kindOf(n) == repeatKind && i == 1:
+			axis := repeatedAxis(n.Op())
 			operands[i] = gorgonia.NewI(n.Shape()[axis] / s.inputs[n][0].Shape()[axis])
 		case c.IsScalar() && kindOf(c) == constantKind:
 			operands[i] = c.Value()
