@@ -559,3 +559,17 @@ func TestOrder(t *testing.T) {
 		"norm", "scores", "mask", "prefetch", "query", "attention", "out", "residual", "norm2", "refresh", "mlp",
 	}, ran)
 }
+
+// Products read a weight that is transposed lazily where it lies: a copy at every run would cost more than they do.
+func TestTransposedWeightsAreNotCopied(t *testing.T) {
+	n := newNetwork(tensor.Float32, false, func(n *network) { n.out(must(gorgonia.Mul(n.in(2, 3), n.in(3, 4)))) })
+	m := machineOf(t, n)
+	n.let(1)
+	w := tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(4, 3))
+	require.NoError(t, w.T())
+	require.NoError(t, gorgonia.Let(n.inputs[1], w))
+	require.NoError(t, m.RunAll())
+	for _, in := range m.inputs {
+		require.Nil(t, in.ordered, "%v", describe(in.register.node))
+	}
+}
