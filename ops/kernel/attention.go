@@ -7,18 +7,19 @@ import (
 
 // KV holds the keys and values of one layer for a number of sequences, as F32
 // or F16: per sequence and key-value head, one row of headDim numbers for each
-// position.
+// position. Memory is taken as sequences grow.
 type KV struct {
-	keys, values                        *Matrix
+	keys, values                        *Matrix // of room positions for every head of every sequence
 	sequences, capacity, heads, headDim int
+	room                                int
 }
 
-// NewKV returns an empty cache of capacity positions for each sequence.
+// NewKV returns an empty cache of up to capacity positions for each sequence.
 func NewKV(d Dtype, sequences, capacity, kvHeads, headDim int) (*KV, error) {
 	if d != F32 && d != F16 {
 		return nil, fmt.Errorf("kernel: KV cache of %v, want f32 or f16", d)
 	}
-	if sequences <= 0 || capacity <= 0 || kvHeads <= 0 || headDim <= 0 {
+	if sequences <= 0 || capacity <= 0 || kvHeads <= 0 || headDim <= 0 || headDim > maxCols {
 		return nil, fmt.Errorf("kernel: KV cache of %d sequences × %d positions × %d heads × %d", sequences, capacity, kvHeads, headDim)
 	}
 	const limit = 1 << 44 // bytes that no machine has
@@ -30,15 +31,32 @@ func NewKV(d Dtype, sequences, capacity, kvHeads, headDim int) (*KV, error) {
 		size *= n
 	}
 	kv := &KV{sequences: sequences, capacity: capacity, heads: kvHeads, headDim: headDim}
-	rowBytes := d.RowBytes(headDim)
-	rows := sequences * kvHeads * capacity
+	kv.keys, kv.values = kv.newMatrix(d, 0), kv.newMatrix(d, 0)
+	return kv, nil
+}
+
+func (kv *KV) newMatrix(d Dtype, room int) *Matrix {
+	rows, rowBytes := kv.sequences*kv.heads*room, d.RowBytes(kv.headDim)
+	return &Matrix{d, rows, kv.headDim, rowBytes, rowBytes, allocate(rows * rowBytes)}
+}
+
+// grow makes room for a number of positions of every sequence. Doubling it
+// keeps the cost of moving what is there below that of computing it.
+func (kv *KV) grow(positions int) {
+	if positions <= kv.room {
+		return
+	}
+	const least = 256
+	room := min(max(positions, 2*kv.room, least), kv.capacity)
 	for _, m := range []**Matrix{&kv.keys, &kv.values} {
-		var err error
-		if *m, err = MatrixView(d, rows, headDim, rowBytes, allocate(rows*rowBytes)); err != nil {
-			return nil, err
+		old := *m
+		*m = kv.newMatrix(old.dtype, room)
+		for head := range kv.sequences * kv.heads {
+			from, to := head*kv.room*old.stride, head*room*old.stride
+			copy((*m).data[to:], old.data[from:from+kv.room*old.stride])
 		}
 	}
-	return kv, nil
+	kv.room = room
 }
 
 // Dtype returns the storage type.
@@ -56,11 +74,11 @@ func (kv *KV) Heads() int { return kv.heads }
 // HeadDim returns the numbers in a head.
 func (kv *KV) HeadDim() int { return kv.headDim }
 
-// Bytes returns the size of all keys and values.
+// Bytes returns the size of the memory that is taken.
 func (kv *KV) Bytes() int { return kv.keys.Bytes() + kv.values.Bytes() }
 
 // row is the row of position 0 of a head; the next positions follow.
-func (kv *KV) row(sequence, head int) int { return (sequence*kv.heads + head) * kv.capacity }
+func (kv *KV) row(sequence, head int) int { return (sequence*kv.heads + head) * kv.room }
 
 // Attention is causal attention over a KV cache. Row t of q and y
 // T×(heads·d) and of k and v T×(kvHeads·d) belongs to positions[t] of
@@ -74,10 +92,12 @@ func Attention(p *Pool, y, q, k, v []float32, heads int, positions, sequences []
 		len(y) != len(q) || len(k) != tokens*kv.heads*kv.headDim || len(v) != len(k) {
 		panic(panicShape)
 	}
+	last := int32(-1)
 	for t, pos := range positions {
 		if pos < -1 || int(pos) >= kv.capacity || uint(sequences[t]) >= uint(kv.sequences) && pos >= 0 {
 			panic(panicBounds)
 		}
+		last = max(last, pos)
 	}
 	if tokens == 0 {
 		return
@@ -85,6 +105,7 @@ func Attention(p *Pool, y, q, k, v []float32, heads int, positions, sequences []
 	p = orDefault(p)
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	kv.grow(int(last) + 1)
 	kv.store(k, v, positions, sequences)
 	t := &p.tasks.attention
 	*t = attentionTask{
