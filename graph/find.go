@@ -40,6 +40,7 @@ type Skipped struct {
 
 // FindMLPs finds the MLPs in the part of g that outputs depend on; without outputs, in all of g. They come in the order
 // in which their outputs were made. Of two that share a linear map, as in a chain of layers, the first is found.
+// A weight without a value is an error.
 func FindMLPs(g *gorgonia.ExprGraph, outputs ...*gorgonia.Node) ([]*MLP, []Skipped, error) {
 	s, err := newSurvey(g, outputs)
 	if err != nil {

@@ -1,8 +1,6 @@
 package graph
 
 import (
-	"strings"
-
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
@@ -27,7 +25,7 @@ type operandWeight struct {
 	input int // the axis that is contracted
 }
 
-// bias is added to every vector: a number, or a vector of which the outputs from..to of the core get theirs.
+// bias is added to every vector: a number, or a node's elements from..to.
 type bias struct {
 	node     *gorgonia.Node // nil: the number
 	number   float64
@@ -184,7 +182,7 @@ func (s *survey) scaled(b batch) *linear {
 	if l := s.linear(b); l != nil {
 		return l
 	}
-	if strings.HasPrefix(nameOfOp(b.node), "neg") && kindOf(b.node) == unaryKind {
+	if isUnary(b.node, "neg") {
 		if from, ok := s.operand(b, 0); ok {
 			if l := s.scaled(from); l != nil {
 				l.rescale(-1)
@@ -215,13 +213,6 @@ func (s *survey) scaled(b batch) *linear {
 	return nil
 }
 
-func nameOfOp(n *gorgonia.Node) string {
-	if n.Op() == nil {
-		return ""
-	}
-	return n.Op().String()
-}
-
 func (l *linear) rescale(factor float64) {
 	l.scale *= factor
 	for i := range l.biases {
@@ -229,8 +220,8 @@ func (l *linear) rescale(factor float64) {
 	}
 }
 
-// bias recognises what is the same for every vector of b: a number, a vector for a batch of one, or a vector that is
-// repeated along the other axes.
+// bias recognises what is the same for every vector of b: a number, a vector that is repeated along the other axes, or
+// for a batch of one any vector, which is an input, however, if it has no value.
 func (s *survey) bias(n *gorgonia.Node, b batch) (bias, bool) {
 	out := bias{scale: 1, to: b.width()}
 	if c, ok := s.number(n); ok {
@@ -257,6 +248,9 @@ func (s *survey) bias(n *gorgonia.Node, b batch) (bias, bool) {
 			return out, false
 		}
 		n = from
+	}
+	if n.Op() == nil && n.Value() == nil && len(n.Shape()) == len(shape) && n.Shape().TotalSize() == shape.TotalSize() {
+		return out, false
 	}
 	out.node = n
 	return out, n.Shape().TotalSize() == b.width()

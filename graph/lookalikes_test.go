@@ -125,6 +125,14 @@ var lookalikes = []lookalike{
 		x := k.leaf("x", hidden)
 		return mul(relu(plus(mul(x, k.leaf("up", hidden, hidden)), x)), k.leaf("down", hidden, hidden))
 	}, `input "x" is both the input and a weight`, 0},
+	{"a scalar input scales a weight", func(k *draft) *gorgonia.Node {
+		var scale any = 2.0
+		if k.dtype == tensor.Float32 {
+			scale = float32(2)
+		}
+		s := gorgonia.NewScalar(k.g, k.dtype, gorgonia.WithName("scale"), gorgonia.WithValue(scale))
+		return mul(relu(mul(k.x(), times(k.leaf("up", hidden, intermediate), s))), k.leaf("down", intermediate, hidden))
+	}, `a weight depends on input "scale"`, 0},
 	{"a chain of layers", func(k *draft) *gorgonia.Node {
 		h := relu(mul(k.x(), k.leaf("first", hidden, hidden)))
 		h = relu(mul(h, k.leaf("second", hidden, hidden)))

@@ -52,7 +52,7 @@ func (w *rewriter) node(n *gorgonia.Node) (*gorgonia.Node, error) {
 		}
 		return built, nil
 	}
-	if !slices.Contains(w.whole.AllNodes(), n) {
+	if !slices.Contains(w.all, n) {
 		return nil, fmt.Errorf("graph: %v is not a node of the graph", describe(n))
 	}
 	w.nodes[n] = nil

@@ -11,13 +11,17 @@ import (
 
 // survey is what the outputs of a graph depend on, and the statements about it.
 type survey struct {
-	whole      *gorgonia.ExprGraph               // all of the graph
-	inputs     map[*gorgonia.Node]gorgonia.Nodes // the operands of each node, in order
-	consumers  map[*gorgonia.Node]gorgonia.Nodes // the nodes and statements that read a node
+	// whole is all of the graph with an index of its own: Gorgonia's is wrong after a node has been removed.
+	whole *gorgonia.ExprGraph
+	all   gorgonia.Nodes // of whole, in the order in which they were made
+
 	isOutput   map[*gorgonia.Node]bool
-	nodes      gorgonia.Nodes // operands first, otherwise in the order in which they were made
+	nodes      gorgonia.Nodes // what outputs and statements depend on: operands first, otherwise in the order of all
 	statements gorgonia.Nodes
-	constants  map[*gorgonia.Node]bool // memo of isConstant
+	inputs     map[*gorgonia.Node]gorgonia.Nodes // the operands of nodes and statements, in order
+	consumers  map[*gorgonia.Node]gorgonia.Nodes // the nodes and statements that read a node
+
+	constants map[*gorgonia.Node]bool // memo of isConstantExpression
 }
 
 // newSurvey surveys the part of g that outputs depend on. Without outputs it is all of g.
@@ -25,46 +29,71 @@ func newSurvey(g *gorgonia.ExprGraph, outputs gorgonia.Nodes) (*survey, error) {
 	if g == nil || len(g.AllNodes()) == 0 {
 		return nil, errors.New("graph: the graph is empty")
 	}
-	all := slices.Clone(g.AllNodes())
-	slices.SortFunc(all, func(a, b *gorgonia.Node) int { return cmp.Compare(a.ID(), b.ID()) })
 	s := &survey{
+		all:       slices.Clone(g.AllNodes()),
+		isOutput:  map[*gorgonia.Node]bool{},
 		inputs:    map[*gorgonia.Node]gorgonia.Nodes{},
 		consumers: map[*gorgonia.Node]gorgonia.Nodes{},
-		isOutput:  map[*gorgonia.Node]bool{},
 		constants: map[*gorgonia.Node]bool{},
 	}
+	slices.SortFunc(s.all, func(a, b *gorgonia.Node) int { return cmp.Compare(a.ID(), b.ID()) })
+	s.whole = g.ExactSubgraphRoots(s.all...)
 	for i, n := range outputs {
-		if n == nil || !slices.Contains(all, n) {
+		if n == nil || !slices.Contains(s.all, n) {
 			return nil, fmt.Errorf("graph: output %d is not a node of the graph", i)
 		}
-		if k := kindOf(n); k == readKind || k == setKind {
+		if isStatement(n) {
 			return nil, fmt.Errorf("graph: output %d, %v, is a statement without a value", i, describe(n))
 		}
 		s.isOutput[n] = true
 	}
-	// A subgraph has an index of its own: that of g is wrong after Gorgonia has removed a node from it.
-	whole := g.ExactSubgraphRoots(all...)
-	s.whole = whole
 	if len(outputs) == 0 {
-		s.rootsOf(whole, all)
+		s.findOutputs()
 	}
-	var list func(n *gorgonia.Node)
-	list = func(n *gorgonia.Node) {
-		if _, ok := s.inputs[n]; ok {
-			return
-		}
-		s.inputs[n] = children(whole, n)
+	s.findNodes()
+	for _, n := range slices.Concat(s.nodes, s.statements) {
+		s.inputs[n] = children(s.whole, n)
 		for _, c := range s.inputs[n] {
-			list(c)
+			if !slices.Contains(s.consumers[c], n) {
+				s.consumers[c] = append(s.consumers[c], n)
+			}
 		}
-		s.nodes = append(s.nodes, n)
 	}
+	return s, nil
+}
+
+// isStatement tells whether n is a Read or a Set.
+func isStatement(n *gorgonia.Node) bool {
+	k := kindOf(n)
+	return k == readKind || k == setKind
+}
+
+// findOutputs makes what a Read reads, and nodes that nothing reads, the outputs.
+func (s *survey) findOutputs() {
+	read := map[*gorgonia.Node]bool{}
+	for _, n := range s.all {
+		for _, c := range children(s.whole, n) {
+			if kindOf(n) == readKind {
+				s.isOutput[c] = true
+			}
+			read[c] = true
+		}
+	}
+	for _, n := range s.all {
+		if !read[n] && !isStatement(n) {
+			s.isOutput[n] = true
+		}
+	}
+}
+
+// findNodes finds what the outputs depend on and the statements about it. What a node is set to belongs to it too.
+func (s *survey) findNodes() {
 	wanted := map[*gorgonia.Node]bool{}
 	var want func(n *gorgonia.Node)
 	want = func(n *gorgonia.Node) {
 		if !wanted[n] {
 			wanted[n] = true
-			for _, c := range children(whole, n) {
+			for _, c := range children(s.whole, n) {
 				want(c)
 			}
 		}
@@ -72,58 +101,30 @@ func newSurvey(g *gorgonia.ExprGraph, outputs gorgonia.Nodes) (*survey, error) {
 	for n := range s.isOutput {
 		want(n)
 	}
-	s.want(whole, all, wanted, want)
-	for _, n := range all {
-		if wanted[n] {
+	for found := -1; found < len(s.statements); {
+		found = len(s.statements)
+		for _, n := range s.all {
+			if isStatement(n) && !wanted[n] && wanted[children(s.whole, n)[0]] {
+				s.statements = append(s.statements, n)
+				want(n)
+			}
+		}
+	}
+	listed := map[*gorgonia.Node]bool{}
+	var list func(n *gorgonia.Node)
+	list = func(n *gorgonia.Node) {
+		if listed[n] {
+			return
+		}
+		listed[n] = true
+		for _, c := range children(s.whole, n) {
+			list(c)
+		}
+		s.nodes = append(s.nodes, n)
+	}
+	for _, n := range s.all {
+		if wanted[n] && !isStatement(n) {
 			list(n)
-		}
-	}
-	for _, n := range slices.Concat(s.nodes, s.statements) {
-		for _, c := range children(whole, n) {
-			if !slices.Contains(s.consumers[c], n) {
-				s.consumers[c] = append(s.consumers[c], n)
-			}
-		}
-	}
-	for _, n := range s.statements {
-		s.inputs[n] = children(whole, n)
-	}
-	return s, nil
-}
-
-// rootsOf makes the nodes that no other reads the outputs.
-func (s *survey) rootsOf(g *gorgonia.ExprGraph, all gorgonia.Nodes) {
-	read := map[*gorgonia.Node]bool{}
-	for _, n := range all {
-		if kindOf(n) == readKind {
-			s.isOutput[children(g, n)[0]] = true
-			continue
-		}
-		for _, c := range children(g, n) {
-			read[c] = true
-		}
-	}
-	for _, n := range all {
-		if k := kindOf(n); !read[n] && k != readKind && k != setKind {
-			s.isOutput[n] = true
-		}
-	}
-}
-
-// want finds the statements about wanted nodes. What a wanted node is set to is wanted too.
-func (s *survey) want(g *gorgonia.ExprGraph, all gorgonia.Nodes, wanted map[*gorgonia.Node]bool, want func(*gorgonia.Node)) {
-	for again := true; again; {
-		again = false
-		for _, n := range all {
-			k := kindOf(n)
-			if k != readKind && k != setKind || slices.Contains(s.statements, n) || !wanted[children(g, n)[0]] {
-				continue
-			}
-			s.statements = append(s.statements, n)
-			for _, c := range children(g, n) {
-				again = again || !wanted[c]
-				want(c)
-			}
 		}
 	}
 }

@@ -286,7 +286,17 @@ func TestSwapLeavesResidualInputs(t *testing.T) {
 	}
 	assertClose(t, run(t, k.g, out)[0], run(t, s.Graph, s.Outputs[0])[0], 1e-5)
 
-	// A vector is as ambiguous.
+	// So is a vector without a value that is added to the gate.
+	k = &draft{g: gorgonia.NewGraph(), dtype: tensor.Float32}
+	state := gorgonia.NewVector(k.g, k.dtype, gorgonia.WithName("state"), gorgonia.WithShape(intermediate))
+	out = mul(k.leaf("down", hidden, intermediate), relu(plus(mul(k.leaf("up", intermediate, hidden), k.leaf("x", hidden)), state)))
+	s, err = Swap(k.g, gorgonia.Nodes{out}, always)
+	require.NoError(t, err)
+	assert.Empty(t, s.MLPs)
+	require.Len(t, s.Skipped, 1)
+	assert.Contains(t, s.Skipped[0].Reason, `takes the elements of input "state"`)
+
+	// A vector added to the output is as ambiguous.
 	k = &draft{g: gorgonia.NewGraph(), dtype: tensor.Float32}
 	gate, up, down := k.rowWeights()
 	x := k.leaf("x", hidden)

@@ -177,6 +177,11 @@ func kindOf(n *gorgonia.Node) kind {
 	return opaqueKind
 }
 
+// isUnary tells whether n is the result of the unary op of that name.
+func isUnary(n *gorgonia.Node, name string) bool {
+	return kindOf(n) == unaryKind && n.Op().String() == name
+}
+
 // isBinary tells whether n is the result of the binary op of that sign.
 func isBinary(n *gorgonia.Node, sign string) bool {
 	return kindOf(n) == binaryKind && strings.HasPrefix(n.Op().String(), sign+" ")

@@ -82,11 +82,14 @@ func (e unsupportedError) Error() string { return e.reason }
 func (s *survey) value(n *gorgonia.Node) (*tensor.Dense, error) {
 	switch kindOf(n) {
 	case leafKind, constantKind:
-		v, ok := n.Value().(*tensor.Dense)
-		if !ok || v == nil {
+		switch v := n.Value().(type) {
+		case nil:
 			return nil, fmt.Errorf("weight %q has no value: bind it to a tensor first", n.Name())
+		case *tensor.Dense:
+			return v, nil
+		default:
+			return nil, unsupportedError{fmt.Sprintf("a weight depends on %v, a %T", describe(n), v)}
 		}
-		return v, nil
 	}
 	operands := make([]gorgonia.Value, len(s.inputs[n]))
 	for i, c := range s.inputs[n] {
