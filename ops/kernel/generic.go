@@ -21,7 +21,11 @@ var generic = variant{
 		F32: axpyGeneric(F32, 1), F16: axpyGeneric(F16, 1), BF16: axpyGeneric(BF16, 1), Int8: axpyGeneric(Int8, 1),
 		Int8G: axpyGeneric(Int8G, 1), Int4: axpyGeneric(Int4, 1), Int4M: axpyGeneric(Int4M, 1),
 	},
-	widen: widenGeneric,
+	axpy8: [dtypes]func(y unsafe.Pointer, r *axpyRows, n int){
+		Int4: axpy8Generic(Int4), Int4M: axpy8Generic(Int4M),
+	},
+	axpy8Groups: 1,
+	widen:       widenGeneric,
 	widenGroups: [dtypes]func(dst unsafe.Pointer, row groupRow, n int){
 		Int8G: widenGroupsGeneric(Int8G), Int4: widenGroupsGeneric(Int4), Int4M: widenGroupsGeneric(Int4M),
 	},
@@ -176,6 +180,42 @@ func axpyGeneric(d Dtype, rows int) func(y unsafe.Pointer, r *axpyRows, n int) {
 				for j := range out {
 					out[j] += c * w[j]
 				}
+			}
+		}
+	}
+}
+
+func axpy8Generic(d Dtype) func(y unsafe.Pointer, r *axpyRows, n int) {
+	return func(yp unsafe.Pointer, r *axpyRows, n int) {
+		y := values[[group]float32](yp, n)
+		for g := range y {
+			var products [8]float32
+			var most uint32
+			for i, c := range r.coef {
+				products[i] = c * fromF16(*(*uint16)(unsafe.Add(r.scales[i], 2*g)))
+				most = max(most, math.Float32bits(products[i])&0x7fffffff)
+			}
+			factor := finite(most) * (1.0 / 127)
+			var sums [group]int
+			var rounded, exact, mins float32
+			for i, p := range products {
+				q := quantum(p*(1/factor), 1, 127)
+				if factor == 0 {
+					q = 0
+				}
+				rounded += float32(q)
+				if d == Int4M {
+					exact += p
+					mins += r.coef[i] * fromF16(*(*uint16)(unsafe.Add(r.mins[i], 2*g)))
+				}
+				w := values[byte](unsafe.Add(r.row[i], 16*g), 16)
+				for j := range sums {
+					sums[j] += q * int(nibble(w, j))
+				}
+			}
+			offset := mins - 8*(rounded*factor-exact)
+			for j, s := range sums {
+				y[g][j] += offset + factor*float32(s)
 			}
 		}
 	}

@@ -159,13 +159,14 @@ func (t *downTask) piece(w *worker, i int) {
 	clear(acc)
 	first := i * t.chunk
 	end := min(first+t.chunk, m.rows)
-	for k := first; k < end; k += 4 {
-		count := min(4, end-k)
+	step := rowsPerAxpy(m.dtype)
+	for k := first; k < end; k += step {
+		count := min(step, end-k)
 		for token := range t.tokens {
 			copy(r.coef[:count], t.h[token*m.rows+k:][:count])
 			for j := range count {
 				r.row[j] = m.row(k + j)
-				r.next[j] = uintptr(m.row(min(k+j+4, end-1)))
+				r.next[j] = uintptr(m.row(min(k+j+step, end-1)))
 			}
 			v.axpy(r, acc[token*width:][:width], m, count)
 		}

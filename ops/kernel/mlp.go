@@ -96,6 +96,8 @@ func checkMLP[E Elem](y, x []E, m *MLP[E], slots, neurons []int32, gate []E) int
 // then their down rows. It divides the size of a chunk.
 const blockNeurons = 8
 
+const mostAhead = 8 // rows that axpy adds at once
+
 // neuronTask is the sparse MLP of few tokens, in one pass over the rows of the
 // active neurons. A piece is a chunk of active neurons.
 type neuronTask struct {
@@ -144,13 +146,14 @@ func (t *neuronTask) block(w *worker, sums, buf []float32, k, count, end int) {
 	v, operands := t.pool.variant, &t.pool.tasks.operands
 	t.order(w, k, count, end)
 	o := w.order[:]
+	ahead := rowsPerAxpy(t.down.dtype) // a row is asked for so many rows before its use
 	switch {
 	case t.known:
 	case t.gate != nil:
 		for j := range count {
 			for token := range t.tokens {
 				i := token*blockNeurons + j
-				gates[i], ups[i] = v.dotPair(&operands[token], t.up, o[0], o[1], uintptr(o[rowsAhead]), uintptr(o[rowsAhead+1]))
+				gates[i], ups[i] = v.dotPair(&operands[token], t.up, o[0], o[1], uintptr(o[ahead]), uintptr(o[ahead+1]))
 			}
 			o = o[2:]
 		}
@@ -160,7 +163,7 @@ func (t *neuronTask) block(w *worker, sums, buf []float32, k, count, end int) {
 			a, b := o[j], o[last]
 			for token := range t.tokens {
 				i := token * blockNeurons
-				ups[i+j], ups[i+last] = v.dotPair(&operands[token], t.up, a, b, uintptr(o[j+rowsAhead]), uintptr(o[last+rowsAhead]))
+				ups[i+j], ups[i+last] = v.dotPair(&operands[token], t.up, a, b, uintptr(o[j+ahead]), uintptr(o[last+ahead]))
 			}
 		}
 		o = o[count:]
@@ -170,22 +173,19 @@ func (t *neuronTask) block(w *worker, sums, buf []float32, k, count, end int) {
 		t.finish(hidden[i:][:count], gates[i:], ups[i:], k, token)
 	}
 	r, width := &w.rows, paddedCols(t.down.cols)
-	for j := 0; j < count; j += 4 {
-		n := min(4, count-j)
+	for j := 0; j < count; j += ahead {
+		n := min(ahead, count-j)
 		for token := range t.tokens {
 			copy(r.coef[:n], hidden[token*blockNeurons+j:])
 			for i := range n {
-				r.row[i], r.next[i] = o[j+i], uintptr(o[j+i+rowsAhead])
+				r.row[i], r.next[i] = o[j+i], uintptr(o[j+i+ahead])
 			}
 			v.axpy(r, sums[token*width:][:width], t.down, n)
 		}
 	}
 }
 
-// rowsAhead is how many rows before its use a row is asked for.
-const rowsAhead = 4
-
-// order lists the rows of a block as it reads them, and rowsAhead more.
+// order lists the rows of a block as it reads them, and up to mostAhead more.
 func (t *neuronTask) order(w *worker, k, count, end int) {
 	o := w.order[:0]
 	read := func(first, last int) {
@@ -204,7 +204,7 @@ func (t *neuronTask) order(w *worker, k, count, end int) {
 		o = append(o, t.down.row(int(s)))
 	}
 	last := o[len(o)-1]
-	following := rowsAhead
+	following := mostAhead
 	if t.gate != nil {
 		following /= 2
 	}

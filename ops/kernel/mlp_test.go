@@ -32,10 +32,18 @@ func TestLinearT(t *testing.T) {
 						want[tok*O+o], terms[tok*O+o] = s, a
 					}
 				}
-				near(t, fmt.Sprintf("%v T=%d O=%d K=%d", d, T, O, K), y, want, terms, 4e-6)
+				near(t, fmt.Sprintf("%v T=%d O=%d K=%d", d, T, O, K), y, want, terms, sumEpsilon(d, T, 4e-6, 5e-3))
 			}
 		}
 	})
+}
+
+// sumEpsilon is what sums over weight rows may be wrong by: those of 4 bits round the coefficients of few tokens.
+func sumEpsilon(d Dtype, T int, exact, rounded float64) float64 {
+	if rowsPerAxpy(d) == 8 && T < smallT {
+		return rounded
+	}
+	return exact
 }
 
 // scaledRounded is x as rows of w along k see it: the tiles of Int8 multiply int16, which hold the scales of the rows.
@@ -178,7 +186,7 @@ func TestSparseMLP(t *testing.T) {
 					x, y := randoms(r, T*H), make([]float32, T*O)
 					SparseMLP(p, y, x, m, slots, neurons, gate)
 					want, terms := referenceMLP(m, x, slots, neurons, gate, T)
-					near(t, fmt.Sprintf("%v T=%d H=%d mode %d", d, T, H, mode), y, want, terms, mlpEpsilon)
+					near(t, fmt.Sprintf("%v T=%d H=%d mode %d", d, T, H, mode), y, want, terms, sumEpsilon(d, T, mlpEpsilon, 1e-2))
 				}
 			}
 		}

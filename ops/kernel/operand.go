@@ -86,6 +86,14 @@ func (v *variant) dotPart(d Dtype, x, a, b unsafe.Pointer, n int, nextA, nextB u
 	return xa, xb
 }
 
+// rowsPerAxpy is how many rows axpy adds at once.
+func rowsPerAxpy(d Dtype) int {
+	if d == Int4 || d == Int4M {
+		return 8
+	}
+	return 4
+}
+
 // axpy adds to y, which has room for whole groups, count rows of m whose
 // addresses and coefficients stand in r. It may change r.
 func (v *variant) axpy(r *axpyRows, y []float32, m *Matrix, count int) {
@@ -101,17 +109,22 @@ func (v *variant) axpy(r *axpyRows, y []float32, m *Matrix, count int) {
 			r.coef[i] *= *(*float32)(unsafe.Add(row, int8Scale(n)))
 		}
 	}
-	p, whole := address(y), n&^(group-1)
+	p := address(y)
 	raceWrite(p, 4*n)
+	r.bytes = m.rowBytes
+	for i := rowsPerAxpy(d); i < len(r.next); i++ {
+		r.next[i] = r.next[0]
+	}
+	if rowsPerAxpy(d) == 8 {
+		v.axpyNibbles(r, p, d, count, groups(n))
+		return
+	}
+	whole := n &^ (group - 1)
 	if d.grouped() {
 		whole = groups(n) * group
 	}
 	if whole > 0 {
-		if count == 4 {
-			v.axpy4[d](p, r, whole)
-		} else {
-			v.axpyEach(r, p, d, count, whole)
-		}
+		v.axpyUpTo4(r, p, d, count, whole)
 	}
 	if whole < n {
 		for i := range count {
@@ -119,6 +132,44 @@ func (v *variant) axpy(r *axpyRows, y []float32, m *Matrix, count int) {
 		}
 		generic.axpyEach(r, unsafe.Add(p, 4*whole), d, count, n-whole)
 	}
+}
+
+// axpyNibbles is axpy of up to eight rows of n groups of 4 bits.
+func (v *variant) axpyNibbles(r *axpyRows, y unsafe.Pointer, d Dtype, count, n int) {
+	whole := n - n%v.axpy8Groups
+	if whole > 0 {
+		for i := count; i < 8; i++ {
+			r.row[i], r.scales[i], r.mins[i], r.next[i], r.coef[i] = r.row[0], r.scales[0], r.mins[0], r.next[0], 0
+		}
+		v.axpy8[d](y, r, whole)
+	}
+	if whole == n {
+		return
+	}
+	for i := range count {
+		r.row[i], r.scales[i] = unsafe.Add(r.row[i], 16*whole), unsafe.Add(r.scales[i], 2*whole)
+		if d == Int4M {
+			r.mins[i] = unsafe.Add(r.mins[i], 2*whole)
+		}
+	}
+	y, n = unsafe.Add(y, 4*group*whole), (n-whole)*group
+	v.axpyUpTo4(r, y, d, min(count, 4), n)
+	if count > 4 {
+		copy(r.row[:4], r.row[4:])
+		copy(r.scales[:4], r.scales[4:])
+		copy(r.mins[:4], r.mins[4:])
+		copy(r.coef[:4], r.coef[4:])
+		copy(r.next[:4], r.next[4:])
+		v.axpyUpTo4(r, y, d, count-4, n)
+	}
+}
+
+func (v *variant) axpyUpTo4(r *axpyRows, y unsafe.Pointer, d Dtype, count, n int) {
+	if count == 4 {
+		v.axpy4[d](y, r, n)
+		return
+	}
+	v.axpyEach(r, y, d, count, n)
 }
 
 // axpyEach is axpy1 for every row.

@@ -58,7 +58,7 @@ type section interface {
 type worker struct {
 	floats []float32
 	rows   axpyRows
-	order  [3*blockNeurons + rowsAhead]unsafe.Pointer // rows of a block of neurons
+	order  [3*blockNeurons + mostAhead]unsafe.Pointer // rows of a block of neurons
 	_      [64]byte
 }
 

@@ -139,7 +139,7 @@ func TestAxpy(t *testing.T) {
 					}
 					for i := range rows {
 						f := fencedRow(r, d, n, r.IntN(64))
-						ar.row[i], ar.coef[i], ar.next[i] = f.p(), coef[i], uintptr(f.p())
+						ar.row[i], ar.coef[i], ar.next[i], ar.bytes = f.p(), coef[i], uintptr(f.p()), f.n
 						scale := float32(1)
 						if d.grouped() {
 							g := groupedRow(d, f.p(), n)
@@ -166,6 +166,47 @@ func TestAxpy(t *testing.T) {
 					what := fmt.Sprintf("%v n=%d rows=%d", d, n, rows)
 					y.check(t, what)
 					near(t, what, values[float32](y.p(), n), want, size, 1e-6)
+				}
+			}
+		}
+	})
+}
+
+func TestAxpy8(t *testing.T) {
+	assemblies(t, func(t *testing.T, v *variant, r *rand.Rand) {
+		for _, d := range []Dtype{Int4, Int4M} {
+			for _, groups := range []int{v.axpy8Groups, 3 * v.axpy8Groups} {
+				for round := range 20 {
+					n := groups * group
+					y := fencedValues(randoms(r, n), 4*r.IntN(16))
+					want := append([]float32(nil), values[float32](y.p(), n)...)
+					var ar axpyRows
+					size := 100.0
+					for i := range ar.row {
+						f := fencedRow(r, d, n, r.IntN(64))
+						g := groupedRow(d, f.p(), n)
+						ar.row[i], ar.scales[i], ar.mins[i], ar.next[i], ar.bytes = f.p(), g.scales, g.mins, uintptr(f.p()), f.n
+						ar.coef[i] = float32(r.NormFloat64())
+						if round == 1 {
+							ar.coef[i] = 0
+						}
+						if round == 2 && i == 5 {
+							ar.coef[i] = 1e6
+							size = 1e8
+						}
+						if round == 3 && i == 5 {
+							ar.coef[i] = strange[len(strange)-1-r.IntN(3)]
+						}
+					}
+					v.axpy8[d](y.p(), &ar, groups)
+					generic.axpy8[d](address(want), &ar, groups)
+					what := fmt.Sprintf("%v groups=%d round=%d", d, groups, round)
+					y.check(t, what)
+					for k, got := range values[float32](y.p(), n) {
+						if !(math.Abs(float64(got)-float64(want[k])) <= 1e-6*size) && (got == got || want[k] == want[k]) || round == 3 && got == got {
+							t.Fatalf("%s: element %d is %v, want %v", what, k, got, want[k])
+						}
+					}
 				}
 			}
 		}

@@ -88,6 +88,12 @@ func axpy1Int4MAVX2(y unsafe.Pointer, r *axpyRows, n int)
 func widenInt4MAVX2(dst unsafe.Pointer, row groupRow, n int)
 
 //go:noescape
+func axpy8Int4AVX2(y unsafe.Pointer, r *axpyRows, n int)
+
+//go:noescape
+func axpy8Int4MAVX2(y unsafe.Pointer, r *axpyRows, n int)
+
+//go:noescape
 func tileAVX2(c, w unsafe.Pointer, rowStep, colStep int, x unsafe.Pointer, k int)
 
 //go:noescape
@@ -233,6 +239,12 @@ func axpy1Int4MAVX512(y unsafe.Pointer, r *axpyRows, n int)
 
 //go:noescape
 func widenInt4MAVX512(dst unsafe.Pointer, row groupRow, n int)
+
+//go:noescape
+func axpy8Int4AVX512(y unsafe.Pointer, r *axpyRows, n int)
+
+//go:noescape
+func axpy8Int4MAVX512(y unsafe.Pointer, r *axpyRows, n int)
 
 //go:noescape
 func tileAVX512(c, w unsafe.Pointer, rowStep, colStep int, x unsafe.Pointer, k int)

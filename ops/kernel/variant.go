@@ -23,6 +23,12 @@ type variant struct {
 	// axpy4 asks for the next rows meanwhile.
 	axpy4, axpy1 [dtypes]func(y unsafe.Pointer, r *axpyRows, n int)
 
+	// axpy8 adds eight rows of 4 bits to y, n groups of each, n a multiple of axpy8Groups. In each group of columns the
+	// products of coefficients and scales are rounded to whole multiples, up to ±127, of a 127th of the largest; they
+	// multiply the nibbles less 8.
+	axpy8       [dtypes]func(y unsafe.Pointer, r *axpyRows, n int)
+	axpy8Groups int
+
 	// widen writes n numbers (without the scale of an Int8 row) as float32, n a multiple of 32.
 	widen [dtypes]func(dst, src unsafe.Pointer, n int)
 
@@ -74,12 +80,13 @@ type variant struct {
 	quantizeGroups func(o *operand, x []float32)
 }
 
-// axpyRows are four rows (the quants, if the dtype is grouped), their
+// axpyRows are up to eight rows (the quants, if the dtype is grouped), their
 // coefficients, and the scales and minima of grouped rows.
 type axpyRows struct {
-	row, scales, mins [4]unsafe.Pointer
-	next              [4]uintptr
-	coef              [4]float32
+	row, scales, mins [8]unsafe.Pointer
+	next              [8]uintptr // rows that come next
+	bytes             int        // of each of them
+	coef              [8]float32
 }
 
 // variants lists what this CPU can run, best first; generic is always last.

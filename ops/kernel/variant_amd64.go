@@ -39,6 +39,10 @@ var avx2 = variant{
 		F32: axpy1F32AVX2, F16: axpy1F16AVX2, BF16: axpy1BF16AVX2, Int8: axpy1Int8AVX2,
 		Int8G: axpy1Int8GAVX2, Int4: axpy1Int4AVX2, Int4M: axpy1Int4MAVX2,
 	},
+	axpy8: [dtypes]func(y unsafe.Pointer, r *axpyRows, n int){
+		Int4: axpy8Int4AVX2, Int4M: axpy8Int4MAVX2,
+	},
+	axpy8Groups: 8,
 	widen: [dtypes]func(dst, src unsafe.Pointer, n int){
 		F32: widenF32, F16: widenF16AVX2, BF16: widenBF16AVX2, Int8: widenInt8AVX2,
 	},
@@ -74,6 +78,10 @@ var avx512 = variant{
 		F32: axpy1F32AVX512, F16: axpy1F16AVX512, BF16: axpy1BF16AVX512, Int8: axpy1Int8AVX512,
 		Int8G: axpy1Int8GAVX512, Int4: axpy1Int4AVX512, Int4M: axpy1Int4MAVX512,
 	},
+	axpy8: [dtypes]func(y unsafe.Pointer, r *axpyRows, n int){
+		Int4: axpy8Int4AVX512, Int4M: axpy8Int4MAVX512,
+	},
+	axpy8Groups: 16,
 	widen: [dtypes]func(dst, src unsafe.Pointer, n int){
 		F32: widenF32, F16: widenF16AVX512, BF16: widenBF16AVX512, Int8: widenInt8AVX512,
 	},

@@ -141,16 +141,13 @@ func (g *generator) axpy(d string, rows int) {
 		}
 		g.p("ADDQ $%d, %s", 32*size, rowRegs[r])
 	}
-	g.axpyNext(rows, 32*size)
+	g.axpyNext(d, rows, 32*size)
 	for i := range n {
 		g.p("VMOVUPS v#%d, %d(AX)", i, 4*w*i)
 	}
 	g.p("ADDQ $128, AX")
 	g.p("SUBQ $32, CX")
 	g.p("JNZ  loop")
-	if d == "Int8" {
-		g.axpyNext(rows, 4) // the scales
-	}
 	g.ret()
 }
 
@@ -161,21 +158,37 @@ func (g *generator) axpyStart(d string, rows int) {
 		g.p("MOVQ (axpyRows_row+%d)(BX), %s", 8*i, rowRegs[i])
 		g.p("VBROADCASTSS (axpyRows_coef+%d)(BX), v#%d", 4*i, 12+i)
 	}
-	g.p("XORQ DX, DX")
+	if rows == 4 {
+		g.p("MOVQ axpyRows_next(BX), R14")
+		g.p("MOVQ axpyRows_bytes(BX), R15")
+		if d == "Int8" {
+			g.p("SUBQ $4, R15")
+			g.p("PREFETCHT0 (R14)(R15*1)") // the scale
+		}
+		g.p("XORQ DX, DX")
+	}
 }
 
-// axpyNext is prefetch for all four rows of an axpy4; axpy1 is for the odd ends.
-func (g *generator) axpyNext(rows, n int) {
+// axpyNext asks for the next n bytes of every row of the next four, one row after
+// the other: the hardware follows a long stream better than four short ones.
+func (g *generator) axpyNext(d string, rows, n int) {
 	if rows == 1 {
 		return
 	}
-	for i := range rows {
-		g.p("MOVQ (axpyRows_next+%d)(BX), R14", 8*i)
-		for o := 0; o < n; o += 64 {
-			g.p("PREFETCHT0 %d(R14)(DX*1)", o)
-		}
+	n *= rows
+	for o := 0; o < n; o += 64 {
+		g.p("PREFETCHT0 %d(R14)(DX*1)", o)
 	}
 	g.p("ADDQ $%d, DX", n)
+	g.p("CMPQ DX, R15")
+	g.p("JLT  same")
+	g.p("ADDQ $8, BX")
+	g.p("MOVQ axpyRows_next(BX), R14")
+	if d == "Int8" {
+		g.p("PREFETCHT0 (R14)(R15*1)")
+	}
+	g.p("XORQ DX, DX")
+	g.at("same")
 }
 
 func (g *generator) widenRow(d string) {

@@ -321,7 +321,9 @@ func (g *generator) axpyGroups(d string, rows int) {
 		g.p("ADDQ $2, %s", scaleRegs[r])
 		g.p("ADDQ $%d, %s", quantBytes(d), rowRegs[r])
 	}
-	g.axpyNext(rows, groupBytes(d))
+	if d == "Int8G" { // of 4 bits only a few columns come here
+		g.axpyNext(d, rows, groupBytes(d))
+	}
 	switch d {
 	case "Int4":
 		words := make([]uint64, w/2)

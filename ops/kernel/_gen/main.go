@@ -33,6 +33,8 @@ func run(dir string, check bool) error {
 		g.floatKernels()
 		g.int8Kernels()
 		g.groupKernels()
+		g.axpy8("Int4")
+		g.axpy8("Int4M")
 		g.tile()
 		g.tilePairs()
 		g.packPairs()
