@@ -57,11 +57,11 @@ func parseSettings(env *program.Env) (*settings, error) {
 		stop        = f.String("stop", "", "`ids` of the tokens that end the text, or none (default those that the model names)")
 
 		sparsity = f.Float64("sparsity", 0, "`share` of the neurons to leave out of every MLP that decodes, by thresholds that are found on embedded Go source")
-		plan     = f.String("plan", "", "`file` that says which neurons to leave out instead")
+		plan     = f.String("plan", "", "`file` with a plan of which neurons to leave out, in place of -sparsity")
 
 		context = f.Int("context", 0, "most `tokens` of prompt and text together; 0: what the model was trained for")
 		kv      = f.Choice("kv", "f32", "`width` of keys and values", "f32", "f16")
-		machine = f.Choice("machine", "lean", "`what` runs the graphs: ours or Gorgonia's", "lean", "tape")
+		machine = f.Choice("machine", "lean", "`machine` that runs the graphs, ours or Gorgonia's", "lean", "tape")
 		stock   = f.Bool("stock", false, "write linears and activations as Gorgonia's own nodes, in f32")
 		threads = f.Threads()
 		device  = f.Device()

@@ -3,7 +3,6 @@ package program
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"math/rand/v2"
 	"os"
@@ -85,17 +84,4 @@ func (f *File) Discard() {
 	if f.Close() == nil && f.temporary {
 		os.Remove(f.Name())
 	}
-}
-
-// WriteFile is Create, write and Commit.
-func WriteFile(path string, write func(w io.Writer) error) error {
-	f, err := Create(path)
-	if err != nil {
-		return err
-	}
-	defer f.Discard()
-	if err := write(f); err != nil {
-		return err
-	}
-	return f.Commit()
 }

@@ -33,6 +33,19 @@ func wantContent(t *testing.T, path, want string) {
 	}
 }
 
+// writeFile writes a file as a whole.
+func writeFile(path string, write func(w io.Writer) error) error {
+	f, err := program.Create(path)
+	if err != nil {
+		return err
+	}
+	defer f.Discard()
+	if err := write(f); err != nil {
+		return err
+	}
+	return f.Commit()
+}
+
 func text(s string) func(io.Writer) error {
 	return func(w io.Writer) error {
 		_, err := io.WriteString(w, s)
@@ -40,10 +53,10 @@ func text(s string) func(io.Writer) error {
 	}
 }
 
-func TestWriteFile(t *testing.T) {
+func TestFile(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "out")
-	if err := program.WriteFile(path, text("old")); err != nil {
+	if err := writeFile(path, text("old")); err != nil {
 		t.Fatal(err)
 	}
 	wantContent(t, path, "old")
@@ -52,13 +65,13 @@ func TestWriteFile(t *testing.T) {
 	}
 
 	failure := errors.New("half way")
-	err := program.WriteFile(path, func(w io.Writer) error { return errors.Join(text("new")(w), failure) })
+	err := writeFile(path, func(w io.Writer) error { return errors.Join(text("new")(w), failure) })
 	if !errors.Is(err, failure) {
 		t.Errorf("error %v", err)
 	}
 	wantContent(t, path, "old")
 
-	err = program.WriteFile(path, func(w io.Writer) error {
+	err = writeFile(path, func(w io.Writer) error {
 		wantContent(t, path, "old")
 		err := text("new")(w)
 		wantContent(t, path, "old")
@@ -79,7 +92,7 @@ func TestWriteFile(t *testing.T) {
 func TestCreateSaysAtOnceWhatIsWrong(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "file")
-	if err := program.WriteFile(file, text("x")); err != nil {
+	if err := writeFile(file, text("x")); err != nil {
 		t.Fatal(err)
 	}
 	for _, path := range []string{dir, filepath.Join(dir, "missing", "out"), filepath.Join(file, "out"), ""} {

@@ -10,12 +10,10 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/sparsegonia/sparsegonia/examples/internal/program"
 )
 
 // What is not a file, such as a pipe or a device, is written to, never replaced.
-func TestWriteFileToPipe(t *testing.T) {
+func TestFileIsPipe(t *testing.T) {
 	pipe := filepath.Join(t.TempDir(), "pipe")
 	if err := unix.Mkfifo(pipe, 0o600); err != nil {
 		t.Skip(err)
@@ -26,7 +24,7 @@ func TestWriteFileToPipe(t *testing.T) {
 		t.Skip(err)
 	}
 	defer r.Close()
-	if err := program.WriteFile(pipe, text("through")); err != nil {
+	if err := writeFile(pipe, text("through")); err != nil {
 		t.Fatal(err)
 	}
 	if info, err := os.Lstat(pipe); err != nil || info.Mode()&fs.ModeNamedPipe == 0 {
@@ -39,10 +37,10 @@ func TestWriteFileToPipe(t *testing.T) {
 }
 
 // Links go on leading where they led.
-func TestWriteFileThroughLink(t *testing.T) {
+func TestFileIsLink(t *testing.T) {
 	dir := t.TempDir()
 	file, link := filepath.Join(dir, "file"), filepath.Join(dir, "link")
-	if err := errors.Join(program.WriteFile(file, text("old")), os.Symlink("file", link), program.WriteFile(link, text("new"))); err != nil {
+	if err := errors.Join(writeFile(file, text("old")), os.Symlink("file", link), writeFile(link, text("new"))); err != nil {
 		t.Fatal(err)
 	}
 	wantContent(t, file, "new")
