@@ -172,6 +172,17 @@ var patterns = []pattern{
 		gate, up, down := k.rowWeights()
 		return mul(times(silu(mul(x, gate)), mul(x, up)), down)
 	}},
+	{name: "one column", build: func(k *draft) *gorgonia.Node {
+		x := k.leaf("x", hidden, 1)
+		h := times(silu(mul(k.leaf("gate", intermediate, hidden), x)), mul(k.leaf("up", intermediate, hidden), x))
+		return mul(k.leaf("down", hidden, intermediate), h)
+	}},
+	{name: "one token of one sequence", build: func(k *draft) *gorgonia.Node {
+		x := k.leaf("x", 1, 1, hidden)
+		by := func(x, w *gorgonia.Node) *gorgonia.Node { return must(gorgonia.Tensordot([]int{2}, []int{0}, x, w)) }
+		gate, up, down := k.rowWeights()
+		return by(times(silu(by(x, gate)), by(x, up)), down)
+	}},
 	{name: "square weights", build: func(k *draft) *gorgonia.Node {
 		x := k.leaf("x", hidden, hidden)
 		h := times(silu(mul(k.leaf("gate", hidden, hidden), x)), mul(k.leaf("up", hidden, hidden), x))
