@@ -16,8 +16,19 @@
 //   - InPlace leaves the weights where they lie: a slot is a neuron's own row, and Refresh is an exclusive or of bit
 //     sets and a compaction. It is the one to use where the weights fit in memory.
 //   - Packed keeps the rows of the active neurons together in pools of their own, for those who want them as
-//     contiguous matrices or tensors. It copies what arrives.
-//   - Window holds in memory what the last tokens used, within a budget, and reads the rest from a File.
+//     contiguous matrices or tensors. It copies what arrives, which gains a kernel nothing that reads whole rows.
+//   - Window holds in memory what the last tokens used, within a budget, and reads the rest from a File. It is the one
+//     to use where the weights do not fit. Told ahead of time what will be active, it is as fast as InPlace.
+//
+// Refresh and SparseMLP of one token, an MLP of 8192 neurons of hidden size 3072 in f32, a quarter of them active, on two
+// threads of an AMD Zen 5, in ms by the share of the active set that changes from token to token. The file is in the page
+// cache; told ahead is told so early that all is read in time (go test ./cache -run - -bench Token):
+//
+//	                           1 %   2.4 %   10 %   25 %   75 %
+//	in place                   2.7     2.7    2.5    2.8    2.8
+//	packed                     2.7     2.7    3.5    4.5    7.5
+//	window of 4 tokens         2.5     2.7    3.5    4.6    5.7
+//	the same, told ahead       2.3     2.5    2.7    2.8    2.7
 //
 // # Neuron files
 //
