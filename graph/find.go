@@ -141,9 +141,7 @@ func (s *survey) roles(e *expression) (gate, up *linear, f form, err error) {
 			return nil, up, f, nil
 		}
 		if _, squared := gatedByItself(value); squared && s.isMergedSlice(up) {
-			err = skip("gate and up are one and the same slice, %v: Gorgonia merges slices whose bounds differ by multiples "+
-				"of 256, so this graph computes act(gate) ⊙ gate", describe(up.out.node))
-			return nil, nil, f, err
+			return nil, nil, f, mergedSlice(up)
 		}
 		return nil, nil, f, skip("the function of %v is none of silu, gelu, gelu_tanh and relu", describe(up.out.node))
 	case 2:
@@ -153,14 +151,24 @@ func (s *survey) roles(e *expression) (gate, up *linear, f form, err error) {
 				values[1-i] = u
 				return e.value(values[:])
 			})
-			if ok {
-				return e.variables[i], e.variables[1-i], f, nil
+			if !ok {
+				continue
 			}
+			gate, up = e.variables[i], e.variables[1-i]
+			if gate.core == up.core && gate.from == up.from && s.isMergedSlice(up) { // they differ by biases only
+				return nil, nil, f, mergedSlice(up)
+			}
+			return gate, up, f, nil
 		}
 		return nil, nil, f, skip("the function of %v and %v is not a gate of silu, gelu, gelu_tanh or relu",
 			describe(e.variables[0].out.node), describe(e.variables[1].out.node))
 	}
 	return nil, nil, f, skip("it is a function of %d linear maps", len(e.variables))
+}
+
+func mergedSlice(up *linear) error {
+	return skip("gate and up are one and the same slice of %v: Gorgonia merges slices whose bounds differ by multiples of "+
+		"256, so this graph computes with the gate's weights twice", describe(up.core))
 }
 
 // gatedByItself recognises act(x)·x.

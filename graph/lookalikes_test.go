@@ -176,6 +176,12 @@ var lookalikes = []lookalike{
 		gate, up := part(both, nil, gorgonia.S(0, 256)), part(both, nil, gorgonia.S(256, 512))
 		return mul(times(silu(gate), up), k.leaf("down", 256, hidden))
 	}, "gate and up are one and the same slice", 0},
+	{"fused outputs in halves of 256, biases after", func(k *draft) *gorgonia.Node {
+		both := mul(k.x(), k.leaf("gateup", hidden, 512))
+		gate := withBias(part(both, nil, gorgonia.S(0, 256)), k.leaf("gate.bias", 256))
+		up := withBias(part(both, nil, gorgonia.S(256, 512)), k.leaf("up.bias", 256))
+		return mul(times(silu(gate), up), k.leaf("down", 256, hidden))
+	}, "gate and up are one and the same slice", 0},
 	{"fused weights in halves of 512", func(k *draft) *gorgonia.Node {
 		x, both := k.x(), k.leaf("gateup", hidden, 1024)
 		gate, up := part(both, nil, gorgonia.S(0, 512)), part(both, nil, gorgonia.S(512, 1024))
