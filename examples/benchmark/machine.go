@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"strconv"
 	"strings"
 )
@@ -40,6 +41,14 @@ func peakRSS() int64 { return procKilobytes("/proc/self/status", "VmHWM") }
 
 // availableMemory is how many bytes can still be allocated without swapping; 0 if the system does not tell.
 func availableMemory() int64 { return procKilobytes("/proc/meminfo", "MemAvailable") }
+
+// limitMemory makes the garbage collector keep this process within what is available now. Without a limit it lets garbage
+// grow to the size of the weights before it collects any. GOMEMLIMIT in the environment takes precedence.
+func limitMemory() {
+	if available := availableMemory(); available > 0 && os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(available / 10 * 9)
+	}
+}
 
 func procKilobytes(path, name string) int64 {
 	n, err := strconv.ParseInt(strings.TrimSuffix(procField(path, name), " kB"), 10, 64)

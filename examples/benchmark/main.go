@@ -75,6 +75,7 @@ func (s scale) run(ctx context.Context, env *program.Env) error {
 	if err != nil {
 		return err
 	}
+	limitMemory()
 	b := &bench{scale: s, options: o, env: env}
 	if b.pool, err = o.newPool(); err != nil {
 		return err

@@ -150,10 +150,11 @@ func (s *source) checkMemory(arms []string, tokens int) error {
 		s.name, strings.Join(arms, ","), s.dtype, sizeOf(needed), needed, sizeOf(available), available)
 }
 
-// needed is how much memory arms take together.
+// needed is how much memory arms take together, with some for what is computed and for the rest of the machine.
 func (s *source) needed(arms []string, tokens int) int64 {
 	c := &s.config
 	needed := weightBytes(c, s.dtype, false)
+	needed += needed / 16
 	for _, name := range arms {
 		needed += kvBytes(c, tokens)
 		if name == stockArm { // its copies: see package llama
