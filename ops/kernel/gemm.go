@@ -219,6 +219,7 @@ func (g *gemmTask) rows(v *variant, c, scratch []float32, m *Matrix, first, n in
 			if g.slots != nil {
 				row = int(g.slots[row])
 			}
+			g.askFor(v, m, first, i, n, k)
 			v.widenPart(scratch[i*blockStride:][:blockStride], m, m.row(row), k, width)
 		}
 		for t := 0; t*v.tileCols < g.tokens; t++ {
@@ -234,6 +235,25 @@ func (g *gemmTask) rows(v *variant, c, scratch []float32, m *Matrix, first, n in
 	}
 }
 
+// rowsAhead is how many rows before it is read a part of a row is asked for.
+const rowsAhead = 8
+
+// askFor asks for the part of a row of a block of n that is widened rowsAhead rows after row i at column k.
+func (g *gemmTask) askFor(v *variant, m *Matrix, first, i, n, k int) {
+	i += rowsAhead
+	if i >= n {
+		i, k = i-n, k+blockCols
+	}
+	if i >= n || k >= g.k {
+		return
+	}
+	row := first + i
+	if g.slots != nil {
+		row = int(g.slots[row])
+	}
+	v.prefetchPart(m, m.row(row), k, min(blockCols, g.k-k))
+}
+
 // columns computes the block of outputs first to first+n−1 of a product whose
 // weight rows run along k.
 func (g *gemmTask) columns(v *variant, c, scratch []float32, first, n int) {
@@ -241,6 +261,7 @@ func (g *gemmTask) columns(v *variant, c, scratch []float32, first, n int) {
 	for k := 0; k < g.k; k += blockCols {
 		width := min(blockCols, g.k-k)
 		for i := range width {
+			v.prefetchPart(g.w, g.row(min(k+i+rowsAhead, g.k-1)), first, n)
 			v.widenPart(scratch[i*blockRows:][:blockRows], g.w, g.row(k+i), first, n)
 		}
 		for t := 0; t*v.tileCols < g.tokens; t++ {
@@ -274,6 +295,7 @@ func (g *gemmTask) rowPairs(v *variant, c, scratch []float32, m *Matrix, first, 
 			if g.slots != nil {
 				row = int(g.slots[row])
 			}
+			g.askFor(v, m, first, i, n, k)
 			v.widen16Part(unsafe.Add(weights, i*stride), factors[i*perBlock:], mins[i*perBlock:], m, m.row(row), k, width)
 		}
 		for t := 0; t*v.tileCols < g.tokens; t++ {
@@ -310,6 +332,8 @@ func (g *gemmTask) columnPairs(v *variant, c, scratch []float32, first, n int) {
 		width := min(blockCols, g.k-k)
 		for i := 0; i < width; i += 2 {
 			a, b := g.row(k+i), g.row(k+min(i+1, width-1))
+			v.prefetchPart(g.w, g.row(min(k+i+rowsAhead, g.k-1)), first, n)
+			v.prefetchPart(g.w, g.row(min(k+i+rowsAhead+1, g.k-1)), first, n)
 			v.widenPairsPart(unsafe.Add(weights, i/2*4*blockRows), unsafe.Add(a, first), unsafe.Add(b, first), n)
 		}
 		for t := 0; t*v.tileCols < g.tokens; t++ {

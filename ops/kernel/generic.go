@@ -30,7 +30,7 @@ var generic = variant{
 		Int8G: widenGroupsGeneric(Int8G), Int4: widenGroupsGeneric(Int4), Int4M: widenGroupsGeneric(Int4M),
 	},
 	tile: tileGeneric, tileRows: 4, tileCols: 4,
-	tilePairs: tilePairsGeneric, packPairs: packPairsGeneric, widenPairs: widenPairsGeneric,
+	tilePairs: tilePairsGeneric, packPairs: packPairsGeneric, widenPairs: widenPairsGeneric, prefetch: func(uintptr, int) {},
 	widen16: [dtypes]func(dst, src unsafe.Pointer, n int){
 		Int8: widen16Bytes, Int8G: widen16Bytes, Int4: widen16Nibbles(8), Int4M: widen16Nibbles(0),
 	},

@@ -98,7 +98,7 @@ func TestLinear(t *testing.T) {
 	everywhere(t, func(t *testing.T, p *Pool) {
 		r := rand.New(rand.NewPCG(1, 2))
 		for _, d := range floatDtypes {
-			for _, shape := range [][3]int{{1, 64, 96}, {1, 101, 576}, {2, 7, 100}, {3, 33, 192}, {8, 97, 288}, {17, 200, 100}, {32, 130, 576}, {1, 1, 1}, {9, 1, 31}, {47, 33, 70}, {1, 5, 8300}} {
+			for _, shape := range [][3]int{{1, 64, 96}, {1, 101, 576}, {2, 7, 100}, {3, 33, 192}, {8, 97, 288}, {17, 200, 100}, {32, 130, 576}, {1, 1, 1}, {9, 1, 31}, {16, 1, 31}, {47, 33, 70}, {1, 5, 8300}} {
 				T, O, K := shape[0], shape[1], shape[2]
 				w := randomMatrix(r, d, O, K)
 				x, bias := randoms(r, T*K), randoms(r, O)

@@ -4526,6 +4526,18 @@ loop:
 	VZEROUPPER
 	RET
 
+// func prefetchAVX2(p uintptr, n int)
+TEXT ·prefetchAVX2(SB), NOSPLIT, $0-16
+	MOVQ p+0(FP), SI
+	MOVQ n+8(FP), CX
+
+loop:
+	PREFETCHT0 (SI)
+	ADDQ $64, SI
+	SUBQ $64, CX
+	JG   loop
+	RET
+
 // func siluAVX2(y, x unsafe.Pointer, n int)
 TEXT ·siluAVX2(SB), NOSPLIT, $0-24
 	MOVQ y+0(FP), DI

@@ -5,7 +5,7 @@ import "unsafe"
 const (
 	// smallT is the number of tokens from which on a matrix product goes
 	// through the GEMM tiles instead of token by token over a row in the cache.
-	smallT = 8
+	smallT = 16
 
 	// Of weights, a piece has between leastPiece bytes, which are worth a step of
 	// the shared counter, and mostPiece, so that the last pieces end together. A

@@ -12,7 +12,7 @@ func TestLinearT(t *testing.T) {
 	everywhere(t, func(t *testing.T, p *Pool) {
 		r := rand.New(rand.NewPCG(3, 4))
 		for _, d := range floatDtypes {
-			for _, shape := range [][3]int{{1, 576, 192}, {1, 100, 33}, {2, 64, 101}, {3, 192, 576}, {8, 288, 97}, {17, 100, 200}, {32, 576, 31}, {1, 1, 1}, {9, 130, 400}} {
+			for _, shape := range [][3]int{{1, 576, 192}, {1, 100, 33}, {2, 64, 101}, {3, 192, 576}, {8, 288, 97}, {17, 100, 200}, {32, 576, 31}, {1, 1, 1}, {9, 130, 400}, {19, 130, 400}} {
 				T, O, K := shape[0], shape[1], shape[2]
 				w := randomMatrix(r, d, K, O)
 				x, bias := randoms(r, T*K), randoms(r, O)
@@ -232,10 +232,10 @@ func TestDeterminism(t *testing.T) {
 				slots = append(slots, int32(i))
 			}
 		}
-		xs := randoms(r, 9*H)
+		xs := randoms(r, 17*H)
 		compute := func(p *Pool) result {
 			out := result{}
-			for _, T := range []int{1, 2, 9} {
+			for _, T := range []int{1, 2, 17} {
 				x := xs[:T*H]
 				y, wide := make([]float32, T*H), make([]float32, T*I)
 				SparseMLP(p, y, x, m, slots, nil, nil)
@@ -340,7 +340,7 @@ func TestNonFinite(t *testing.T) {
 		r := rand.New(rand.NewPCG(13, 14))
 		const O, K = 40, 200
 		for _, d := range floatDtypes {
-			for _, T := range []int{2, 9} {
+			for _, T := range []int{2, 17} {
 				w := randomMatrix(r, d, O, K)
 				for _, bad := range []float32{float32(math.NaN()), float32(math.Inf(1))} {
 					x, y := randoms(r, T*K), make([]float32, T*O)

@@ -251,6 +251,18 @@ func (v *variant) widenPairsPart(dst, a, b unsafe.Pointer, n int) {
 	}
 }
 
+// prefetchPart asks for columns c to c+n−1 of a row.
+func (v *variant) prefetchPart(m *Matrix, row unsafe.Pointer, c, n int) {
+	d, p := m.dtype, uintptr(row)
+	if !d.grouped() {
+		v.prefetch(p+uintptr(c*d.size()), n*d.size())
+		return
+	}
+	q := quantBytes[d]
+	v.prefetch(p+uintptr(c/group*q), groups(n)*q)
+	v.prefetch(p+uintptr(groups(m.cols)*q+c/group*2), 1)
+}
+
 // rowScale is the factor that widenPart leaves out.
 func rowScale(m *Matrix, row unsafe.Pointer) float32 {
 	if m.dtype != Int8 {

@@ -164,7 +164,7 @@ func TestStress(t *testing.T) {
 			for _, d := range floatDtypes {
 				m := &MLP[float32]{Gate: randomMatrix(r, d, I, H), Up: randomMatrix(r, d, I, H), Down: randomMatrix(r, d, I, H)}
 				slots := numbers(I/2, func(i int) int32 { return int32(2 * i) })
-				for _, T := range []int{1, 9} {
+				for _, T := range []int{1, 17} {
 					x := randoms(r, T*H)
 					var first []float32
 					for range 20 {
@@ -197,7 +197,7 @@ func TestAllocations(t *testing.T) {
 		for _, d := range floatDtypes {
 			p := NewPool(2, WithVariant(name))
 			m := &MLP[float32]{Gate: randomMatrix(r, d, I, H), Up: randomMatrix(r, d, I, H), Down: randomMatrix(r, d, I, H)}
-			for _, T := range []int{1, 3, 9} {
+			for _, T := range []int{1, 3, 17} {
 				x, y, wide := randoms(r, T*H), make([]float32, T*H), make([]float32, T*I)
 				kv, err := NewKV(F16, 1, 32, heads, headDim)
 				if err != nil {

@@ -115,6 +115,9 @@ func widen16Int4AVX2(dst, src unsafe.Pointer, n int)
 func widen16Int4MAVX2(dst, src unsafe.Pointer, n int)
 
 //go:noescape
+func prefetchAVX2(p uintptr, n int)
+
+//go:noescape
 func siluAVX2(y, x unsafe.Pointer, n int)
 
 //go:noescape

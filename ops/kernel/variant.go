@@ -55,6 +55,9 @@ type variant struct {
 	// widenPairs writes n numbers of two rows of Int8 as pairs of int16, n a multiple of 32.
 	widenPairs func(dst, a, b unsafe.Pointer, n int)
 
+	// prefetch asks for n bytes at any address.
+	prefetch func(p uintptr, n int)
+
 	// activate writes a(x) for n numbers; y may be x.
 	activate [ReLU + 1]func(y, x unsafe.Pointer, n int)
 

@@ -40,6 +40,7 @@ func run(dir string, check bool) error {
 		g.packPairs()
 		g.widenPairs()
 		g.widen16()
+		g.prefetchRange()
 		g.elementwise()
 		g.quantizers()
 		g.read()

@@ -258,3 +258,18 @@ func (g *generator) widen16() {
 		g.ret()
 	}
 }
+
+// prefetch asks for n bytes.
+func (g *generator) prefetchRange() {
+	if g.width != 8 {
+		return
+	}
+	g.fn("prefetch", "(p uintptr, n int)", 0, 16)
+	g.load("p+0", "SI", "n+8", "CX")
+	g.at("loop")
+	g.p("PREFETCHT0 (SI)")
+	g.p("ADDQ $64, SI")
+	g.p("SUBQ $64, CX")
+	g.p("JG   loop")
+	g.p("RET")
+}
