@@ -15,7 +15,8 @@
 // by how they are written: with weights in either order and transposed or not, with Mul, BatchedMatMul, Tensordot or
 // ops.Linear, over vectors, matrices or tensors with reshapes between, with fused weights and slices, with biases, with
 // activation functions as ops or spelled out. A function between the linear maps is an activation function if it has its
-// values. What looks like an MLP and is none that can be swapped is reported with the first reason.
+// values. What looks like an MLP and is none that can be swapped is reported with the first reason. The MLPs of
+// ops.StreamMLP, whose neurons lie in a file, are found too, and become sparse over a cache.Window.
 //
 // # Promises
 //

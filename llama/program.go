@@ -1,7 +1,9 @@
 package llama
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"slices"
 
 	"gorgonia.org/gorgonia"
@@ -91,6 +93,19 @@ func (s *Session) scoresGates() bool {
 
 // inputOf is the memory behind an input node.
 func inputOf(n *gorgonia.Node) []int32 { return n.Value().(*tensor.Dense).Int32s() }
+
+// close stops the machine and what reads ahead.
+func (p *program) close() error {
+	errs := []error{p.vm.Close()}
+	if p.sparse != nil {
+		for _, m := range p.sparse.MLPs {
+			if c, ok := m.Cache.(io.Closer); ok {
+				errs = append(errs, c.Close())
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
 
 // setToken makes row t a token; −1, −1 makes it padding.
 func (p *program) setToken(t int, id int32, position, sequence int) {

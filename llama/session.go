@@ -66,7 +66,7 @@ func (m *Model) NewSession(o SessionOptions) (*Session, error) {
 func (s *Session) Close() error {
 	var errs []error
 	for _, p := range s.programs {
-		errs = append(errs, p.vm.Close())
+		errs = append(errs, p.close())
 	}
 	clear(s.programs)
 	return errors.Join(errs...)
