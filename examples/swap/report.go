@@ -61,13 +61,12 @@ func newReport(s settings, pool *kernel.Pool, p *parameters) *report {
 
 // addImage takes the outputs of the arms, the dense tape machine first and the sparse one second.
 func (r *report) addImage(label int, outputs [][]float32) {
-	share := 1 / float64(r.Images)
 	class := func(logits []float32) int { return slices.Index(logits, slices.Max(logits)) }
 	if class(outputs[0]) == label {
-		r.DenseAccuracy += share
+		r.DenseAccuracy++ // shares when finish divides
 	}
 	if class(outputs[1]) == label {
-		r.SparseAccuracy += share
+		r.SparseAccuracy++
 	}
 	agree := true
 	for _, logits := range outputs {
@@ -78,11 +77,14 @@ func (r *report) addImage(label int, outputs [][]float32) {
 		}
 	}
 	if agree {
-		r.Agreement += share
+		r.Agreement++
 	}
 }
 
 func (r *report) finish(arms []*arm, s *graph.Swapped) {
+	for _, share := range []*float64{&r.DenseAccuracy, &r.SparseAccuracy, &r.Agreement} {
+		*share /= float64(r.Images)
+	}
 	stats := s.MLPs[0].Cache.Stats()
 	r.Active = stats.Active() / float64(s.MLPs[0].MLP.Up.Outputs())
 	width := float64(r.Layers[1])
