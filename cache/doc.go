@@ -64,7 +64,7 @@
 // # Lifetime
 //
 // The slots that Refresh returns, and what Rows, Neurons and View return, are valid until the next Refresh or Reset.
-// Memory that they refer to stays readable as long as they are reachable, but other neurons may lie in it. Neurons
+// Memory that they refer to stays readable as long as they are reachable, but holds other neurons then, or zeros. Neurons
 // made by NewNeurons keep the matrices alive and see later changes of them. A Cache belongs to one sequence of
 // Refreshes at a time: it is not safe for concurrent use, while Neurons, which are only read, and Files may be shared
 // by any number of caches.

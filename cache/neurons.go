@@ -97,17 +97,26 @@ func Allocate(d kernel.Dtype, intermediate, hidden int, gated bool) (*Neurons, e
 }
 
 func (s Shape) allocate() (*Neurons, error) {
-	if err := s.check(); err != nil {
+	size, err := s.size()
+	if err != nil {
 		return nil, err
 	}
-	if s.Intermediate > maxFloats/(s.bundle()/4) {
-		return nil, fmt.Errorf("%d neurons of %d bytes each are too many", s.Intermediate, s.bundle())
-	}
-	bundles, err := memory(s.Intermediate * s.bundle())
+	bundles, err := memory(size)
 	if err != nil {
 		return nil, err
 	}
 	return s.view(bundles)
+}
+
+// size is the bytes of all bundles, or an error if they are more than can be allocated.
+func (s Shape) size() (int, error) {
+	if err := s.check(); err != nil {
+		return 0, err
+	}
+	if s.Intermediate > maxFloats/(s.bundle()/4) {
+		return 0, fmt.Errorf("%d neurons of %d bytes each are too many", s.Intermediate, s.bundle())
+	}
+	return s.Intermediate * s.bundle(), nil
 }
 
 // view makes Neurons of bundles.

@@ -275,12 +275,16 @@ func TestPoliciesAllocateNothing(t *testing.T) {
 			active, slots := make([]bool, intermediate), make([]int32, intermediate)
 			refresh := func() {
 				for range 100 {
-					active[rng.IntN(intermediate)] = rng.IntN(2) == 0
+					active[rng.IntN(intermediate)] = rng.IntN(3) == 0
 				}
 				require.NoError(t, c.Refresh(active, slots))
 			}
 			for i := range active {
 				active[i] = true // the largest set comes first
+			}
+			refresh()
+			for i := range active {
+				active[i] = i%3 == 0 // and then none that is beyond a budget
 			}
 			refresh()
 			assert.Zero(t, testing.AllocsPerRun(20, refresh))

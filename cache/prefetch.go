@@ -42,7 +42,12 @@ func (w *Window) Prefetch(expected []bool) error {
 		if len(w.ahead.list) >= w.budget-stay {
 			break
 		}
-		slot, _ := w.take(min(w.now+1-w.tokens, w.now-1))
+		slot, _, err := w.take(min(w.now+1-w.tokens, w.now-1))
+		if err != nil {
+			_, _ = w.adopt(w.ahead, w.now)
+			w.ahead.begin()
+			return fmt.Errorf("cache: prefetch: %w", err)
+		}
 		w.ahead.add(neuron, slot)
 	}
 	w.ahead.start(0)

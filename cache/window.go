@@ -21,8 +21,8 @@ type Window struct {
 	tokens int64
 	budget int // slots
 
-	rows   *Neurons // a slot for every neuron: memory that has not been written to is not there
-	used   int      // the slots that have been in use: the first ones
+	rows   *Neurons // the slots
+	used   int      // those that have been in use: the first ones
 	free   []int32  // slots below used that hold nothing
 	slot   []int32  // of each neuron, −1 if it is not in memory
 	neuron []int32  // of each slot, −1 if it holds nothing
@@ -72,7 +72,10 @@ func newWindow(f *File, number int, o WindowOptions) (*Window, error) {
 	if o.Tokens < 1 || o.Budget < 0 || o.Readers < 0 {
 		return nil, fmt.Errorf("%d tokens, a budget of %d bytes, %d readers", o.Tokens, o.Budget, o.Readers)
 	}
-	intermediate := l.Intermediate
+	if _, err := l.size(); err != nil {
+		return nil, err
+	}
+	intermediate, first := l.Intermediate, fewSlots
 	w := &Window{file: f, layer: number, shape: l.Shape, tokens: int64(o.Tokens), budget: intermediate}
 	if o.Budget > 0 {
 		slots := o.Budget / int64(l.bundle())
@@ -80,11 +83,11 @@ func newWindow(f *File, number int, o WindowOptions) (*Window, error) {
 			return nil, fmt.Errorf("a budget of %d bytes, a neuron has %d", o.Budget, l.bundle())
 		}
 		w.budget = int(min(slots, int64(intermediate)))
+		first = w.budget // memory that nobody has written to is not there
 	}
-	if w.rows, err = l.allocate(); err != nil {
+	if err := w.resize(min(w.budget, first)); err != nil {
 		return nil, err
 	}
-	giveBack(w.rows.bundles) // what was allocated, used and freed before has been cleared, and so is there
 	readers := o.Readers
 	if readers == 0 {
 		readers = 4
@@ -98,7 +101,30 @@ func newWindow(f *File, number int, o WindowOptions) (*Window, error) {
 	return w, nil
 }
 
-// Refresh makes active the active set and reads what is missing. It allocates nothing.
+// fewSlots are those that a window without a budget begins with.
+const fewSlots = 64
+
+// resize makes the slots as many as it says and keeps what is in the first of them.
+func (w *Window) resize(slots int) error {
+	s := w.shape
+	s.Intermediate = slots
+	rows, err := s.allocate()
+	if err != nil {
+		return err
+	}
+	giveBack(rows.bundles) // what has been allocated and freed before was cleared, and so is there
+	if w.rows != nil {
+		held := min(w.used, slots)
+		copy(rows.bundles, w.rows.bundles[:held*s.bundle()])
+		w.stats.BytesRepacked += int64(held) * w.rows.neuronBytes()
+		giveBack(w.rows.bundles)
+	}
+	w.rows = rows
+	return nil
+}
+
+// Refresh makes active the active set and reads what is missing. It allocates when the window grows, or goes
+// beyond its budget or back.
 func (w *Window) Refresh(active []bool, slots []int32) error {
 	if err := checkMask(active, slots, w.shape.Intermediate); err != nil {
 		return err
@@ -108,7 +134,10 @@ func (w *Window) Refresh(active []bool, slots []int32) error {
 	}
 	w.settle()
 	leaves := w.compare(active)
-	lost := w.shrink()
+	lost, err := w.shrink()
+	if err != nil {
+		return fmt.Errorf("cache: refresh: %w", err)
+	}
 	for _, neuron := range w.nextList { // those that stay are not the oldest any more
 		if slot := w.slot[neuron]; slot >= 0 {
 			w.touch(slot, w.now+1)
@@ -147,9 +176,12 @@ func (w *Window) compare(active []bool) (leaves int) {
 }
 
 // shrink gives up what lies beyond the budget. lost tells that some of it was active.
-func (w *Window) shrink() (lost bool) {
+func (w *Window) shrink() (lost bool, err error) {
 	if w.used <= w.budget {
-		return false
+		return false, nil
+	}
+	if err := w.resize(w.budget); err != nil {
+		return false, err
 	}
 	for slot := w.budget; slot < w.used; slot++ {
 		if neuron := w.neuron[slot]; neuron >= 0 {
@@ -158,21 +190,24 @@ func (w *Window) shrink() (lost bool) {
 		}
 	}
 	w.free = slices.DeleteFunc(w.free, func(slot int32) bool { return int(slot) >= w.budget })
-	size := w.shape.bundle()
-	giveBack(w.rows.bundles[w.budget*size : w.used*size])
 	w.used = w.budget
-	return lost
+	return lost, nil
 }
 
 // read brings the neurons of nextList to memory. lost tells that a slot of the active set was given up for it.
 func (w *Window) read() (lost bool, err error) {
 	w.fetch.begin()
 	for _, neuron := range w.nextList {
-		if w.slot[neuron] < 0 {
-			slot, victim := w.take(w.now + 1 - w.tokens)
-			lost = lost || victim >= 0 && w.active.has(victim)
-			w.fetch.add(neuron, slot)
+		if w.slot[neuron] >= 0 {
+			continue
 		}
+		slot, victim, err := w.take(w.now + 1 - w.tokens)
+		if err != nil {
+			_, _ = w.adopt(w.fetch, w.now+1)
+			return lost, err
+		}
+		lost = lost || victim >= 0 && w.active.has(victim)
+		w.fetch.add(neuron, slot)
 	}
 	w.fetch.run()
 	_, err = w.adopt(w.fetch, w.now+1)
@@ -182,21 +217,26 @@ func (w *Window) read() (lost bool, err error) {
 // take finds a slot for a neuron: one that holds nothing, or that of a neuron last active in Refresh expired or before,
 // or a new one, or, at the limit of the budget, that of the neuron that has not been active for longest, or, if all in
 // memory are needed, one beyond the budget. victim is the neuron that leaves, −1 if there is none.
-func (w *Window) take(expired int64) (slot, victim int32) {
+func (w *Window) take(expired int64) (slot, victim int32, err error) {
 	if n := len(w.free); n > 0 {
 		slot, w.free = w.free[n-1], w.free[:n-1]
-		return slot, -1
+		return slot, -1, nil
 	}
 	oldest := w.recent.oldest()
 	needed := oldest < 0 || w.next.has(w.neuron[oldest])
 	if needed || w.used < w.budget && w.last[oldest] > expired {
+		if w.used == w.rows.Intermediate() {
+			if err := w.resize(min(w.used+w.used/8+1, w.shape.Intermediate)); err != nil {
+				return -1, -1, err
+			}
+		}
 		w.used++
-		return int32(w.used - 1), -1
+		return int32(w.used - 1), -1, nil
 	}
 	victim = w.neuron[oldest]
 	w.drop(oldest)
 	w.stats.Replaced++
-	return oldest, victim
+	return oldest, victim, nil
 }
 
 // drop makes a slot hold nothing.
@@ -245,7 +285,7 @@ func (w *Window) Stats() Stats {
 // Reset ends a Prefetch and empties the window and the counts. The memory stays, up to the budget.
 func (w *Window) Reset() {
 	w.settle()
-	w.shrink()
+	_, _ = w.shrink() // if there is no memory for less, there is for more
 	clear(w.active)
 	w.list = w.list[:0]
 	for i := range w.slot {

@@ -308,6 +308,9 @@ func TestWindowGrows(t *testing.T) {
 		checkHolds(t, w, store, active, slots)
 	}
 	assert.Equal(t, int64(20*store.Shape().bundle()), w.Stats().ResidentBytes)
+	assert.Equal(t, fewSlots, w.Rows().Intermediate())
+	require.NoError(t, w.Refresh(slices.Repeat([]bool{true}, intermediate), slots))
+	assert.Equal(t, intermediate, w.Rows().Intermediate())
 }
 
 // An active set that is larger than the budget is held until the next Refresh.
@@ -325,6 +328,7 @@ func TestWindowBeyondTheBudget(t *testing.T) {
 			checkHolds(t, w, store, active, slots)
 			need := max(budget, len(neuronsOf(active)))
 			require.LessOrEqual(t, w.Stats().ResidentBytes, int64(need*size))
+			require.LessOrEqual(t, w.Rows().Intermediate(), max(budget, need*9/8+1))
 			require.LessOrEqual(t, len(w.resident()), need)
 			if rapid.Bool().Draw(t, "ahead") {
 				require.NoError(t, w.Prefetch(masks(t, active)))
