@@ -21,9 +21,17 @@
 // number of threads, bit for bit; it does depend on the variant (Variants) and
 // may depend on how many tokens are computed together.
 //
+// Quantised weights meet rounded inputs, and their products are exact: Int8
+// rounds the inputs of a token to int16, the grouped dtypes to int8 by groups of
+// 32, or from 16 tokens on to int16 by token. Sums over rows (LinearT and the down
+// rows of SparseMLP) take the inputs as they are, except that those of Int8 round
+// them, times the scales of the rows, to int16 from 16 tokens on, and those of
+// 4 bits round them, times the scales, to int8 by 8 rows × 32 columns below.
+//
 // NaN propagates. An infinity behaves as in IEEE 754 arithmetic, except that
-// with quantised weights an input that holds one gives NaN, for the whole row (Int8) or
-// through its group of 32 (Int8G, Int4, Int4M).
+// where inputs are rounded one that is infinite gives NaN, for all that shares
+// its scale. Denormal numbers count; only results of exponentials (SiLU,
+// GELUTanh, softmax) below 1e-35 may be 0.
 //
 // # Errors
 //
