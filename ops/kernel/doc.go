@@ -26,7 +26,8 @@
 // 32, or from 16 tokens on to int16 by token. Sums over rows (LinearT and the down
 // rows of SparseMLP) take the inputs as they are, except that those of Int8 round
 // them, times the scales of the rows, to int16 from 16 tokens on, and those of
-// 4 bits round them, times the scales, to int8 by 8 rows × 32 columns below.
+// 4 bits, with fewer tokens, round them, times the scales, to int8 by 8 rows × 32
+// columns.
 //
 // NaN propagates. An infinity behaves as in IEEE 754 arithmetic, except that
 // where inputs are rounded one that is infinite gives NaN, for all that shares
