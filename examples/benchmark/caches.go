@@ -329,10 +329,53 @@ func (s *cacheSuite) print(w io.Writer) {
 			duration(r.Total.Median), r.Total.percent(), winner)
 	}
 	t.print(w)
+	fmt.Fprintf(w, "\nFastest refresh + MLP by the share of the active neurons that changes; in brackets the time of the default, in place, by it\n\n")
+	s.winners().print(w)
 	fmt.Fprint(w, `
 ±        half the distance of the quartiles
 ×same    times as fast a refresh as gathering all active rows into a buffer that is kept; ×new: into new memory
 arrived  bytes of the rows that became active; moved: copied in memory; read: from a neuron file, which the page cache of
          the system may hold; all a refresh. resident: of weights in memory; the gathers and packed hold the store too
 `)
+}
+
+// winners has a line for every dtype and active fraction and a column for every rate of change.
+func (s *cacheSuite) winners() *table {
+	t := &table{header: []string{"<dtype", "active"}}
+	type kind struct {
+		dtype           string
+		active, changed float64
+	}
+	fastest, byDefault := map[kind]cacheRow{}, map[kind]float64{}
+	var lines, columns []kind
+	for _, r := range s.Rows {
+		line, column := kind{dtype: r.Dtype, active: r.Active}, kind{changed: r.Changed}
+		if !slices.Contains(lines, line) {
+			lines = append(lines, line)
+		}
+		if !slices.Contains(columns, column) {
+			columns = append(columns, column)
+			t.header = append(t.header, fmt.Sprintf("<%.4g%%", 100*r.Changed))
+		}
+		k := kind{r.Dtype, r.Active, r.Changed}
+		if r.Winner {
+			fastest[k] = r
+		}
+		if r.Policy == inPlacePolicy {
+			byDefault[k] = r.Total.Median
+		}
+	}
+	for _, l := range lines {
+		cells := []string{l.dtype, fmt.Sprintf("%.0f%%", 100*l.active)}
+		for _, c := range columns {
+			k := kind{l.dtype, l.active, c.changed}
+			cell := ""
+			if r, ok := fastest[k]; ok {
+				cell = fmt.Sprintf("%s (%.2f×)", r.Policy, byDefault[k]/r.Total.Median)
+			}
+			cells = append(cells, cell)
+		}
+		t.add(cells...)
+	}
+	return t
 }

@@ -321,3 +321,16 @@ func TestCompareArms(t *testing.T) {
 		assert.InDelta(t, 4.5, got[2].Times, 1e-12, "of 5 and 4")
 	}
 }
+
+func TestWinners(t *testing.T) {
+	row := func(policy string, changed, total float64, winner bool) cacheRow {
+		return cacheRow{Policy: policy, Dtype: "f32", Active: 0.25, Changed: changed, Total: summary{Median: total}, Winner: winner}
+	}
+	s := cacheSuite{Rows: []cacheRow{
+		row(inPlacePolicy, 0.024, 6, false), row(packedPolicy, 0.024, 4, true),
+		row(inPlacePolicy, 0.75, 3, true), row(packedPolicy, 0.75, 9, false),
+	}}
+	var b strings.Builder
+	s.winners().print(&b)
+	assert.Equal(t, "dtype  active  2.4%            75%\nf32       25%  packed (1.50×)  in place (1.00×)\n", b.String())
+}
