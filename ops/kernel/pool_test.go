@@ -80,7 +80,6 @@ func TestPoolWithOneCPU(t *testing.T) {
 func TestPoolWakesParkedWorkers(t *testing.T) {
 	p := NewPool(2)
 	defer p.Close()
-	p.spin = time.Microsecond
 	for range 20 {
 		for p.asleep.Load() == 0 {
 			time.Sleep(time.Millisecond)
