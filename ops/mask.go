@@ -107,7 +107,7 @@ func Mask(scores *gorgonia.Node, m MaskMethod, _ ...Option) (*gorgonia.Node, err
 	if err != nil {
 		return nil, err
 	}
-	return gorgonia.ApplyOp(op, scores)
+	return gorgonia.ApplyOp(op.onDevice(), scores)
 }
 
 type maskOp struct {
