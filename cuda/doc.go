@@ -6,7 +6,7 @@
 //
 // It calls the NVIDIA driver without cgo, so that a program built with CGO_ENABLED=0 has it. The price is that such a
 // program is linked dynamically with the C library: import this package from programs, not from libraries. No other
-// package of this module does.
+// package of this module does. The kernels are in package ptx, which needs no driver.
 //
 // # Promises
 //

@@ -65,7 +65,7 @@ func (o *operand) address(v gorgonia.Value) (uintptr, error) {
 		return 0, fmt.Errorf("%s is not in row-major order", o.name)
 	case d.Uintptr()%o.dtype.Size() != 0:
 		// Gorgonia's allocator can do that. A kernel would fault and make the whole context unusable.
-		return 0, fmt.Errorf("%s of %v lies at the odd address %#x of the device", o.name, o.dtype, d.Uintptr())
+		return 0, fmt.Errorf("%s lies at %#x on the device, which is not aligned for %v", o.name, d.Uintptr(), o.dtype)
 	}
 	return d.Uintptr(), nil
 }

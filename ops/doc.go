@@ -28,6 +28,12 @@
 // Refresh and Attention change the cache that they capture. The edges of the graph give the order: SparseMLP reads its
 // cache after Refresh because the slots come from there. Use a cache in one Refresh, or one Attention, of a graph.
 //
+// # CUDA
+//
+// With the build tag cuda, a Mask by thresholds of float32 scores runs on Gorgonia's first CUDA device in the tape
+// machine; everything else runs on the CPU as it does without the tag. The tag needs cgo and NVIDIA's headers:
+// cuda/hostsim/README.md names them and what Gorgonia asks of the caller there.
+//
 // # Errors
 //
 // A builder gives an error for a wrong rank, shape, dtype or option. Do and UsePreallocDo give an error for values that

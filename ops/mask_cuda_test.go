@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"runtime"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -13,6 +14,7 @@ import (
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
+	"github.com/sparsegonia/sparsegonia/cuda/ptx"
 	"github.com/sparsegonia/sparsegonia/ops/kernel"
 )
 
@@ -22,6 +24,21 @@ import (
 var special = []float32{
 	0, float32(math.Copysign(0, -1)), 0.5, -0.5, math.Nextafter32(0.5, 0), math.Nextafter32(0.5, 1),
 	float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1)), math.SmallestNonzeroFloat32, math.MaxFloat32,
+}
+
+// newCUDAMachine is NewTapeMachine with what Gorgonia's CUDA build needs besides. NewTapeMachine and Close make a context
+// current and use it in a later call, so both must stay on one thread. And Close copies the engine, so it must not come
+// while the engine's own goroutine still holds a lock to start: that goroutine answers Do when it has started.
+func newCUDAMachine(t *testing.T, g *gorgonia.ExprGraph) gorgonia.VM {
+	t.Helper()
+	runtime.LockOSThread()
+	machine := gorgonia.NewTapeMachine(g)
+	require.NoError(t, any(machine).(gorgonia.CUDAMachine).Engines()[0].Context().Do(func() error { return nil }))
+	t.Cleanup(func() {
+		defer runtime.UnlockOSThread()
+		assert.NoError(t, machine.Close())
+	})
+	return machine
 }
 
 func randomScores(seed uint64, shape ...int) *tensor.Dense {
@@ -63,8 +80,7 @@ func testOnDevice(t *testing.T, m MaskMethod, shape []int) {
 	require.True(t, ok, "the op is a %T, which runs on the CPU", n.Op())
 	var read gorgonia.Value
 	gorgonia.Read(n, &read)
-	machine := gorgonia.NewTapeMachine(g)
-	defer machine.Close()
+	machine := newCUDAMachine(t, g)
 	for run := range uint64(3) {
 		scores := randomScores(run, shape...)
 		require.NoError(t, gorgonia.Let(x, scores))
@@ -98,7 +114,7 @@ func TestCUDALeavesTheRestOnTheCPU(t *testing.T) {
 	require.NoError(t, err)
 	var read gorgonia.Value
 	gorgonia.Read(active, &read)
-	runTape(t, g)
+	require.NoError(t, newCUDAMachine(t, g).RunAll())
 	want := make([]bool, 1001)
 	for i := range want {
 		want[i] = scores.Float32s()[i] >= 1.5 || scores.Float32s()[2*1001+i] >= 1.5
@@ -122,7 +138,7 @@ func TestCUDALongGraph(t *testing.T) {
 		require.NoError(t, err)
 		gorgonia.Read(n, &read[i])
 	}
-	runTape(t, g)
+	require.NoError(t, newCUDAMachine(t, g).RunAll())
 	for i := range read {
 		for j, s := range scores.Float32s() {
 			want := math.Abs(float64(s)) >= float64(i+j%96)/ops
@@ -137,9 +153,8 @@ func TestCUDAErrors(t *testing.T) {
 	scores := randomScores(1, 2, 64)
 	n, err := Mask(newInput(g, scores), Threshold(0.5))
 	require.NoError(t, err)
-	machine := gorgonia.NewTapeMachine(g)
-	defer machine.Close()
-	extern := any(machine).(gorgonia.CUDAMachine)
+	machine := newCUDAMachine(t, g)
+	extern := machine.(gorgonia.CUDAMachine)
 	op := n.Op().(*deviceMaskOp)
 	bools := func(shape ...int) *tensor.Dense {
 		return tensor.New(tensor.Of(tensor.Bool), tensor.WithShape(shape...))
@@ -163,10 +178,34 @@ func TestCUDAErrors(t *testing.T) {
 		{extern, 0, bools(64, 2), []gorgonia.Value{scores}, "ops: Mask: mask has shape (64, 2), the op was built for (2, 64)"},
 		{extern, 0, mask, []gorgonia.Value{mask}, "ops: Mask: scores has dtype bool, the op was built for float32"},
 		{extern, 0, mask, []gorgonia.Value{wide}, "ops: Mask: scores is not in row-major order"},
-		{extern, 0, mask, []gorgonia.Value{odd}, "ops: Mask: scores of float32 lies at the odd address"},
+		{extern, 0, mask, []gorgonia.Value{odd}, "which is not aligned for float32"},
 	} {
 		output, err := op.CUDADo(c.extern, c.dev, c.output, c.inputs...)
 		assert.ErrorContains(t, err, c.want)
 		assert.Nil(t, output)
 	}
+}
+
+// A launch that the driver refuses is an error of the op that made it, and the next op runs.
+func TestCUDALaunchErrors(t *testing.T) {
+	g := gorgonia.NewGraph()
+	n, err := Mask(newInput(g, randomScores(1, 2, 64)), Threshold(0.5))
+	require.NoError(t, err)
+	machine := newCUDAMachine(t, g)
+	require.NoError(t, machine.RunAll())
+	op := n.Op().(*deviceMaskOp)
+	scores, mask := randomScores(1, 2, 64), tensor.New(tensor.Of(tensor.Bool), tensor.WithShape(2, 64))
+	for want, change := range map[string]func(*ptx.Launch){
+		"ops: Mask: CUDA device 0: the machine has no kernel sparsegonia_mask.none": func(l *ptx.Launch) { l.Kernel = "none" },
+		"ops: Mask: CUDA device 0: ": func(l *ptx.Launch) { l.Block[0] = 4096 },
+	} {
+		var d device
+		require.NoError(t, op.bindDevice(&d, machine.(gorgonia.CUDAMachine), 0, mask, []gorgonia.Value{scores}))
+		l := ptx.MaskThreshold(d.y, d.in[0], 0.5, false, 128)
+		change(&l)
+		d.launch(ptx.Mask(), l)
+		assert.ErrorContains(t, op.finish(&d), want)
+	}
+	machine.Reset()
+	assert.NoError(t, machine.RunAll())
 }
