@@ -164,33 +164,54 @@ func (t *attentionTask) piece(w *worker, i int) {
 	}
 	q := t.q[(row*t.heads+first)*d:][:t.share*d]
 	base := kv.row(int(t.sequences[row]), first/(t.heads/kv.heads))
-	padded := groups(d) * group
-	buf := w.scratch(t.share*n + padded)
-	scores, acc := buf[:t.share*n], buf[t.share*n:]
-	raceRead(address(q), 4*len(q))
-	ahead := uintptr(kv.keys.stride)
-	for j := 0; j < n; j += 2 {
-		last := min(j+1, n-1)
-		a, b := kv.keys.row(base+j), kv.keys.row(base+last)
+	scores := w.scratch(t.share * n)
+	clear(scores)
+	clear(y)
+	// The heads of a share read a block of rows in turn, while it is in the cache.
+	const block = 256
+	for j := 0; j < n; j += block {
+		count := min(block, n-j)
 		for h := range t.share {
-			sa, sb := v.dotPart(kv.keys.dtype, unsafe.Pointer(&q[h*d]), a, b, d, uintptr(b)+ahead, uintptr(b)+2*ahead)
-			scores[h*n+j], scores[h*n+last] = sa*t.scale, sb*t.scale
+			v.rowDotsAny(scores[h*n+j:][:count], q[h*d:][:d], kv.keys, base+j)
 		}
 	}
-	r := &w.rows
 	for h := range t.share {
 		s := scores[h*n:][:n]
+		v.scale(address(s), t.scale, n)
 		v.softmax(s, s)
-		clear(acc)
-		for j := 0; j < n; j += 4 {
-			count := min(4, n-j)
-			copy(r.coef[:count], s[j:])
-			for c := range count {
-				r.row[c] = kv.values.row(base + j + c)
-				r.next[c] = uintptr(r.row[c]) + 4*ahead
-			}
-			v.axpy(r, acc, kv.values, count)
+	}
+	for j := 0; j < n; j += block {
+		count := min(block, n-j)
+		for h := range t.share {
+			v.rowSumAny(y[h*d:][:d], scores[h*n+j:][:count], kv.values, base+j)
 		}
-		copy(y[h*d:][:d], acc)
+	}
+}
+
+// rowDotsAny is rowDots of rows of m, first and those that follow, of any number of columns.
+func (v *variant) rowDotsAny(y, x []float32, m *Matrix, first int) {
+	raceRead(address(x), 4*len(x))
+	raceRead(m.row(first), (len(y)-1)*m.stride+m.rowBytes)
+	raceWrite(address(y), 4*len(y))
+	rows, whole := m.row(first), m.cols&^(group-1)
+	if whole > 0 {
+		v.rowDots[m.dtype](address(y), address(x), rows, m.stride, whole, len(y))
+	}
+	if rest := m.cols - whole; rest > 0 {
+		generic.rowDots[m.dtype](address(y), address(x[whole:]), unsafe.Add(rows, whole*m.dtype.size()), m.stride, rest, len(y))
+	}
+}
+
+// rowSumAny is rowSum in the same way.
+func (v *variant) rowSumAny(y, coef []float32, m *Matrix, first int) {
+	raceRead(address(coef), 4*len(coef))
+	raceRead(m.row(first), (len(coef)-1)*m.stride+m.rowBytes)
+	raceWrite(address(y), 4*len(y))
+	rows, whole := m.row(first), m.cols&^(group-1)
+	if whole > 0 {
+		v.rowSum[m.dtype](address(y), address(coef), rows, m.stride, whole, len(coef))
+	}
+	if rest := m.cols - whole; rest > 0 {
+		generic.rowSum[m.dtype](address(y[whole:]), address(coef), unsafe.Add(rows, whole*m.dtype.size()), m.stride, rest, len(coef))
 	}
 }

@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -34,63 +35,73 @@ func naiveAttention(q []float32, keys, values [][]float32, scale float64) []floa
 // Sequences of different lengths, in steps of one and of many tokens, past every size that the cache takes: what was
 // stored stays where it is found.
 func TestAttentionWhileTheCacheGrows(t *testing.T) {
-	const sequences, kvHeads, share, d, capacity = 3, 2, 2, 8, 1100
+	for _, variant := range Variants() {
+		p := NewPool(2, WithVariant(variant))
+		defer p.Close()
+		for _, dtype := range []Dtype{F32, F16} {
+			for _, d := range []int{8, 32, 70} {
+				testGrowingAttention(t, p, dtype, d)
+			}
+		}
+	}
+}
+
+func testGrowingAttention(t *testing.T, p *Pool, dtype Dtype, d int) {
+	const sequences, kvHeads, share, capacity = 3, 2, 2, 1100
 	const heads = kvHeads * share
-	for _, dtype := range []Dtype{F32, F16} {
-		kv, err := NewKV(dtype, sequences, capacity, kvHeads, d)
-		if err != nil {
-			t.Fatal(err)
+	kv, err := NewKV(dtype, sequences, capacity, kvHeads, d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if kv.Bytes() != 0 {
+		t.Errorf("an empty cache takes %d bytes", kv.Bytes())
+	}
+	tolerance := map[Dtype]float64{F32: 1e-5, F16: 5e-3}[dtype]
+	r := rand.New(rand.NewPCG(1, 2))
+	random := func(n int) []float32 {
+		v := make([]float32, n)
+		for i := range v {
+			v[i] = float32(r.NormFloat64())
 		}
-		if kv.Bytes() != 0 {
-			t.Errorf("an empty cache takes %d bytes", kv.Bytes())
+		return v
+	}
+	var keys, values [sequences][kvHeads][][]float32
+	for step := range 60 {
+		sequence := r.IntN(sequences)
+		past := len(keys[sequence][0])
+		tokens := min([]int{1, 7, 60}[step%3], capacity-past)
+		if step == 50 {
+			tokens = capacity - past
 		}
-		tolerance := map[Dtype]float64{F32: 1e-5, F16: 2e-3}[dtype]
-		r := rand.New(rand.NewPCG(1, 2))
-		random := func(n int) []float32 {
-			v := make([]float32, n)
-			for i := range v {
-				v[i] = float32(r.NormFloat64())
-			}
-			return v
+		if tokens == 0 {
+			continue
 		}
-		var keys, values [sequences][kvHeads][][]float32
-		for step := range 60 {
-			sequence := r.IntN(sequences)
-			past := len(keys[sequence][0])
-			tokens := min([]int{1, 7, 60}[step%3], capacity-past)
-			if step == 50 {
-				tokens = capacity - past
+		q, k, v := random(tokens*heads*d), random(tokens*kvHeads*d), random(tokens*kvHeads*d)
+		positions := make([]int32, tokens)
+		for i := range positions {
+			positions[i] = int32(past + i)
+			for h := range kvHeads {
+				at := (i*kvHeads + h) * d
+				keys[sequence][h] = append(keys[sequence][h], k[at:at+d])
+				values[sequence][h] = append(values[sequence][h], v[at:at+d])
 			}
-			if tokens == 0 {
-				continue
-			}
-			q, k, v := random(tokens*heads*d), random(tokens*kvHeads*d), random(tokens*kvHeads*d)
-			positions := make([]int32, tokens)
-			for i := range positions {
-				positions[i] = int32(past + i)
-				for h := range kvHeads {
-					at := (i*kvHeads + h) * d
-					keys[sequence][h] = append(keys[sequence][h], k[at:at+d])
-					values[sequence][h] = append(values[sequence][h], v[at:at+d])
-				}
-			}
-			y := make([]float32, len(q))
-			Attention(nil, y, q, k, v, heads, positions, slices.Repeat([]int32{int32(sequence)}, tokens), kv, 0.3)
-			for i, position := range positions {
-				for h := range heads {
-					n := position + 1
-					want := naiveAttention(q[(i*heads+h)*d:][:d], keys[sequence][h/share][:n], values[sequence][h/share][:n], 0.3)
-					for j, w := range want {
-						if got := float64(y[(i*heads+h)*d+j]); !(math.Abs(got-w) <= tolerance) {
-							t.Fatalf("%v: step %d, sequence %d, position %d, head %d: %v, want %v", dtype, step, sequence, position, h, got, w)
-						}
+		}
+		y := make([]float32, len(q))
+		Attention(p, y, q, k, v, heads, positions, slices.Repeat([]int32{int32(sequence)}, tokens), kv, 0.3)
+		for i, position := range positions {
+			for h := range heads {
+				n := position + 1
+				want := naiveAttention(q[(i*heads+h)*d:][:d], keys[sequence][h/share][:n], values[sequence][h/share][:n], 0.3)
+				for j, w := range want {
+					if got := float64(y[(i*heads+h)*d+j]); !(math.Abs(got-w) <= tolerance) {
+						t.Fatalf("%v: step %d, sequence %d, position %d, head %d: %v, want %v", dtype, step, sequence, position, h, got, w)
 					}
 				}
 			}
 		}
-		if want := 2 * sequences * kvHeads * capacity * dtype.RowBytes(d); kv.Bytes() != want {
-			t.Errorf("a full cache takes %d bytes, want %d", kv.Bytes(), want)
-		}
+	}
+	if want := 2 * sequences * kvHeads * capacity * dtype.RowBytes(d); kv.Bytes() != want {
+		t.Errorf("a full cache takes %d bytes, want %d", kv.Bytes(), want)
 	}
 }
 
@@ -105,4 +116,44 @@ func TestLongContextsTakeNoMemory(t *testing.T) {
 	if kv.Bytes() > 1<<20 {
 		t.Errorf("301 positions take %d bytes", kv.Bytes())
 	}
+}
+
+// Rows at every alignment and distance, alone and by the dozen, against the generic functions.
+func TestRowsOfAttention(t *testing.T) {
+	assemblies(t, func(t *testing.T, v *variant, r *rand.Rand) {
+		for _, d := range []Dtype{F32, F16} {
+			for n := group; n <= 5*group; n += group {
+				for count := 1; count <= 13; count++ {
+					what := fmt.Sprintf("%v n=%d count=%d", d, n, count)
+					stride := d.RowBytes(n) + d.size()*r.IntN(3)
+					rows := newFenced((count-1)*stride+d.RowBytes(n), d.size()*r.IntN(32))
+					for i := range count {
+						encode(d, rows.bytes[rows.first+i*stride:][:d.RowBytes(n)], randoms(r, n))
+					}
+					for name, f := range map[string]struct {
+						dots   bool
+						in, to int
+					}{"rowDots": {dots: true, in: n, to: count}, "rowSum": {in: count, to: n}} {
+						before := randoms(r, f.to)
+						y := fencedValues(before, 4*r.IntN(16))
+						want := fencedValues(before, 0)
+						x := fencedValues(randoms(r, f.in), 4*r.IntN(16))
+						if f.dots {
+							v.rowDots[d](y.p(), x.p(), rows.p(), stride, n, count)
+							generic.rowDots[d](want.p(), x.p(), rows.p(), stride, n, count)
+						} else {
+							v.rowSum[d](y.p(), x.p(), rows.p(), stride, n, count)
+							generic.rowSum[d](want.p(), x.p(), rows.p(), stride, n, count)
+						}
+						y.check(t, name+" "+what)
+						for i, w := range values[float32](want.p(), f.to) {
+							if got := values[float32](y.p(), f.to)[i]; !(math.Abs(float64(got-w)) <= 1e-5*float64(f.in)) {
+								t.Fatalf("%s %s: element %d is %v, want %v", name, what, i, got, w)
+							}
+						}
+					}
+				}
+			}
+		}
+	})
 }

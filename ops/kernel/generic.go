@@ -25,7 +25,13 @@ var generic = variant{
 		Int4: axpy8Generic(Int4), Int4M: axpy8Generic(Int4M),
 	},
 	axpy8Groups: 1,
-	widen:       widenGeneric,
+	rowDots: [dtypes]func(y, x, rows unsafe.Pointer, stride, n, count int){
+		F32: rowDotsGeneric(F32), F16: rowDotsGeneric(F16),
+	},
+	rowSum: [dtypes]func(y, coef, rows unsafe.Pointer, stride, n, count int){
+		F32: rowSumGeneric(F32), F16: rowSumGeneric(F16),
+	},
+	widen: widenGeneric,
 	widenGroups: [dtypes]func(dst unsafe.Pointer, row groupRow, n int){
 		Int8G: widenGroupsGeneric(Int8G), Int4: widenGroupsGeneric(Int4), Int4M: widenGroupsGeneric(Int4M),
 	},
@@ -100,6 +106,42 @@ func dot2BF16(xp, ap, bp unsafe.Pointer, n int, _, _ uintptr) (float32, float32)
 		b0 += x[n-1] * fromBF16(b[n-1])
 	}
 	return a0 + a1, b0 + b1
+}
+
+func rowDotsGeneric(d Dtype) func(y, x, rows unsafe.Pointer, stride, n, count int) {
+	dot2 := dot2F32
+	if d == F16 {
+		dot2 = dot2F16
+	}
+	return func(y, x, rows unsafe.Pointer, stride, n, count int) {
+		out := values[float32](y, count)
+		for i := 0; i < count; i += 2 {
+			last := min(i+1, count-1)
+			a, b := dot2(x, unsafe.Add(rows, i*stride), unsafe.Add(rows, last*stride), n, 0, 0)
+			out[i] += a
+			if last > i {
+				out[last] += b
+			}
+		}
+	}
+}
+
+func rowSumGeneric(d Dtype) func(y, coef, rows unsafe.Pointer, stride, n, count int) {
+	return func(y, coef, rows unsafe.Pointer, stride, n, count int) {
+		out := values[float32](y, n)
+		for i, c := range values[float32](coef, count) {
+			row := unsafe.Add(rows, i*stride)
+			if d == F16 {
+				for k, v := range values[uint16](row, n) {
+					out[k] += c * fromF16(v)
+				}
+				continue
+			}
+			for k, v := range values[float32](row, n) {
+				out[k] += c * v
+			}
+		}
+	}
 }
 
 func dot2Int8(xp, ap, bp unsafe.Pointer, n int, _, _ uintptr) (float32, float32) {

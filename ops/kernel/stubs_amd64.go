@@ -49,6 +49,18 @@ func axpy1Int8AVX2(y unsafe.Pointer, r *axpyRows, n int)
 func widenInt8AVX2(dst, src unsafe.Pointer, n int)
 
 //go:noescape
+func rowDotsF32AVX2(y, x, rows unsafe.Pointer, stride, n, count int)
+
+//go:noescape
+func rowSumF32AVX2(y, coef, rows unsafe.Pointer, stride, n, count int)
+
+//go:noescape
+func rowDotsF16AVX2(y, x, rows unsafe.Pointer, stride, n, count int)
+
+//go:noescape
+func rowSumF16AVX2(y, coef, rows unsafe.Pointer, stride, n, count int)
+
+//go:noescape
 func dot2Int8AVX2(x, a, b unsafe.Pointer, n int, nextA, nextB uintptr) (xa, xb float32)
 
 //go:noescape
@@ -203,6 +215,18 @@ func axpy1Int8AVX512(y unsafe.Pointer, r *axpyRows, n int)
 
 //go:noescape
 func widenInt8AVX512(dst, src unsafe.Pointer, n int)
+
+//go:noescape
+func rowDotsF32AVX512(y, x, rows unsafe.Pointer, stride, n, count int)
+
+//go:noescape
+func rowSumF32AVX512(y, coef, rows unsafe.Pointer, stride, n, count int)
+
+//go:noescape
+func rowDotsF16AVX512(y, x, rows unsafe.Pointer, stride, n, count int)
+
+//go:noescape
+func rowSumF16AVX512(y, coef, rows unsafe.Pointer, stride, n, count int)
 
 //go:noescape
 func dot2Int8AVX512(x, a, b unsafe.Pointer, n int, nextA, nextB uintptr) (xa, xb float32)

@@ -29,6 +29,11 @@ type variant struct {
 	axpy8       [dtypes]func(y unsafe.Pointer, r *axpyRows, n int)
 	axpy8Groups int
 
+	// rowDots adds to count numbers of y the products of x with one row each, and rowSum adds to the n numbers of y all
+	// count rows, times one number of coef each. Rows are n numbers of F32 or F16, n a multiple of 32, stride bytes apart.
+	rowDots [dtypes]func(y, x, rows unsafe.Pointer, stride, n, count int)
+	rowSum  [dtypes]func(y, coef, rows unsafe.Pointer, stride, n, count int)
+
 	// widen writes n numbers (without the scale of an Int8 row) as float32, n a multiple of 32.
 	widen [dtypes]func(dst, src unsafe.Pointer, n int)
 

@@ -26,7 +26,9 @@ func archVariants() []*variant {
 }
 
 var avx2 = variant{
-	name: "avx2",
+	name:    "avx2",
+	rowDots: [dtypes]func(y, x, rows unsafe.Pointer, stride, n, count int){F32: rowDotsF32AVX2, F16: rowDotsF16AVX2},
+	rowSum:  [dtypes]func(y, coef, rows unsafe.Pointer, stride, n, count int){F32: rowSumF32AVX2, F16: rowSumF16AVX2},
 	dot2: [dtypes]func(x, a, b unsafe.Pointer, n int, nextA, nextB uintptr) (xa, xb float32){
 		F32: dot2F32AVX2, F16: dot2F16AVX2, BF16: dot2BF16AVX2, Int8: dot2Int8AVX2,
 		Int8G: dot2Int8GAVX2, Int4: dot2Int4AVX2, Int4M: dot2Int4MAVX2,
@@ -65,7 +67,9 @@ var avx2 = variant{
 }
 
 var avx512 = variant{
-	name: "avx512",
+	name:    "avx512",
+	rowDots: [dtypes]func(y, x, rows unsafe.Pointer, stride, n, count int){F32: rowDotsF32AVX512, F16: rowDotsF16AVX512},
+	rowSum:  [dtypes]func(y, coef, rows unsafe.Pointer, stride, n, count int){F32: rowSumF32AVX512, F16: rowSumF16AVX512},
 	dot2: [dtypes]func(x, a, b unsafe.Pointer, n int, nextA, nextB uintptr) (xa, xb float32){
 		F32: dot2F32AVX512, F16: dot2F16AVX512, BF16: dot2BF16AVX512, Int8: dot2Int8AVX512,
 		Int8G: dot2Int8GAVX512, Int4: dot2Int4AVX512, Int4M: dot2Int4MAVX512,

@@ -31,6 +31,7 @@ func run(dir string, check bool) error {
 		g.isa = v
 		g.file("kernels_" + strings.ToLower(v.name) + "_amd64.s")
 		g.floatKernels()
+		g.attention()
 		g.int8Kernels()
 		g.groupKernels()
 		g.axpy8("Int4")
