@@ -7,12 +7,18 @@ const (
 	// through the GEMM tiles instead of token by token over a row in the cache.
 	smallT = 16
 
-	// Of weights, a piece has between leastPiece bytes, which are worth a step of
-	// the shared counter, and mostPiece, so that the last pieces end together. A
-	// product of fewer than alone is not worth waking anybody for.
-	leastPiece = 24 << 10
-	mostPiece  = 1 << 20
-	alone      = 48 << 10
+	// A product is cut into piecesPerThread for each thread. Of weights, a piece
+	// has between leastPiece bytes, for less of which the first rows of a piece,
+	// which nobody has asked for ahead, cost too much, and mostPiece, so that the
+	// last pieces end together. A product of fewer than alone is not worth waking
+	// anybody for.
+	piecesPerThread = 4
+	leastPiece      = 64 << 10
+	mostPiece       = 1 << 20
+	alone           = 48 << 10
+
+	// readAhead is how many bytes ahead rows are asked for, in whole rows.
+	readAhead = 2 << 10
 )
 
 // Linear writes y = x·wᵀ + bias: x T×K, w O×K (a row per output), y T×O. bias
@@ -38,7 +44,7 @@ func Linear[E Elem](p *Pool, y, x []E, w *Matrix, bias []E) {
 	p.prepare(w.dtype, float32s(x), tokens)
 	t.rows = w.rows + w.rows&1
 	if bytes := w.rows * w.rowBytes; bytes > alone {
-		piece := min(max(bytes/(16*p.threads), leastPiece), mostPiece)
+		piece := min(max(bytes/(piecesPerThread*p.threads), leastPiece), mostPiece)
 		t.rows = max(piece/w.rowBytes&^1, 2)
 	}
 	p.do((w.rows+t.rows-1)/t.rows, t)
@@ -116,10 +122,11 @@ func (t *linearTask) piece(_ *worker, i int) {
 	first := i * t.rows
 	n := min(t.rows, m.rows-first)
 	half := (n + 1) / 2
+	rowsAhead := max(2, readAhead/max(m.rowBytes, 1))
 	for j := range half {
 		r, s := first+j, first+min(half+j, n-1)
 		a, b := m.row(r), m.row(s)
-		ahead := uintptr(min(2, half-1-j) * m.stride)
+		ahead := uintptr(min(rowsAhead, half-1-j) * m.stride)
 		for k := range t.tokens {
 			ya, yb := v.dotPair(&t.pool.tasks.operands[k], m, a, b, uintptr(a)+ahead, uintptr(b)+ahead)
 			if t.bias != nil {
