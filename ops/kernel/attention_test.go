@@ -47,7 +47,7 @@ func TestAttentionWhileTheCacheGrows(t *testing.T) {
 }
 
 func testGrowingAttention(t *testing.T, p *Pool, dtype Dtype, d int) {
-	const sequences, kvHeads, share, capacity = 3, 2, 2, 1100
+	const sequences, kvHeads, share, capacity = 2, 2, 2, 600
 	const heads = kvHeads * share
 	kv, err := NewKV(dtype, sequences, capacity, kvHeads, d)
 	if err != nil {
@@ -66,11 +66,11 @@ func testGrowingAttention(t *testing.T, p *Pool, dtype Dtype, d int) {
 		return v
 	}
 	var keys, values [sequences][kvHeads][][]float32
-	for step := range 60 {
+	for step := range 30 {
 		sequence := r.IntN(sequences)
 		past := len(keys[sequence][0])
 		tokens := min([]int{1, 7, 60}[step%3], capacity-past)
-		if step == 50 {
+		if step == 26 {
 			tokens = capacity - past
 		}
 		if tokens == 0 {
