@@ -122,7 +122,7 @@ func (t *linearTask) piece(_ *worker, i int) {
 	first := i * t.rows
 	n := min(t.rows, m.rows-first)
 	half := (n + 1) / 2
-	rowsAhead := max(2, readAhead/max(m.rowBytes, 1))
+	rowsAhead := (readAhead + m.rowBytes - 1) / max(m.rowBytes, 1)
 	for j := range half {
 		r, s := first+j, first+min(half+j, n-1)
 		a, b := m.row(r), m.row(s)
