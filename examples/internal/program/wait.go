@@ -30,6 +30,8 @@ type Wait struct {
 // Wait begins work of total steps; 0 if they cannot be counted.
 func (e *Env) Wait(what string, total int) *Wait {
 	w := &Wait{env: e, what: what, total: int64(total), start: time.Now()}
+	w.mu.Lock() // show reads timer
+	defer w.mu.Unlock()
 	w.timer = time.AfterFunc(patience, w.show)
 	return w
 }
