@@ -43,7 +43,7 @@ type Pool struct {
 
 	parking sync.Mutex
 	wake    *sync.Cond
-	closed  bool // guarded by parking
+	closed  atomic.Bool
 
 	tasks tasks
 }
@@ -163,9 +163,11 @@ func (p *Pool) Variant() string { return p.variant.name }
 // Close ends the workers after the section that runs. Kernels may still be
 // called; the caller then works alone.
 func (p *Pool) Close() {
+	p.mu.Lock()
+	p.closed.Store(true)
+	p.mu.Unlock()
 	p.parking.Lock()
 	defer p.parking.Unlock()
-	p.closed = true
 	p.wake.Broadcast()
 }
 
@@ -186,7 +188,7 @@ func (t *runTask) piece(_ *worker, i int) { t.f(i) }
 
 // do runs the n pieces of s and returns when all are done. Callers hold p.mu.
 func (p *Pool) do(n int, s section) {
-	if n <= 1 || p.threads == 1 {
+	if n <= 1 || p.threads == 1 || p.closed.Load() {
 		for i := range n {
 			s.piece(p.workers[0], i)
 		}
@@ -286,7 +288,7 @@ func (p *Pool) await(seen uint64) uint64 {
 		if s, ok := fresh(); ok {
 			return s
 		}
-		if p.closed {
+		if p.closed.Load() {
 			return 0
 		}
 		p.wake.Wait()
