@@ -25,10 +25,10 @@
 // cache; told ahead is told so early that all is read in time (go test ./cache -run - -bench Token):
 //
 //	                           1 %   2.4 %   10 %   25 %   75 %
-//	in place                   2.7     2.7    2.5    2.8    2.8
-//	packed                     2.7     2.7    3.5    4.5    7.5
-//	window of 4 tokens         2.5     2.7    3.5    4.6    5.7
-//	the same, told ahead       2.3     2.5    2.7    2.8    2.7
+//	in place                   1.8     1.8    1.8    1.9    1.9
+//	packed                     1.8     1.8    2.0    2.8    4.8
+//	window of 4 tokens         1.9     1.9    2.3    3.0    3.7
+//	the same, told ahead       1.8     1.7    1.7    1.9    1.9
 //
 // # Neuron files
 //
