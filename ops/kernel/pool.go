@@ -57,8 +57,8 @@ type section interface {
 // worker is the scratch memory of one worker.
 type worker struct {
 	floats []float32
+	dots   dotRows
 	rows   axpyRows
-	order  [3*blockNeurons + mostAhead]unsafe.Pointer // rows of a block of neurons
 	_      [64]byte
 }
 

@@ -90,7 +90,6 @@ func TestDots(t *testing.T) {
 			for n := group; n <= 43*group; n += group {
 				what := fmt.Sprintf("%v n=%d", d, n)
 				x := fencedValues(randoms(r, n), 4*r.IntN(16))
-				a, b := fencedRow(r, d, n, r.IntN(64)), fencedRow(r, d, n, r.IntN(64))
 				in, count := x.p(), n
 				o := preparedOperand(d, values[float32](x.p(), n))
 				switch {
@@ -99,23 +98,28 @@ func TestDots(t *testing.T) {
 				case d == Int8:
 					in = o.q
 				}
-				ga, gb := v.dot2[d](in, a.p(), b.p(), count, uintptr(b.p()), 0)
-				wa, wb := generic.dot2[d](in, a.p(), b.p(), count, 0, 0)
-				for i, f := range []*fenced{a, b} {
+				var got, want dotRows
+				for i := range got.row {
+					f := fencedRow(r, d, n, r.IntN(64))
+					got.row[i], got.next[i], got.then[i] = f.p(), uintptr(f.p())+v.ahead, 0
+				}
+				want.row = got.row
+				v.dot4[d](in, &got, count)
+				generic.dot4[d](in, &want, count)
+				for i, p := range got.row {
 					row := make([]float32, n)
-					decode(d, row, f.p(), n)
+					decode(d, row, p, n)
 					size := 0.0
 					for k, w := range row {
 						size += math.Abs(float64(w) * float64(values[float32](x.p(), n)[k]))
 					}
 					if d == Int8 {
-						size /= float64(o.scale) * float64(*(*float32)(unsafe.Add(f.p(), int8Scale(n))))
+						size /= float64(o.scale) * float64(*(*float32)(unsafe.Add(p, int8Scale(n))))
 					}
 					if d.grouped() {
 						size *= 20 // nibbles are multiplied before their offset is taken off
 					}
-					got, want := []float32{ga, gb}[i], []float32{wa, wb}[i]
-					if !(math.Abs(float64(got)-float64(want)) <= 1e-6*size) {
+					if got, want := got.sum[i], want.sum[i]; !(math.Abs(float64(got)-float64(want)) <= 1e-6*size) {
 						t.Fatalf("%s row %d: %v, want %v", what, i, got, want)
 					}
 				}

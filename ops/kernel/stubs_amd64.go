@@ -7,15 +7,6 @@ package kernel
 import "unsafe"
 
 //go:noescape
-func dot2F32AVX2(x, a, b unsafe.Pointer, n int, nextA, nextB uintptr) (xa, xb float32)
-
-//go:noescape
-func dot2F16AVX2(x, a, b unsafe.Pointer, n int, nextA, nextB uintptr) (xa, xb float32)
-
-//go:noescape
-func dot2BF16AVX2(x, a, b unsafe.Pointer, n int, nextA, nextB uintptr) (xa, xb float32)
-
-//go:noescape
 func axpy4F32AVX2(y unsafe.Pointer, r *axpyRows, n int)
 
 //go:noescape
@@ -61,10 +52,25 @@ func rowDotsF16AVX2(y, x, rows unsafe.Pointer, stride, n, count int)
 func rowSumF16AVX2(y, coef, rows unsafe.Pointer, stride, n, count int)
 
 //go:noescape
-func dot2Int8AVX2(x, a, b unsafe.Pointer, n int, nextA, nextB uintptr) (xa, xb float32)
+func dot4F32AVX2(x unsafe.Pointer, r *dotRows, n int)
 
 //go:noescape
-func dot2Int8GAVX2(x, a, b unsafe.Pointer, n int, nextA, nextB uintptr) (xa, xb float32)
+func dot4F16AVX2(x unsafe.Pointer, r *dotRows, n int)
+
+//go:noescape
+func dot4BF16AVX2(x unsafe.Pointer, r *dotRows, n int)
+
+//go:noescape
+func dot4Int8AVX2(x unsafe.Pointer, r *dotRows, n int)
+
+//go:noescape
+func dot4Int8GAVX2(x unsafe.Pointer, r *dotRows, n int)
+
+//go:noescape
+func dot4Int4AVX2(x unsafe.Pointer, r *dotRows, n int)
+
+//go:noescape
+func dot4Int4MAVX2(x unsafe.Pointer, r *dotRows, n int)
 
 //go:noescape
 func axpy4Int8GAVX2(y unsafe.Pointer, r *axpyRows, n int)
@@ -76,9 +82,6 @@ func axpy1Int8GAVX2(y unsafe.Pointer, r *axpyRows, n int)
 func widenInt8GAVX2(dst unsafe.Pointer, row groupRow, n int)
 
 //go:noescape
-func dot2Int4AVX2(x, a, b unsafe.Pointer, n int, nextA, nextB uintptr) (xa, xb float32)
-
-//go:noescape
 func axpy4Int4AVX2(y unsafe.Pointer, r *axpyRows, n int)
 
 //go:noescape
@@ -86,9 +89,6 @@ func axpy1Int4AVX2(y unsafe.Pointer, r *axpyRows, n int)
 
 //go:noescape
 func widenInt4AVX2(dst unsafe.Pointer, row groupRow, n int)
-
-//go:noescape
-func dot2Int4MAVX2(x, a, b unsafe.Pointer, n int, nextA, nextB uintptr) (xa, xb float32)
 
 //go:noescape
 func axpy4Int4MAVX2(y unsafe.Pointer, r *axpyRows, n int)

@@ -55,12 +55,19 @@ func (g *generator) p(s string, args ...any) {
 	fmt.Fprintf(g.out, "\t%s\n", s)
 }
 
+// labels numbers the labels of a function that are made more than once.
+func (g *generator) labels() int {
+	g.label++
+	return g.label
+}
+
 func (g *generator) at(label string) { fmt.Fprintf(g.out, "\n%s:\n", label) }
 
 // fn starts a function; sig is its Go signature without the name, frame the
 // bytes of its locals, args those of its arguments.
 func (g *generator) fn(name, sig string, frame, args int) {
 	name += g.name
+	g.label = 0
 	g.decls = append(g.decls, fmt.Sprintf("//go:noescape\nfunc %s%s\n", name, sig))
 	fmt.Fprintf(g.out, "\n// func %s%s\nTEXT ·%s(SB), NOSPLIT, $%d-%d\n", name, sig, name, frame, args)
 }

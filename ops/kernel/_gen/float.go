@@ -7,7 +7,7 @@ var (
 	bytes1 = map[string]int{"F32": 4, "F16": 2, "BF16": 2, "Int8": 1}
 )
 
-const dotSig = "(x, a, b unsafe.Pointer, n int, nextA, nextB uintptr) (xa, xb float32)"
+const dot2Sig = "(x, a, b unsafe.Pointer, n int, nextA, nextB uintptr) (xa, xb float32)"
 
 // widen loads a vector of weights as float32.
 func (g *generator) widen(d, mem string, r int) {
@@ -26,8 +26,10 @@ func (g *generator) widen(d, mem string, r int) {
 }
 
 func (g *generator) floatKernels() {
-	for _, d := range plain[:3] {
-		g.dot2(d)
+	if g.width == 16 {
+		for _, d := range plain[:3] {
+			g.dot2(d)
+		}
 	}
 	for _, d := range plain {
 		for _, rows := range []int{4, 1} {
@@ -40,7 +42,7 @@ func (g *generator) floatKernels() {
 }
 
 func (g *generator) dotStart(d string) {
-	g.fn("dot2"+d, dotSig, 0, 56)
+	g.fn("dot2"+d, dot2Sig, 0, 56)
 	g.load("x+0", "AX", "a+8", "SI", "b+16", "DI", "n+24", "CX", "nextA+32", "R8", "nextB+40", "R9")
 	g.p("XORQ DX, DX")
 }
@@ -158,6 +160,15 @@ func (g *generator) axpyStart(d string, rows int) {
 		g.p("MOVQ (axpyRows_row+%d)(BX), %s", 8*i, rowRegs[i])
 		g.p("VBROADCASTSS (axpyRows_coef+%d)(BX), v#%d", 4*i, 12+i)
 	}
+	if g.width == 8 {
+		if rows == 4 && d == "Int8G" {
+			g.p("SHRQ $5, CX")
+			g.askScales(d, "axpyRows_then")
+			g.p("SHLQ $5, CX")
+		}
+		g.p("XORQ DX, DX")
+		return
+	}
 	if rows == 4 {
 		g.p("MOVQ axpyRows_next(BX), R14")
 		g.p("MOVQ axpyRows_bytes(BX), R15")
@@ -169,10 +180,19 @@ func (g *generator) axpyStart(d string, rows int) {
 	}
 }
 
-// axpyNext asks for the next n bytes of every row of the next four, one row after
-// the other: the hardware follows a long stream better than four short ones.
+// axpyNext asks for n bytes of what comes next behind each row. With AVX-512 it asks for one next row after the other.
 func (g *generator) axpyNext(d string, rows, n int) {
 	if rows == 1 {
+		return
+	}
+	if g.width == 8 {
+		for i := range rows {
+			g.p("MOVQ (axpyRows_next+%d)(BX), R14", 8*i)
+			for o := 0; o < n; o += 64 {
+				g.p("PREFETCHT0 %d(R14)(DX*1)", o)
+			}
+		}
+		g.p("ADDQ $%d, DX", n)
 		return
 	}
 	n *= rows
@@ -215,15 +235,10 @@ func (g *generator) int8Kernels() {
 	g.zero(0, 1, 2, 3, 4, 5, 6, 7)
 	g.loop(4*w, 32, func(cols int) {
 		for i := range cols / w {
-			g.p("VMOVDQU%s %d(AX), v#8", map[int]string{8: "", 16: "32"}[g.width], 2*w*i)
+			g.p("VMOVDQU32 %d(AX), v#8", 2*w*i)
 			for r, base := range []string{"SI", "DI"} {
 				g.p("VPMOVSXBW %d(%s), v#%d", w*i, base, 9+r)
-				if g.width == 16 {
-					g.p("VPDPWSSD v#8, v#%d, v#%d", 9+r, 4*r+i)
-					continue
-				}
-				g.p("VPMADDWD v#8, v#%d, v#%d", 9+r, 9+r)
-				g.p("VPADDD v#%d, v#%d, v#%d", 9+r, 4*r+i, 4*r+i)
+				g.p("VPDPWSSD v#8, v#%d, v#%d", 9+r, 4*r+i)
 			}
 		}
 		g.prefetch(cols, "R8", "R9")
