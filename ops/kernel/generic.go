@@ -9,9 +9,9 @@ import (
 // is no assembly, and takes the odd ends that assembly leaves.
 var generic = variant{
 	name: "generic",
-	dot4: [dtypes]func(x unsafe.Pointer, r *dotRows, n int){
-		F32: inPairs(dot2F32), F16: inPairs(dot2F16), BF16: inPairs(dot2BF16), Int8: inPairs(dot2Int8),
-		Int8G: inPairs(dot2Groups(Int8G)), Int4: inPairs(dot2Groups(Int4)), Int4M: inPairs(dot2Groups(Int4M)),
+	dot2: [dtypes]func(x, a, b unsafe.Pointer, n int, nextA, nextB uintptr) (xa, xb float32){
+		F32: dot2F32, F16: dot2F16, BF16: dot2BF16, Int8: dot2Int8,
+		Int8G: dot2Groups(Int8G), Int4: dot2Groups(Int4), Int4M: dot2Groups(Int4M),
 	},
 	axpy4: [dtypes]func(y unsafe.Pointer, r *axpyRows, n int){
 		F32: axpyGeneric(F32, 4), F16: axpyGeneric(F16, 4), BF16: axpyGeneric(BF16, 4), Int8: axpyGeneric(Int8, 4),
@@ -52,18 +52,6 @@ var generic = variant{
 
 var widenGeneric = [dtypes]func(dst, src unsafe.Pointer, n int){
 	F32: widenF32, F16: widenF16, BF16: widenBF16, Int8: widenInt8,
-}
-
-// inPairs is dot4 by a function that takes two rows and asks for two.
-func inPairs(dot2 func(x, a, b unsafe.Pointer, n int, nextA, nextB uintptr) (xa, xb float32)) func(x unsafe.Pointer, r *dotRows, n int) {
-	return func(x unsafe.Pointer, r *dotRows, n int) {
-		r.sum[0], r.sum[1] = dot2(x, r.row[0], r.row[1], n, r.next[0], r.next[1])
-		if r.row[2] == r.row[1] && r.row[3] == r.row[1] {
-			r.sum[2], r.sum[3] = r.sum[1], r.sum[1]
-			return
-		}
-		r.sum[2], r.sum[3] = dot2(x, r.row[2], r.row[3], n, r.next[2], r.next[3])
-	}
 }
 
 func dot2F32(xp, ap, bp unsafe.Pointer, n int, _, _ uintptr) (float32, float32) {

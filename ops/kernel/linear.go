@@ -16,6 +16,11 @@ const (
 	leastPiece      = 64 << 10
 	mostPiece       = 1 << 20
 	alone           = 48 << 10
+
+	// readAhead is how many bytes ahead weights are asked for: in whole rows where
+	// rows are short or lie apart, so that the next ones are known.
+	readAhead = 3 << 10
+	longRow   = 8 << 10
 )
 
 // Linear writes y = x·wᵀ + bias: x T×K, w O×K (a row per output), y T×O. bias
@@ -39,12 +44,16 @@ func Linear[E Elem](p *Pool, y, x []E, w *Matrix, bias []E) {
 	t := &p.tasks.linear
 	*t = linearTask{pool: p, y: float32s(y), w: w, bias: float32s(bias), tokens: tokens}
 	p.prepare(w.dtype, float32s(x), tokens)
-	t.rows = (w.rows + 3) &^ 3
+	t.rows = w.rows + w.rows&1
 	if bytes := w.rows * w.rowBytes; bytes > alone {
 		piece := min(max(bytes/(piecesPerThread*p.threads), leastPiece), mostPiece)
-		t.rows = max(piece/w.rowBytes&^3, 4)
+		t.rows = max(piece/w.rowBytes&^1, 2)
 	}
-	p.do((w.rows+t.rows-1)/t.rows, t)
+	var pieces section = t
+	if p.variant.streamed(w.dtype) {
+		pieces = (*linearStreams)(t)
+	}
+	p.do((w.rows+t.rows-1)/t.rows, pieces)
 	*t = linearTask{}
 }
 
@@ -110,32 +119,31 @@ type linearTask struct {
 	w      *Matrix
 	bias   []float32
 	tokens int
-	rows   int // in a piece, a multiple of four
+	rows   int // in a piece, even
 }
 
-// piece takes a row of each quarter of its range at a time: memory is read fastest as a few long streams.
-func (t *linearTask) piece(w *worker, i int) {
-	v, m, r := t.pool.variant, t.w, &w.dots
+// piece takes a row of each half of its range at a time: memory is read fastest as a few long streams.
+func (t *linearTask) piece(_ *worker, i int) {
+	v, m := t.pool.variant, t.w
 	first := i * t.rows
 	n := min(t.rows, m.rows-first)
-	quarter := (n + 3) / 4
-	var at [4]int
-	for j := range quarter {
-		for s := range at {
-			k := first + min(s*quarter+j, n-1)
-			follows := m.row(min(k+1, first+n-1))
-			at[s], r.row[s] = k, m.row(k)
-			r.next[s], r.then[s] = v.asked(r.row[s], m.rowBytes, follows), uintptr(follows)
+	half := (n + 1) / 2
+	adjacent := m.stride-m.rowBytes < rowAlign
+	rowsAhead := (readAhead + m.rowBytes - 1) / max(m.rowBytes, 1)
+	for j := range half {
+		r, s := first+j, first+min(half+j, n-1)
+		a, b := m.row(r), m.row(s)
+		ahead := uintptr(min(rowsAhead, half-1-j) * m.stride)
+		if !m.dtype.grouped() && (adjacent || m.rowBytes > longRow) {
+			ahead = readAhead
 		}
-		for token := range t.tokens {
-			v.dots(&t.pool.tasks.operands[token], m, r)
-			out := t.y[token*m.rows:]
-			for s, k := range at {
-				out[k] = r.sum[s]
-				if t.bias != nil {
-					out[k] += t.bias[k]
-				}
+		for k := range t.tokens {
+			ya, yb := v.dotPair(&t.pool.tasks.operands[k], m, a, b, uintptr(a)+ahead, uintptr(b)+ahead)
+			if t.bias != nil {
+				ya, yb = ya+t.bias[r], yb+t.bias[s]
 			}
+			out := t.y[k*m.rows:]
+			out[r], out[s] = ya, yb
 		}
 	}
 }
@@ -146,13 +154,16 @@ func (p *Pool) down(y, h []float32, w *Matrix, bias []float32, tokens int) {
 	t := &p.tasks.down
 	*t = downTask{pool: p, h: h, w: w, tokens: tokens, chunk: chunkRows(n)}
 	t.sums = p.partialSums(n, tokens, w.cols)
-	p.do((n+t.chunk-1)/t.chunk, t)
+	var pieces section = t
+	if p.variant.streamed(w.dtype) {
+		pieces = (*downStreams)(t)
+	}
+	p.do((n+t.chunk-1)/t.chunk, pieces)
 	*t = downTask{}
 	p.addPartialSums(y, n, tokens, w.cols, bias)
 }
 
-// downTask adds up rows times coefficients. A piece is a chunk of rows, of which it takes a row of each quarter, or
-// eighth, at a time.
+// downTask adds up rows times coefficients. A piece is a chunk of rows.
 type downTask struct {
 	pool   *Pool
 	h      []float32
@@ -168,17 +179,15 @@ func (t *downTask) piece(w *worker, i int) {
 	acc := t.sums[i*t.tokens*width:][:t.tokens*width]
 	clear(acc)
 	first := i * t.chunk
-	n := min(t.chunk, m.rows-first)
-	streams := rowsPerAxpy(m.dtype)
-	length := (n + streams - 1) / streams
-	for j := range length {
-		count := (n - j + length - 1) / length
+	end := min(first+t.chunk, m.rows)
+	step := rowsPerAxpy(m.dtype)
+	for k := first; k < end; k += step {
+		count := min(step, end-k)
 		for token := range t.tokens {
-			for s := range count {
-				k := s*length + j
-				row, follows := m.row(first+k), m.row(first+min(k+1, n-1))
-				r.row[s], r.next[s], r.then[s] = row, v.askedByAxpy(row, m.rowBytes, follows), uintptr(follows)
-				r.coef[s] = t.h[token*m.rows+first+k]
+			copy(r.coef[:count], t.h[token*m.rows+k:][:count])
+			for j := range count {
+				r.row[j] = m.row(k + j)
+				r.next[j] = uintptr(m.row(min(k+j+step, end-1)))
 			}
 			v.axpy(r, acc[token*width:][:width], m, count)
 		}

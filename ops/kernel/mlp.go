@@ -92,13 +92,14 @@ func checkMLP[E Elem](y, x []E, m *MLP[E], slots, neurons []int32, gate []E) int
 	return tokens
 }
 
-// blockNeurons is the most neurons that are computed together.
+// blockNeurons neurons are computed together: their gate and up rows are read,
+// then their down rows. It divides the size of a chunk.
 const blockNeurons = 8
 
+const mostAhead = 8 // rows that axpy adds at once
+
 // neuronTask is the sparse MLP of few tokens, in one pass over the rows of the
-// active neurons. A piece is a chunk of active neurons, of which it takes one of each
-// quarter (or eighth) at a time: where the rows of a neuron lie side by side, as in a
-// neuron store, memory is then read as so many streams.
+// active neurons. A piece is a chunk of active neurons.
 type neuronTask struct {
 	pool             *Pool
 	gate, up, down   *Matrix
@@ -122,7 +123,11 @@ func (p *Pool) sparse(t *neuronTask, y, x, bias []float32) {
 	if !t.known {
 		p.prepare(t.up.dtype, x, t.tokens)
 	}
-	p.do((n+t.chunk-1)/t.chunk, t)
+	var pieces section = t
+	if p.variant.streamed(t.up.dtype) && p.variant.streamed(t.down.dtype) {
+		pieces = (*neuronStreams)(t)
+	}
+	p.do((n+t.chunk-1)/t.chunk, pieces)
 	p.addPartialSums(y, n, t.tokens, cols, bias)
 }
 
@@ -130,104 +135,120 @@ func (t *neuronTask) piece(w *worker, i int) {
 	width := paddedCols(t.down.cols)
 	sums := t.sums[i*t.tokens*width:][:t.tokens*width]
 	clear(sums)
+	buf := w.scratch(3 * blockNeurons * smallT)
 	first := i * t.chunk
-	n := min(t.chunk, len(t.slots)-first)
-	streams := rowsPerAxpy(t.down.dtype)
-	length := (n + streams - 1) / streams
-	b := neuronBlock{neuronTask: t, w: w}
-	for j := range length {
-		b.count = (n - j + length - 1) / length
-		for s := range b.count {
-			k := first + s*length + j
-			b.slot[s], b.neuron[s] = t.slots[k], t.neurons[k]
-			b.following[s] = t.slots[min(k+1, first+n-1)]
-		}
-		b.add(sums)
+	end := min(first+t.chunk, len(t.slots))
+	for k := first; k < end; k += blockNeurons {
+		t.block(w, sums, buf, k, min(blockNeurons, end-k), end)
 	}
 }
 
-// neuronBlock are active neurons that are computed together.
-type neuronBlock struct {
-	*neuronTask
-	w                       *worker
-	count                   int
-	slot, neuron, following [blockNeurons]int32
-}
-
-// add adds what the neurons contribute to sums T×O. Their gate rows are read, then the up rows and the down rows.
-func (b *neuronBlock) add(sums []float32) {
+// block adds neurons k to k+count−1 of a chunk that ends before neuron end.
+func (t *neuronTask) block(w *worker, sums, buf []float32, k, count, end int) {
 	const size = blockNeurons * smallT
-	buf := b.w.scratch(3 * size)
 	gates, ups, hidden := buf[:size], buf[size:2*size], buf[2*size:3*size]
-	first := b.down // matrix that is read
-	if !b.known {
-		if first = b.up; b.gate != nil {
-			first = b.gate
-			b.dots(gates, b.gate, b.up)
+	v, operands := t.pool.variant, &t.pool.tasks.operands
+	t.order(w, k, count, end)
+	o := w.order[:]
+	ahead := rowsPerAxpy(t.down.dtype) // a row is asked for so many rows before its use
+	switch {
+	case t.known:
+	case t.gate != nil:
+		for j := range count {
+			for token := range t.tokens {
+				i := token*blockNeurons + j
+				gates[i], ups[i] = v.dotPair(&operands[token], t.up, o[0], o[1], uintptr(o[ahead]), uintptr(o[ahead+1]))
+			}
+			o = o[2:]
 		}
-		b.dots(ups, b.up, b.down)
+	default:
+		for j := 0; j < count; j += 2 {
+			last := min(j+1, count-1)
+			a, b := o[j], o[last]
+			for token := range t.tokens {
+				i := token * blockNeurons
+				ups[i+j], ups[i+last] = v.dotPair(&operands[token], t.up, a, b, uintptr(o[j+ahead]), uintptr(o[last+ahead]))
+			}
+		}
+		o = o[count:]
 	}
-	v, r, m, width := b.pool.variant, &b.w.rows, b.down, paddedCols(b.down.cols)
-	for token := range b.tokens {
+	for token := range t.tokens {
 		i := token * blockNeurons
-		b.finish(hidden[i:][:b.count], gates[i:], ups[i:], token)
-		for s := range b.count {
-			row, follows := m.row(int(b.slot[s])), first.row(int(b.following[s]))
-			r.row[s], r.next[s], r.then[s] = row, v.askedByAxpy(row, m.rowBytes, follows), uintptr(follows)
-		}
-		copy(r.coef[:], hidden[i:][:b.count])
-		v.axpy(r, sums[token*width:][:width], m, b.count)
+		t.finish(hidden[i:][:count], gates[i:], ups[i:], t.neurons[k:][:count], token)
 	}
-}
-
-// dots writes the products of all tokens with the rows of the neurons in m, behind which their rows in next are read.
-func (b *neuronBlock) dots(out []float32, m, next *Matrix) {
-	v, r := b.pool.variant, &b.w.dots
-	for c := 0; c < b.count; c += len(r.row) {
-		for s := range r.row {
-			k := min(c+s, b.count-1)
-			row, follows := m.row(int(b.slot[k])), next.row(int(b.slot[k]))
-			r.row[s], r.next[s], r.then[s] = row, v.asked(row, m.rowBytes, follows), uintptr(follows)
-		}
-		for token := range b.tokens {
-			v.dots(&b.pool.tasks.operands[token], m, r)
-			copy(out[token*blockNeurons+c:][:len(r.sum)], r.sum[:])
+	r, width := &w.rows, paddedCols(t.down.cols)
+	for j := 0; j < count; j += ahead {
+		n := min(ahead, count-j)
+		for token := range t.tokens {
+			copy(r.coef[:n], hidden[token*blockNeurons+j:])
+			for i := range n {
+				r.row[i], r.next[i] = o[j+i], uintptr(o[j+i+ahead])
+			}
+			v.axpy(r, sums[token*width:][:width], t.down, n)
 		}
 	}
 }
 
-// finish writes the activations of the neurons from the dots of their rows.
-func (b *neuronBlock) finish(h, gates, ups []float32, token int) {
-	v, count := b.pool.variant, b.count
+// order lists the rows of a block as it reads them, and up to mostAhead more.
+func (t *neuronTask) order(w *worker, k, count, end int) {
+	o := w.order[:0]
+	read := func(first, last int) {
+		if t.known {
+			return
+		}
+		for _, s := range t.slots[first:last] {
+			if t.gate != nil {
+				o = append(o, t.gate.row(int(s)))
+			}
+			o = append(o, t.up.row(int(s)))
+		}
+	}
+	read(k, k+count)
+	for _, s := range t.slots[k:][:count] {
+		o = append(o, t.down.row(int(s)))
+	}
+	last := o[len(o)-1]
+	following := mostAhead
+	if t.gate != nil {
+		following /= 2
+	}
+	read(k+count, min(k+count+following, end))
+	for len(o) < len(w.order) {
+		o = append(o, last)
+	}
+}
+
+// finish writes the activations of neurons from the dots of their rows.
+func (t *neuronTask) finish(h, gates, ups []float32, neurons []int32, token int) {
+	v, count := t.pool.variant, len(h)
 	gates, ups = gates[:count], ups[:count]
-	neurons := b.neuron[:count]
-	if b.upBias != nil && !b.known {
+	if t.upBias != nil && !t.known {
 		for j, i := range neurons {
-			ups[j] += b.upBias[i]
+			ups[j] += t.upBias[i]
 		}
 	}
 	switch {
-	case b.gates != nil:
-		width := len(b.gates) / b.tokens
-		row := b.gates[token*width:][:width]
+	case t.gates != nil:
+		width := len(t.gates) / t.tokens
+		row := t.gates[token*width:][:width]
 		for j, i := range neurons {
 			h[j] = row[i]
 		}
-		if !b.known {
+		if !t.known {
 			v.mul(address(h), address(h), address(ups), count)
 			raceWrite(address(h), 4*count)
 		}
-	case b.gate != nil:
-		if b.gateBias != nil {
+	case t.gate != nil:
+		if t.gateBias != nil {
 			for j, i := range neurons {
-				gates[j] += b.gateBias[i]
+				gates[j] += t.gateBias[i]
 			}
 		}
-		v.activate[b.act](address(gates), address(gates), count)
+		v.activate[t.act](address(gates), address(gates), count)
 		v.mul(address(h), address(gates), address(ups), count)
 		raceWrite(address(h), 4*count)
 	default:
-		v.activate[b.act](address(h), address(ups), count)
+		v.activate[t.act](address(h), address(ups), count)
 		raceWrite(address(h), 4*count)
 	}
 }

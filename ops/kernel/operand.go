@@ -49,78 +49,41 @@ func (v *variant) prepare(o *operand, d Dtype, x []float32) {
 	}
 }
 
-// dots writes to r.sum the products of x with the rows of r, which are rows of m.
-func (v *variant) dots(x *operand, m *Matrix, r *dotRows) {
+// dotPair returns the products of x with two rows of m, which may be the same.
+func (v *variant) dotPair(x *operand, m *Matrix, a, b unsafe.Pointer, nextA, nextB uintptr) (xa, xb float32) {
 	d, n := m.dtype, m.cols
-	for _, row := range r.row {
-		raceRead(row, m.rowBytes)
-	}
+	raceRead(a, m.rowBytes)
+	raceRead(b, m.rowBytes)
 	switch {
 	case d.grouped():
-		v.dot4[d](unsafe.Pointer(x), r, groups(n))
+		return v.dot2[d](unsafe.Pointer(x), a, b, groups(n), nextA, nextB)
 	case d == Int8:
-		v.dotInt8(x, r, n)
-	default:
-		v.dotPart(d, x.q, r, n)
-	}
-}
-
-// dotInt8 takes as many columns at a time as fit an int32.
-func (v *variant) dotInt8(x *operand, r *dotRows, n int) {
-	row := r.row
-	var sum [4]float32
-	for c := 0; c < n; c += int16Cols {
-		v.dotPart(Int8, unsafe.Add(x.q, 2*c), r, min(n-c, int16Cols))
-		for i := range sum {
-			sum[i] += r.sum[i]
-			r.row[i] = unsafe.Add(r.row[i], min(int16Cols, n-c))
-			r.next[i] += int16Cols
+		for c := 0; c < n; c += int16Cols {
+			part := min(n-c, int16Cols)
+			ya, yb := v.dotPart(d, unsafe.Add(x.q, 2*c), unsafe.Add(a, c), unsafe.Add(b, c), part, nextA+uintptr(c), nextB+uintptr(c))
+			xa, xb = xa+ya, xb+yb
 		}
+		scale := int8Scale(n)
+		return xa * (x.scale * *(*float32)(unsafe.Add(a, scale))), xb * (x.scale * *(*float32)(unsafe.Add(b, scale)))
 	}
-	for i, s := range sum {
-		r.row[i], r.sum[i] = row[i], s*(x.scale**(*float32)(unsafe.Add(row[i], int8Scale(n))))
-	}
+	return v.dotPart(d, x.q, a, b, n, nextA, nextB)
 }
 
-// dotPart is dot4 of any number of columns, for the dtypes without groups.
-func (v *variant) dotPart(d Dtype, x unsafe.Pointer, r *dotRows, n int) {
+// dotPart is dot2 of any number of columns, for the dtypes without groups.
+func (v *variant) dotPart(d Dtype, x, a, b unsafe.Pointer, n int, nextA, nextB uintptr) (xa, xb float32) {
 	whole := n &^ (group - 1)
-	r.sum = [4]float32{}
 	if whole > 0 {
-		v.dot4[d](x, r, whole)
+		xa, xb = v.dot2[d](x, a, b, whole, nextA, nextB)
 	}
-	if whole == n {
-		return
+	if whole < n {
+		xs, ws := 4, d.size()
+		if d == Int8 {
+			xs = 2
+		}
+		ya, yb := generic.dot2[d](unsafe.Add(x, whole*xs), unsafe.Add(a, whole*ws), unsafe.Add(b, whole*ws), n-whole, 0, 0)
+		xa, xb = xa+ya, xb+yb
 	}
-	xs, ws := 4, d.size()
-	if d == Int8 {
-		xs = 2
-	}
-	sum, row := r.sum, r.row
-	x = unsafe.Add(x, whole*xs)
-	for i := range row {
-		r.row[i] = unsafe.Add(row[i], whole*ws)
-	}
-	generic.dot4[d](x, r, n-whole)
-	for i := range row {
-		r.row[i], r.sum[i] = row[i], sum[i]+r.sum[i]
-	}
-}
-
-// asked is what to ask for while row is read, behind which the reader goes on with the row that follows.
-func (v *variant) asked(row unsafe.Pointer, bytes int, follows unsafe.Pointer) uintptr {
-	if gap := uintptr(follows) - uintptr(row) - uintptr(bytes); gap < rowAlign {
-		return uintptr(row) + v.ahead
-	}
-	return uintptr(follows)
-}
-
-// askedByAxpy is asked for the rows of axpy.
-func (v *variant) askedByAxpy(row unsafe.Pointer, bytes int, follows unsafe.Pointer) uintptr {
-	if v.walks {
-		return uintptr(follows)
-	}
-	return v.asked(row, bytes, follows)
+	return xa, xb
 }
 
 // rowsPerAxpy is how many rows axpy adds at once.
@@ -149,8 +112,8 @@ func (v *variant) axpy(r *axpyRows, y []float32, m *Matrix, count int) {
 	p := address(y)
 	raceWrite(p, 4*n)
 	r.bytes = m.rowBytes
-	for i := count; i < len(r.next); i++ {
-		r.next[i], r.then[i] = r.next[0], r.then[0]
+	for i := rowsPerAxpy(d); i < len(r.next); i++ {
+		r.next[i] = r.next[0]
 	}
 	if rowsPerAxpy(d) == 8 {
 		v.axpyNibbles(r, p, d, count, groups(n))
@@ -176,7 +139,7 @@ func (v *variant) axpyNibbles(r *axpyRows, y unsafe.Pointer, d Dtype, count, n i
 	whole := n - n%v.axpy8Groups
 	if whole > 0 {
 		for i := count; i < 8; i++ {
-			r.row[i], r.scales[i], r.mins[i], r.coef[i] = r.row[0], r.scales[0], r.mins[0], 0
+			r.row[i], r.scales[i], r.mins[i], r.next[i], r.coef[i] = r.row[0], r.scales[0], r.mins[0], r.next[0], 0
 		}
 		v.axpy8[d](y, r, whole)
 	}

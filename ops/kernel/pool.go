@@ -59,6 +59,7 @@ type worker struct {
 	floats []float32
 	dots   dotRows
 	rows   axpyRows
+	order  [3*blockNeurons + mostAhead]unsafe.Pointer // rows of a block of neurons
 	_      [64]byte
 }
 

@@ -64,13 +64,7 @@ func dot4BF16AVX2(x unsafe.Pointer, r *dotRows, n int)
 func dot4Int8AVX2(x unsafe.Pointer, r *dotRows, n int)
 
 //go:noescape
-func dot4Int8GAVX2(x unsafe.Pointer, r *dotRows, n int)
-
-//go:noescape
-func dot4Int4AVX2(x unsafe.Pointer, r *dotRows, n int)
-
-//go:noescape
-func dot4Int4MAVX2(x unsafe.Pointer, r *dotRows, n int)
+func dot2Int8GAVX2(x, a, b unsafe.Pointer, n int, nextA, nextB uintptr) (xa, xb float32)
 
 //go:noescape
 func axpy4Int8GAVX2(y unsafe.Pointer, r *axpyRows, n int)
@@ -82,6 +76,9 @@ func axpy1Int8GAVX2(y unsafe.Pointer, r *axpyRows, n int)
 func widenInt8GAVX2(dst unsafe.Pointer, row groupRow, n int)
 
 //go:noescape
+func dot2Int4AVX2(x, a, b unsafe.Pointer, n int, nextA, nextB uintptr) (xa, xb float32)
+
+//go:noescape
 func axpy4Int4AVX2(y unsafe.Pointer, r *axpyRows, n int)
 
 //go:noescape
@@ -89,6 +86,9 @@ func axpy1Int4AVX2(y unsafe.Pointer, r *axpyRows, n int)
 
 //go:noescape
 func widenInt4AVX2(dst unsafe.Pointer, row groupRow, n int)
+
+//go:noescape
+func dot2Int4MAVX2(x, a, b unsafe.Pointer, n int, nextA, nextB uintptr) (xa, xb float32)
 
 //go:noescape
 func axpy4Int4MAVX2(y unsafe.Pointer, r *axpyRows, n int)

@@ -13,20 +13,20 @@ import (
 type variant struct {
 	name string
 
-	// dot4 writes to r.sum the products of x with the four rows of r. Rows of F32, F16 or BF16 have n numbers, a multiple
-	// of 32, and x is float32; of Int8 too, without the scale, and x is int16: the sum fits an int32. Rows of a grouped
-	// dtype have n whole groups and x is an *operand. It asks for r.next and r.then meanwhile.
-	dot4 [dtypes]func(x unsafe.Pointer, r *dotRows, n int)
+	// dot2 returns x·a and x·b. Rows a and b of F32, F16 or BF16 have n numbers, a multiple of 32, and x is float32; of
+	// Int8 too, without the scale, and x is int16: the sum fits an int32. Rows of a grouped dtype have n whole groups
+	// and x is an *operand. The rows at nextA and nextB are asked for meanwhile: they are read soon, or are any address.
+	dot2 [dtypes]func(x, a, b unsafe.Pointer, n int, nextA, nextB uintptr) (xa, xb float32)
 
-	// ahead is how many bytes ahead of where they read dot4 and, unless it walks, axpy are best asked for memory that is
-	// read in order.
-	ahead uintptr
+	// dot4, if a dtype has it, writes to r.sum the products of x with four rows as dot2 has them. It asks for r.next
+	// meanwhile.
+	dot4 [dtypes]func(x unsafe.Pointer, r *dotRows, n int)
 
 	// axpy4 adds the n numbers of four rows, times a coefficient each, to y, in
 	// the order of the rows; axpy1 does it for the first row. n is a multiple of 32.
-	// axpy4 asks for r.next and r.then meanwhile: for some of each or, if it walks, for one whole row after the other.
+	// axpy4 asks for the next rows meanwhile: for one after the other or, where there is dot4, for some of each. It may
+	// round the coefficients of Int8 to multiples of a 16383rd of the largest.
 	axpy4, axpy1 [dtypes]func(y unsafe.Pointer, r *axpyRows, n int)
-	walks        bool
 
 	// axpy8 adds eight rows of 4 bits to y, n groups of each, n a multiple of axpy8Groups. In each group of columns the
 	// products of coefficients and scales are rounded to whole multiples, up to ±127, of a 127th of the largest; they
@@ -93,22 +93,13 @@ type variant struct {
 	quantizeGroups func(o *operand, x []float32)
 }
 
-// dotRows are four rows, which may be the same, what is read behind each of them, and their products.
-type dotRows struct {
-	row  [4]unsafe.Pointer
-	next [4]uintptr // asked for as far as row is read
-	then [4]uintptr // rows of the same form that follow, whose scales are asked for
-	sum  [4]float32
-}
-
 // axpyRows are up to eight rows (the quants, if the dtype is grouped), their
 // coefficients, and the scales and minima of grouped rows.
 type axpyRows struct {
 	row, scales, mins [8]unsafe.Pointer
-	next              [8]uintptr // as in dotRows, or the rows that follow
+	next              [8]uintptr // rows that come next
 	bytes             int        // of each of them
 	coef              [8]float32
-	then              [8]uintptr // as in dotRows
 }
 
 // variants lists what this CPU can run, best first; generic is always last.

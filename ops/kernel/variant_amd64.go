@@ -29,11 +29,12 @@ var avx2 = variant{
 	name:    "avx2",
 	rowDots: [dtypes]func(y, x, rows unsafe.Pointer, stride, n, count int){F32: rowDotsF32AVX2, F16: rowDotsF16AVX2},
 	rowSum:  [dtypes]func(y, coef, rows unsafe.Pointer, stride, n, count int){F32: rowSumF32AVX2, F16: rowSumF16AVX2},
+	dot2: [dtypes]func(x, a, b unsafe.Pointer, n int, nextA, nextB uintptr) (xa, xb float32){
+		Int8G: dot2Int8GAVX2, Int4: dot2Int4AVX2, Int4M: dot2Int4MAVX2,
+	},
 	dot4: [dtypes]func(x unsafe.Pointer, r *dotRows, n int){
 		F32: dot4F32AVX2, F16: dot4F16AVX2, BF16: dot4BF16AVX2, Int8: dot4Int8AVX2,
-		Int8G: dot4Int8GAVX2, Int4: dot4Int4AVX2, Int4M: dot4Int4MAVX2,
 	},
-	ahead: 256,
 	axpy4: [dtypes]func(y unsafe.Pointer, r *axpyRows, n int){
 		F32: axpy4F32AVX2, F16: axpy4F16AVX2, BF16: axpy4BF16AVX2, Int8: axpy4Int8AVX2,
 		Int8G: axpy4Int8GAVX2, Int4: axpy4Int4AVX2, Int4M: axpy4Int4MAVX2,
@@ -71,12 +72,10 @@ var avx512 = variant{
 	name:    "avx512",
 	rowDots: [dtypes]func(y, x, rows unsafe.Pointer, stride, n, count int){F32: rowDotsF32AVX512, F16: rowDotsF16AVX512},
 	rowSum:  [dtypes]func(y, coef, rows unsafe.Pointer, stride, n, count int){F32: rowSumF32AVX512, F16: rowSumF16AVX512},
-	dot4: [dtypes]func(x unsafe.Pointer, r *dotRows, n int){
-		F32: inPairs(dot2F32AVX512), F16: inPairs(dot2F16AVX512), BF16: inPairs(dot2BF16AVX512), Int8: inPairs(dot2Int8AVX512),
-		Int8G: inPairs(dot2Int8GAVX512), Int4: inPairs(dot2Int4AVX512), Int4M: inPairs(dot2Int4MAVX512),
+	dot2: [dtypes]func(x, a, b unsafe.Pointer, n int, nextA, nextB uintptr) (xa, xb float32){
+		F32: dot2F32AVX512, F16: dot2F16AVX512, BF16: dot2BF16AVX512, Int8: dot2Int8AVX512,
+		Int8G: dot2Int8GAVX512, Int4: dot2Int4AVX512, Int4M: dot2Int4MAVX512,
 	},
-	ahead: 3 << 10,
-	walks: true,
 	axpy4: [dtypes]func(y unsafe.Pointer, r *axpyRows, n int){
 		F32: axpy4F32AVX512, F16: axpy4F16AVX512, BF16: axpy4BF16AVX512, Int8: axpy4Int8AVX512,
 		Int8G: axpy4Int8GAVX512, Int4: axpy4Int4AVX512, Int4M: axpy4Int4MAVX512,

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -24,8 +25,7 @@ type generator struct {
 	files map[string]*bytes.Buffer
 	out   *bytes.Buffer
 	decls []string
-	label int
-	data  map[string]bool
+	data  map[string][]uint64
 	tail  *bytes.Buffer // constants of the current file
 }
 
@@ -41,7 +41,7 @@ func (g *generator) file(name string) {
 	}
 	g.out = bytes.NewBufferString(header + "#include \"textflag.h\"\n#include \"go_asm.h\"\n")
 	g.files[name] = g.out
-	g.data = map[string]bool{}
+	g.data = map[string][]uint64{}
 }
 
 func (g *generator) stubs() []byte {
@@ -55,19 +55,12 @@ func (g *generator) p(s string, args ...any) {
 	fmt.Fprintf(g.out, "\t%s\n", s)
 }
 
-// labels numbers the labels of a function that are made more than once.
-func (g *generator) labels() int {
-	g.label++
-	return g.label
-}
-
 func (g *generator) at(label string) { fmt.Fprintf(g.out, "\n%s:\n", label) }
 
 // fn starts a function; sig is its Go signature without the name, frame the
 // bytes of its locals, args those of its arguments.
 func (g *generator) fn(name, sig string, frame, args int) {
 	name += g.name
-	g.label = 0
 	g.decls = append(g.decls, fmt.Sprintf("//go:noescape\nfunc %s%s\n", name, sig))
 	fmt.Fprintf(g.out, "\n// func %s%s\nTEXT ·%s(SB), NOSPLIT, $%d-%d\n", name, sig, name, frame, args)
 }
@@ -87,8 +80,10 @@ func (g *generator) ret() {
 // constant puts words of 8 bytes into read-only data and returns its address.
 func (g *generator) constant(name string, words ...uint64) string {
 	name = "·" + name + g.name
-	if !g.data[name] {
-		g.data[name] = true
+	if old, ok := g.data[name]; ok && !slices.Equal(old, words) {
+		panic("two constants are called " + name)
+	} else if !ok {
+		g.data[name] = words
 		var b strings.Builder
 		for i, w := range words {
 			fmt.Fprintf(&b, "\nDATA %s<>+%d(SB)/8, $0x%016x", name, 8*i, w)
@@ -101,6 +96,15 @@ func (g *generator) constant(name string, words ...uint64) string {
 		g.out.WriteString(s[:i] + b.String() + s[i:])
 	}
 	return name + "<>(SB)"
+}
+
+// repeated is the address of a vector of 32-bit constants.
+func (g *generator) repeated(name string, bits uint32) string {
+	words := make([]uint64, g.width/2)
+	for i := range words {
+		words[i] = pair(bits)
+	}
+	return g.constant(name, words...)
 }
 
 // pair repeats a 32-bit constant.

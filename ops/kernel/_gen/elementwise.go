@@ -7,11 +7,7 @@ import (
 
 // float is the address of a vector that repeats x.
 func (g *generator) float(name string, x float64) string {
-	words := make([]uint64, g.width/2)
-	for i := range words {
-		words[i] = pair(math.Float32bits(float32(x)))
-	}
-	return g.constant(name, words...)
+	return g.repeated(name, math.Float32bits(float32(x)))
 }
 
 // elements runs body for CX floats, a vector at a time; the last vector is

@@ -1,6 +1,9 @@
 package main
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 var (
 	plain  = []string{"F32", "F16", "BF16", "Int8"}
@@ -33,6 +36,10 @@ func (g *generator) floatKernels() {
 	}
 	for _, d := range plain {
 		for _, rows := range []int{4, 1} {
+			if g.width == 8 && d == "Int8" && rows == 4 {
+				g.axpyPairs()
+				continue
+			}
 			g.axpy(d, rows)
 		}
 		if d != "F32" {
@@ -160,16 +167,14 @@ func (g *generator) axpyStart(d string, rows int) {
 		g.p("MOVQ (axpyRows_row+%d)(BX), %s", 8*i, rowRegs[i])
 		g.p("VBROADCASTSS (axpyRows_coef+%d)(BX), v#%d", 4*i, 12+i)
 	}
-	if g.width == 8 {
-		if rows == 4 && d == "Int8G" {
-			g.p("SHRQ $5, CX")
-			g.askScales(d, "axpyRows_then")
-			g.p("SHLQ $5, CX")
+	switch {
+	case rows == 1:
+	case g.width == 8 && slices.Contains(plain, d):
+		for i, next := range nextRegs {
+			g.p("MOVQ (axpyRows_next+%d)(BX), %s", 8*i, next)
 		}
 		g.p("XORQ DX, DX")
-		return
-	}
-	if rows == 4 {
+	default:
 		g.p("MOVQ axpyRows_next(BX), R14")
 		g.p("MOVQ axpyRows_bytes(BX), R15")
 		if d == "Int8" {
@@ -180,19 +185,14 @@ func (g *generator) axpyStart(d string, rows int) {
 	}
 }
 
-// axpyNext asks for n bytes of what comes next behind each row. With AVX-512 it asks for one next row after the other.
+// axpyNext asks for the next n bytes of what comes next behind each row: of each of them or, if the work a byte takes is
+// worth it, of one after the other, which is one long stream.
 func (g *generator) axpyNext(d string, rows, n int) {
 	if rows == 1 {
 		return
 	}
-	if g.width == 8 {
-		for i := range rows {
-			g.p("MOVQ (axpyRows_next+%d)(BX), R14", 8*i)
-			for o := 0; o < n; o += 64 {
-				g.p("PREFETCHT0 %d(R14)(DX*1)", o)
-			}
-		}
-		g.p("ADDQ $%d, DX", n)
+	if g.width == 8 && slices.Contains(plain, d) {
+		g.prefetch(n, nextRegs...)
 		return
 	}
 	n *= rows

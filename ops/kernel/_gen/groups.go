@@ -13,9 +13,7 @@ func quantBytes(d string) int {
 
 func (g *generator) groupKernels() {
 	for _, d := range grouped {
-		if g.width == 16 {
-			g.dotGroups(d)
-		}
+		g.dotGroups(d)
 		for _, rows := range []int{4, 1} {
 			g.axpyGroups(d, rows)
 		}
@@ -23,25 +21,33 @@ func (g *generator) groupKernels() {
 	}
 }
 
-// Registers of dot2 of groups: two sums a row, what the offsets add, sums of single groups, and the factors of a vector
-// of groups.
+// Registers of the dots of groups: two sums a row, what the offsets add, and
+// the factors of a vector of groups.
 const (
-	rSum, rOffset, rHalf, rMin          = 0, 4, 6, 7
-	rX, rWeights, rTailOffset, rFactor  = 8, 9, 10, 11
-	rSpareOffset, rShift, rMask, rPairs = 12, 13, 15, 16
-	rFactors, rProducts, rTail          = 24, 26, 28
+	rSum, rOffset, rFactors, rFactors512  = 0, 4, 6, 24
+	rMin, rX, rWeights, rFactor           = 7, 8, 9, 11
+	rSpare, rShift, rOnes, rMask          = 12, 13, 14, 15
+	rPairs, rTailOffset, rTail, rSpare512 = 16, 10, 28, 26
 )
 
 func groupBytes(d string) int {
 	return quantBytes(d) + map[string]int{"Int8G": 2, "Int4": 2, "Int4M": 4}[d]
 }
 
+// biased tells whether the quants of d are read as unsigned numbers although
+// they are signed, or have a minimum: what that adds is settled for all groups of
+// a row together, by the sums of the input.
+func (g *generator) biased(d string) bool { return d != "Int8G" || g.width == 16 }
+
 // dotGroups is dot2 of a grouped dtype: x is an operand, n the groups of a row,
-// whose scales follow its quants. A vector holds two groups. The quants are read as
-// unsigned numbers: what that adds is settled for all groups of a row together, by the sums of the input.
+// whose scales follow its quants. A vector holds one group, or two with AVX-512.
 func (g *generator) dotGroups(d string) {
-	const step = 16 // groups whose scales fill a vector
-	g.fn("dot2"+d, dot2Sig, 0, 56)
+	step := g.width // groups whose scales fill a vector
+	frame := 64
+	if g.width == 16 {
+		frame = 0
+	}
+	g.fn("dot2"+d, dot2Sig, frame, 56)
 	g.load("x+0", "BX", "a+8", "SI", "b+16", "DI", "n+24", "CX", "nextA+32", "R12", "nextB+40", "R14")
 	g.p("MOVQ operand_q(BX), AX")
 	g.p("MOVQ operand_d(BX), R10")
@@ -53,15 +59,21 @@ func (g *generator) dotGroups(d string) {
 	g.p("LEAQ (CX)(CX*1), R13") // from a scale to its minimum
 	g.p("XORQ DX, DX")
 	g.zero(rSum, rSum+1, rSum+2, rSum+3, rOffset, rOffset+1)
-	if d == "Int8G" {
-		g.p("VPBROADCASTQ %s, Z%d", g.constant("signs", 0x8080808080808080), rMask)
-	} else {
-		g.p("VPBROADCASTQ %s, Z%d", g.constant("nibbles", 0x0f0f0f0f0f0f0f0f), rMask)
-		g.p("VMOVUPS %s, Z%d", g.constant("shifts", 0, 0, 4, 4, 0, 0, 4, 4), rShift)
+	if d == "Int8G" && g.width == 16 {
+		g.p("VPBROADCASTQ %s, v#%d", g.constant("signs", 0x8080808080808080), rMask)
 	}
-	for j := range 8 {
-		lo, hi := pair(uint32(2*j)), pair(uint32(2*j+1))
-		g.p("VMOVUPS %s, Z%d", g.constant(fmt.Sprint("pair", j), lo, lo, lo, lo, hi, hi, hi, hi), rPairs+j)
+	if d != "Int8G" {
+		g.p("VPBROADCASTQ %s, v#%d", g.constant("nibbles", 0x0f0f0f0f0f0f0f0f), rMask)
+		words := []uint64{0, 0, 4, 4, 0, 0, 4, 4}
+		g.p("VMOVUPS %s, v#%d", g.constant("shifts", words[:g.width/2]...), rShift)
+	}
+	if g.width == 8 {
+		g.p("VPBROADCASTQ %s, v#%d", g.constant("ones", 0x0001000100010001), rOnes)
+	} else {
+		for j := range 8 {
+			lo, hi := pair(uint32(2*j)), pair(uint32(2*j+1))
+			g.p("VMOVUPS %s, Z%d", g.constant(fmt.Sprint("pair", j), lo, lo, lo, lo, hi, hi, hi, hi), rPairs+j)
+		}
 	}
 	quants, scales := []string{"SI", "DI"}, []string{"R8", "R9"}
 	g.p("SUBQ $%d, CX", step)
@@ -72,31 +84,44 @@ func (g *generator) dotGroups(d string) {
 	}
 	g.prefetch(step*groupBytes(d), "R12", "R14")
 	for j := range 8 {
-		g.p("VMOVUPS %d(AX), Z%d", 64*j, rX)
+		bytes := quantBytes(d) * g.width / 8
+		g.p("VMOVUPS %d(AX), v#%d", 4*g.width*j, rX)
 		for r := range 2 {
 			w := rWeights + r
-			g.products(d, addr(2*quantBytes(d)*j, quants[r]), w, true)
-			g.p("VPERMPS Z%d, Z%d, Z%d", rFactors+r, rPairs+j, rFactor)
-			g.p("VFMADD231PS Z%d, Z%d, Z%d", rFactor, w, rSum+2*r+j&1)
+			g.products(d, addr(bytes*j, quants[r]), w)
+			if g.width == 8 {
+				g.p("VBROADCASTSS factors-%d(SP), Y%d", 64-32*r-4*j, rFactor)
+			} else {
+				g.p("VPERMPS Z%d, Z%d, Z%d", rFactors512+r, rPairs+j, rFactor)
+			}
+			g.p("VFMADD231PS v#%d, v#%d, v#%d", rFactor, w, rSum+2*r+j&1)
 		}
 	}
 	g.advance(d, step)
 	g.p("SUBQ $%d, CX", step)
 	g.p("JGE  loop")
 	g.at("rest")
-	g.p("VPXORQ Z%d, Z%d, Z%d", rTail, rTail, rTail)
-	g.p("VPXORQ Z%d, Z%d, Z%d", rTail+2, rTail+2, rTail+2)
-	for _, r := range []int{rTailOffset, rSpareOffset} {
-		g.p("VXORPS Y%d, Y%d, Y%d", r, r, r)
+	tail := rSum // registers of the sums of single groups, two apart
+	half := *g
+	half.isa = avx2
+	if g.width == 16 {
+		tail = rTail
+		g.p("VPXORQ Z%d, Z%d, Z%d", tail, tail, tail)
+		g.p("VPXORQ Z%d, Z%d, Z%d", tail+2, tail+2, tail+2)
 	}
+	half.zero(rTailOffset, rSpare)
 	g.p("ADDQ $%d, CX", step)
 	g.p("JZ   done")
 	g.at("last")
-	g.p("VMOVUPS (AX), Y%d", rX)
+	half.p("VMOVUPS (AX), v#%d", rX)
 	for r := range 2 {
-		g.oneScale(d, scales[r], []int{rTailOffset, rSpareOffset}[r])
-		g.products(d, addr(0, quants[r]), rWeights, false)
-		g.p("VFMADD231PS Y%d, Y%d, Y%d", rFactor, rWeights, rTail+2*r)
+		g.oneScale(d, scales[r], []int{rTailOffset, rSpare}[r])
+		if g.width == 16 {
+			g.products512(d, addr(0, quants[r]), rWeights, false)
+		} else {
+			g.products(d, addr(0, quants[r]), rWeights)
+		}
+		half.p("VFMADD231PS v#%d, v#%d, v#%d", rFactor, rWeights, tail+2*r)
 	}
 	g.prefetch(groupBytes(d), "R12", "R14")
 	g.advance(d, 1)
@@ -106,20 +131,45 @@ func (g *generator) dotGroups(d string) {
 	offset := map[string]uint32{"Int8G": 0xc3000000, "Int4": 0xc1000000, "Int4M": 0x3f800000}[d] // −128, −8, 1
 	for r, result := range []string{"xa+48(FP)", "xb+52(FP)"} {
 		s := rSum + 2*r
-		g.p("VADDPS Z%d, Z%d, Z%d", s+1, s, s)
-		g.p("VADDPS Z%d, Z%d, Z%d", rTail+2*r, s, s)
+		g.p("VADDPS v#%d, v#%d, v#%d", s+1, s, s)
+		if g.width == 16 {
+			g.p("VADDPS Z%d, Z%d, Z%d", tail+2*r, s, s)
+		}
 		g.sum(s, rX)
-		g.sum(rOffset+r, rX)
-		g.p("VADDSS X%d, X%d, X%d", []int{rTailOffset, rSpareOffset}[r], rOffset+r, rOffset+r)
-		g.p("VFMADD231SS %s, X%d, X%d", g.constant("offset"+d, pair(offset)), rOffset+r, s)
+		if g.biased(d) {
+			g.sum(rOffset+r, rX)
+			g.p("VADDSS X%d, X%d, X%d", []int{rTailOffset, rSpare}[r], rOffset+r, rOffset+r)
+			g.p("VFMADD231SS %s, X%d, X%d", g.constant("offset"+d, pair(offset)), rOffset+r, s)
+		}
 		g.p("VMOVSS X%d, %s", s, result)
 	}
 	g.ret()
 }
 
-// products leaves in register r the sums of four products each of the weights at mem with the input in rX, as float32: of
-// two groups in a wide register, or of one in its lower half.
-func (g *generator) products(d, mem string, r int, wide bool) {
+// products leaves in register r the sums of four products each of the weights at
+// mem with the input in rX, as float32. The nibbles, and with VNNI the bytes, are unsigned.
+func (g *generator) products(d, mem string, r int) {
+	if g.width == 16 {
+		g.products512(d, mem, r, true)
+		return
+	}
+	if d != "Int8G" {
+		g.p("VBROADCASTI128 %s, Y%d", mem, r)
+		g.p("VPSRLVQ Y%d, Y%d, Y%d", rShift, r, r)
+		g.p("VPAND Y%d, Y%d, Y%d", rMask, r, r)
+		g.p("VPMADDUBSW Y%d, Y%d, Y%d", rX, r, r)
+	} else {
+		g.p("VMOVDQU %s, Y%d", mem, r)
+		g.p("VPSIGNB Y%d, Y%d, Y%d", r, rX, rMin)
+		g.p("VPABSB Y%d, Y%d", r, r)
+		g.p("VPMADDUBSW Y%d, Y%d, Y%d", rMin, r, r)
+	}
+	g.p("VPMADDWD Y%d, Y%d, Y%d", rOnes, r, r)
+	g.p("VCVTDQ2PS Y%d, Y%d", r, r)
+}
+
+// products512 is products of two groups in a wide register, or of one in its lower half.
+func (g *generator) products512(d, mem string, r int, wide bool) {
 	v := "Y"
 	if wide {
 		v = "Z"
@@ -138,23 +188,30 @@ func (g *generator) products(d, mem string, r int, wide bool) {
 		g.p("VPSRLVQ %s%d, %s%d, %s%d", v, rShift, v, r, v, r)
 		g.p("VPANDD %s%d, %s%d, %s%d", v, rMask, v, r, v, r)
 	}
-	g.p("VPXORD %s%d, %s%d, %s%d", v, rProducts, v, rProducts, v, rProducts)
-	g.p("VPDPBUSD %s%d, %s%d, %s%d", v, rX, v, r, v, rProducts)
-	g.p("VCVTDQ2PS %s%d, %s%d", v, rProducts, v, r)
+	g.p("VPXORD %s%d, %s%d, %s%d", v, rSpare512, v, rSpare512, v, rSpare512)
+	g.p("VPDPBUSD %s%d, %s%d, %s%d", v, rX, v, r, v, rSpare512)
+	g.p("VCVTDQ2PS %s%d, %s%d", v, rSpare512, v, r)
 }
 
-// scales leaves the factors of a vector of groups of row r, whose scales are
+// scales stores the factors of a vector of groups of row r, whose scales are
 // at base, and adds what the offsets of the weights contribute.
 func (g *generator) scales(d, base string, r int) {
-	f := rFactors + r
-	g.p("VCVTPH2PS (%s), Z%d", base, f)
-	if d == "Int4M" {
-		g.p("VCVTPH2PS (%s)(R13*1), Z%d", base, rMin)
-		g.p("VFMADD231PS (R11), Z%d, Z%d", rMin, rOffset+r)
-	} else {
-		g.p("VFMADD231PS (R11), Z%d, Z%d", f, rOffset+r)
+	f := rFactors
+	if g.width == 16 {
+		f = rFactors512 + r
 	}
-	g.p("VMULPS (R10), Z%d, Z%d", f, f)
+	g.p("VCVTPH2PS (%s), v#%d", base, f)
+	switch {
+	case d == "Int4M":
+		g.p("VCVTPH2PS (%s)(R13*1), v#%d", base, rMin)
+		g.p("VFMADD231PS (R11), v#%d, v#%d", rMin, rOffset+r)
+	case g.biased(d):
+		g.p("VFMADD231PS (R11), v#%d, v#%d", f, rOffset+r)
+	}
+	g.p("VMULPS (R10), v#%d, v#%d", f, f)
+	if g.width == 8 {
+		g.p("VMOVUPS Y%d, factors-%d(SP)", f, 64-32*r)
+	}
 }
 
 // oneScale does the same for one group, with the offsets in the lowest element
@@ -165,15 +222,16 @@ func (g *generator) oneScale(d, base string, offset int) {
 		g.p("VMOVD BX, X%d", r)
 		g.p("VCVTPH2PS X%d, X%d", r, r)
 	}
-	half("("+base+")", rHalf)
-	if d == "Int4M" {
+	half("("+base+")", rFactors)
+	switch {
+	case d == "Int4M":
 		half("("+base+")(R13*1)", rMin)
 		g.p("VFMADD231SS (R11), X%d, X%d", rMin, offset)
-	} else {
-		g.p("VFMADD231SS (R11), X%d, X%d", rHalf, offset)
+	case g.biased(d):
+		g.p("VFMADD231SS (R11), X%d, X%d", rFactors, offset)
 	}
-	g.p("VMULSS (R10), X%d, X%d", rHalf, rHalf)
-	g.p("VBROADCASTSS X%d, Y%d", rHalf, rFactor)
+	g.p("VMULSS (R10), X%d, X%d", rFactors, rFactors)
+	g.p("VBROADCASTSS X%d, Y%d", rFactors, rFactor)
 }
 
 func (g *generator) advance(d string, n int) {
@@ -189,7 +247,7 @@ func (g *generator) advance(d string, n int) {
 	}
 }
 
-// spread repeats the scale at mem, as float32, in register t.
+// groupFactor leaves coefficient·scale of the group at scale in register t.
 func (g *generator) spread(mem string, t int) {
 	half := "X"
 	if g.width == 16 {
@@ -264,11 +322,7 @@ func (g *generator) axpyGroups(d string, rows int) {
 		g.p("ADDQ $%d, %s", quantBytes(d), rowRegs[r])
 	}
 	if d == "Int8G" { // of 4 bits only a few columns come here
-		n := groupBytes(d)
-		if g.width == 8 {
-			n = quantBytes(d)
-		}
-		g.axpyNext(d, rows, n)
+		g.axpyNext(d, rows, groupBytes(d))
 	}
 	switch d {
 	case "Int4":

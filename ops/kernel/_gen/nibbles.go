@@ -12,13 +12,6 @@ func (g *generator) axpy8(d string) {
 		rOff, rA, rB, rLow, rHigh, rCoef, rLanes, rScale, rNibbles = 7, 8, 9, 10, 11, 12, 13, 14, 15
 	)
 	w := g.width
-	words := func(bits uint32) []uint64 {
-		out := make([]uint64, w/2)
-		for i := range out {
-			out[i] = pair(bits)
-		}
-		return out
-	}
 	suffix := map[int]string{8: "", 16: "D"}[w]
 	and, or := "VPAND"+suffix, "VPOR"+suffix
 	const frame = 392
@@ -27,18 +20,12 @@ func (g *generator) axpy8(d string) {
 
 	g.fn("axpy8"+d, "(y unsafe.Pointer, r *axpyRows, n int)", frame, 24)
 	g.load("y+0", "AX", "r+8", "BX", "n+16", "CX")
-	if w == 8 {
-		g.askScales(d, "axpyRows_then")
-		g.askScales(d, "(axpyRows_then+32)")
-	}
 	ptr := []string{"R8", "R9", "R10", "R11", "R12", "R13", "R14", "R15"}
 	for i, reg := range ptr {
 		g.p("MOVQ (axpyRows_row+%d)(BX), %s", 8*i, reg)
 	}
-	if w == 16 {
-		g.p("LEAQ axpyRows_next(BX), SI")
-		g.p("MOVQ SI, table-%d(SP)", current)
-	}
+	g.p("LEAQ axpyRows_next(BX), SI")
+	g.p("MOVQ SI, table-%d(SP)", current)
 	lanes := make([]uint64, w/2)
 	for i := range lanes {
 		lanes[i] = pair(uint32(i / 2))
@@ -65,7 +52,7 @@ func (g *generator) axpy8(d string) {
 		if r == 0 {
 			dst = rB
 		}
-		g.p("%s %s, v#%d, v#%d", and, g.constant("magnitudes", words(0x7fffffff)...), r, dst)
+		g.p("%s %s, v#%d, v#%d", and, g.repeated("magnitudes", 0x7fffffff), r, dst)
 		if r > 0 {
 			g.p("VPMAXUD v#%d, v#%d, v#%d", rLow, rB, rB)
 		}
@@ -141,15 +128,18 @@ func (g *generator) axpy8(d string) {
 			add(rA, 2)
 			add(rB, 3)
 		}
-		if w == 8 { // a quarter of the next 128 bytes of every row
-			for r := 2 * j; r < 2*j+2; r++ {
-				g.p("MOVQ (axpyRows_next+%d)(BX), SI", 8*r)
-				g.p("PREFETCHT0 (SI)(DX*1)")
-				g.p("PREFETCHT0 64(SI)(DX*1)")
-			}
-		} else {
-			g.walk(rows*perVector*groupBytes(d), current, j)
+		n := rows * perVector * groupBytes(d) // as axpyNext does
+		g.p("MOVQ table-%d(SP), SI", current)
+		g.p("MOVQ (SI), SI")
+		for o := 0; o < n; o += 64 {
+			g.p("PREFETCHT0 %d(SI)(DX*1)", o)
 		}
+		g.p("ADDQ $%d, DX", n)
+		g.p("CMPQ DX, axpyRows_bytes(BX)")
+		g.p("JLT  same%d", j)
+		g.p("ADDQ $8, table-%d(SP)", current)
+		g.p("XORQ DX, DX")
+		g.at(fmt.Sprint("same", j))
 		for l := range perVector {
 			group := perVector*j + l
 			g.p("VBROADCASTSS table-%d(SP), v#%d", factors-4*group, rScale)
@@ -180,9 +170,6 @@ func (g *generator) axpy8(d string) {
 			}
 		}
 	}
-	if w == 8 {
-		g.p("ADDQ $%d, DX", 16*w)
-	}
 	for _, reg := range ptr {
 		g.p("ADDQ $%d, %s", 16*w, reg)
 	}
@@ -191,19 +178,4 @@ func (g *generator) axpy8(d string) {
 	g.p("SUBQ $%d, CX", w)
 	g.p("JNZ  loop")
 	g.ret()
-}
-
-// walk asks for n bytes of one next row after the other, as axpyNext does with AVX-512.
-func (g *generator) walk(n, current, j int) {
-	g.p("MOVQ table-%d(SP), SI", current)
-	g.p("MOVQ (SI), SI")
-	for o := 0; o < n; o += 64 {
-		g.p("PREFETCHT0 %d(SI)(DX*1)", o)
-	}
-	g.p("ADDQ $%d, DX", n)
-	g.p("CMPQ DX, axpyRows_bytes(BX)")
-	g.p("JLT  same%d", j)
-	g.p("ADDQ $8, table-%d(SP)", current)
-	g.p("XORQ DX, DX")
-	g.at(fmt.Sprint("same", j))
 }

@@ -1,0 +1,210 @@
+package kernel
+
+import "unsafe"
+
+// Where a variant has dot4 for a dtype, the rows of a piece are read as four streams, one from each quarter of the piece:
+// a core of the AVX2 kind then reads as fast as memory goes, and with two streams a fifth less. Where the rows of a
+// neuron lie side by side, as in a neuron store, each stream goes on from the gate row of a neuron to its up and down
+// rows and to the next neuron.
+
+const (
+	streams = 4
+
+	// lookahead is how many bytes behind where it is read a stream is asked for: a few lines, because such a core drops
+	// what it is asked for when its misses are many. Measured on Zen 3.
+	lookahead = 512
+)
+
+// streamed tells whether rows of d are read as streams.
+func (v *variant) streamed(d Dtype) bool { return v.dot4[d] != nil }
+
+// asked is what to ask for while a row of size bytes is read: what lies behind it or, if the row that follows in its
+// stream does not, that row.
+func asked(row unsafe.Pointer, size int, follows unsafe.Pointer) uintptr {
+	if gap := uintptr(follows) - uintptr(row) - uintptr(size); gap < rowAlign {
+		return uintptr(row) + lookahead
+	}
+	return uintptr(follows)
+}
+
+// askedByAxpy is asked for axpy: a row of bytes takes it so much work that the whole next row can be fetched meanwhile.
+func askedByAxpy(d Dtype, row unsafe.Pointer, size int, follows unsafe.Pointer) uintptr {
+	if d == Int8 {
+		return uintptr(follows)
+	}
+	return asked(row, size, follows)
+}
+
+// dotRows are a row of each stream, which may be the same, what comes behind them, and their products.
+type dotRows struct {
+	row  [streams]unsafe.Pointer
+	next [streams]uintptr // asked for as far as row is read
+	sum  [streams]float32
+}
+
+// dots writes to r.sum the products of x with the rows of r, which are rows of m.
+func (v *variant) dots(x *operand, m *Matrix, r *dotRows) {
+	for _, row := range r.row {
+		raceRead(row, m.rowBytes)
+	}
+	if m.dtype != Int8 {
+		v.dots4(m.dtype, x.q, r, m.cols)
+		return
+	}
+	row, sum := r.row, [streams]float32{}
+	for c := 0; c < m.cols; c += int16Cols {
+		n := min(m.cols-c, int16Cols)
+		v.dots4(Int8, unsafe.Add(x.q, 2*c), r, n)
+		for i, s := range r.sum {
+			sum[i] += s
+			r.row[i] = unsafe.Add(r.row[i], n)
+			r.next[i] += uintptr(n)
+		}
+	}
+	for i, s := range sum {
+		r.row[i], r.sum[i] = row[i], s*(x.scale*rowScale(m, row[i]))
+	}
+}
+
+// dots4 is dot4 of any number of columns.
+func (v *variant) dots4(d Dtype, x unsafe.Pointer, r *dotRows, n int) {
+	whole := n &^ (group - 1)
+	r.sum = [streams]float32{}
+	if whole > 0 {
+		v.dot4[d](x, r, whole)
+	}
+	if whole == n {
+		return
+	}
+	xs := 4
+	if d == Int8 {
+		xs = 2
+	}
+	rest := func(i int) unsafe.Pointer { return unsafe.Add(r.row[i], whole*d.size()) }
+	for i := 0; i < streams; i += 2 {
+		a, b := generic.dot2[d](unsafe.Add(x, whole*xs), rest(i), rest(i+1), n-whole, 0, 0)
+		r.sum[i], r.sum[i+1] = r.sum[i]+a, r.sum[i+1]+b
+	}
+}
+
+// linearStreams is a linearTask in streams.
+type linearStreams linearTask
+
+func (t *linearStreams) piece(w *worker, i int) {
+	v, m, r := t.pool.variant, t.w, &w.dots
+	first := i * t.rows
+	n := min(t.rows, m.rows-first)
+	length := (n + streams - 1) / streams
+	var at [streams]int
+	for j := range length {
+		for s := range at {
+			k := first + min(s*length+j, n-1)
+			at[s], r.row[s] = k, m.row(k)
+			r.next[s] = asked(r.row[s], m.rowBytes, m.row(min(k+1, first+n-1)))
+		}
+		for token := range t.tokens {
+			v.dots(&t.pool.tasks.operands[token], m, r)
+			out := t.y[token*m.rows:]
+			for s, k := range at {
+				out[k] = r.sum[s]
+				if t.bias != nil {
+					out[k] += t.bias[k]
+				}
+			}
+		}
+	}
+}
+
+// downStreams is a downTask in streams.
+type downStreams downTask
+
+func (t *downStreams) piece(w *worker, i int) {
+	m, r, v := t.w, &w.rows, t.pool.variant
+	width := paddedCols(m.cols)
+	acc := t.sums[i*t.tokens*width:][:t.tokens*width]
+	clear(acc)
+	first := i * t.chunk
+	n := min(t.chunk, m.rows-first)
+	length := (n + streams - 1) / streams
+	for j := range length {
+		count := (n - j + length - 1) / length
+		for token := range t.tokens {
+			for s := range count {
+				k := first + s*length + j
+				r.row[s], r.coef[s] = m.row(k), t.h[token*m.rows+k]
+				r.next[s] = askedByAxpy(m.dtype, r.row[s], m.rowBytes, m.row(min(k+1, first+n-1)))
+			}
+			v.axpy(r, acc[token*width:][:width], m, count)
+		}
+	}
+}
+
+// neuronStreams is a neuronTask in streams. Its pieces are the same chunks.
+type neuronStreams neuronTask
+
+func (t *neuronStreams) piece(w *worker, i int) {
+	width := paddedCols(t.down.cols)
+	sums := t.sums[i*t.tokens*width:][:t.tokens*width]
+	clear(sums)
+	first := i * t.chunk
+	n := min(t.chunk, len(t.slots)-first)
+	length := (n + streams - 1) / streams
+	b := streamBlock{neuronStreams: t, w: w}
+	for j := range length {
+		b.count = (n - j + length - 1) / length
+		for s := range b.count {
+			k := first + s*length + j
+			b.neuron[s], b.slot[s], b.following[s] = t.neurons[k], int(t.slots[k]), int(t.slots[min(k+1, first+n-1)])
+		}
+		b.add(sums)
+	}
+}
+
+// streamBlock is an active neuron of each stream.
+type streamBlock struct {
+	*neuronStreams
+	w      *worker
+	count  int
+	neuron [streams]int32
+
+	slot, following [streams]int // of the neurons and of those that follow
+}
+
+// add adds what the neurons contribute to sums T×O.
+func (b *streamBlock) add(sums []float32) {
+	const size = streams * smallT
+	buf := b.w.scratch(3 * size)
+	gates, ups, hidden := buf[:size], buf[size:2*size], buf[2*size:]
+	first := b.down // matrix that is read of a neuron
+	if !b.known {
+		if first = b.up; b.gate != nil {
+			first = b.gate
+			b.dots(gates, b.gate, b.up)
+		}
+		b.dots(ups, b.up, b.down)
+	}
+	v, r, m, width := b.pool.variant, &b.w.rows, b.down, paddedCols(b.down.cols)
+	for token := range b.tokens {
+		i := token * streams
+		(*neuronTask)(b.neuronStreams).finish(hidden[i:][:b.count], gates[i:], ups[i:], b.neuron[:b.count], token)
+		for s := range b.count {
+			r.row[s], r.coef[s] = m.row(b.slot[s]), hidden[i+s]
+			r.next[s] = askedByAxpy(m.dtype, r.row[s], m.rowBytes, first.row(b.following[s]))
+		}
+		v.axpy(r, sums[token*width:][:width], m, b.count)
+	}
+}
+
+// dots writes to out the products of all tokens with the rows of the neurons in m, behind which those in next are read.
+func (b *streamBlock) dots(out []float32, m, next *Matrix) {
+	v, r := b.pool.variant, &b.w.dots
+	for s := range r.row {
+		slot := b.slot[min(s, b.count-1)]
+		r.row[s] = m.row(slot)
+		r.next[s] = asked(r.row[s], m.rowBytes, next.row(slot))
+	}
+	for token := range b.tokens {
+		v.dots(&b.pool.tasks.operands[token], m, r)
+		copy(out[token*streams:][:streams], r.sum[:])
+	}
+}
