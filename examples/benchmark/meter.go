@@ -43,8 +43,9 @@ type measured struct {
 // A run that reads much more than the cache holds, or the roof that is read in between, leaves no weight of the next
 // run in the cache: every run is cold.
 type meter struct {
-	pool *kernel.Pool
-	data []byte // read by readRoof
+	pool    *kernel.Pool
+	data    []byte // read by readRoof
+	streams int    // as so many: what this machine reads fastest
 
 	budget time.Duration // of a measure: it ends after the round in which this has passed; 0: never
 }
@@ -55,13 +56,23 @@ func newMeter(p *kernel.Pool, bytes int) *meter {
 	for i := range words { // memory that was never written is one page of zeros
 		words[i] = float32(i & 255)
 	}
+	fastest := 0.0
+	for _, streams := range []int{1, 2, 4} {
+		var rates []float64
+		for range 5 {
+			rates = append(rates, kernel.ReadRoof(p, m.data, streams))
+		}
+		if rate := summarise(rates).Median; rate > fastest {
+			fastest, m.streams = rate, streams
+		}
+	}
 	return m
 }
 
 func (m *meter) roof(k roofKind) float64 {
 	switch k {
 	case readRoof:
-		return kernel.BestReadRoof(m.pool, m.data)
+		return kernel.ReadRoof(m.pool, m.data, m.streams)
 	case fmaRoof:
 		return kernel.FMAPeak(m.pool, 5*time.Millisecond)
 	default:

@@ -28,11 +28,6 @@ func ReadRoof(p *Pool, data []byte, streams int) float64 {
 	return float64(pieces*step*streams) / time.Since(start).Seconds()
 }
 
-// BestReadRoof is the best ReadRoof of 1, 2 and 4 streams.
-func BestReadRoof(p *Pool, data []byte) float64 {
-	return max(ReadRoof(p, data, 1), ReadRoof(p, data, 2), ReadRoof(p, data, 4))
-}
-
 // FMAPeak returns the float32 operations per second (two a multiply-add) that
 // the threads of p reach in the inner loop of the matrix product on data in the
 // L1 cache, measured for about d.
