@@ -24,7 +24,7 @@ var generic = variant{
 	axpy8: [dtypes]func(y unsafe.Pointer, r *axpyRows, n int){
 		Int4: axpy8Generic(Int4), Int4M: axpy8Generic(Int4M),
 	},
-	axpy8Groups: 1,
+	axpy8Least: 1, axpy8Step: 1,
 	rowDots: [dtypes]func(y, x, rows unsafe.Pointer, stride, n, count int){
 		F32: rowDotsGeneric(F32), F16: rowDotsGeneric(F16),
 	},

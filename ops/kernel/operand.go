@@ -136,7 +136,10 @@ func (v *variant) axpy(r *axpyRows, y []float32, m *Matrix, count int) {
 
 // axpyNibbles is axpy of up to eight rows of n groups of 4 bits.
 func (v *variant) axpyNibbles(r *axpyRows, y unsafe.Pointer, d Dtype, count, n int) {
-	whole := n - n%v.axpy8Groups
+	whole := n - n%v.axpy8Step
+	if whole < v.axpy8Least {
+		whole = 0
+	}
 	if whole > 0 {
 		for i := count; i < 8; i++ {
 			r.row[i], r.scales[i], r.mins[i], r.next[i], r.coef[i] = r.row[0], r.scales[0], r.mins[0], r.next[0], 0

@@ -195,7 +195,7 @@ func TestAxpy(t *testing.T) {
 func TestAxpy8(t *testing.T) {
 	assemblies(t, func(t *testing.T, v *variant, r *rand.Rand) {
 		for _, d := range []Dtype{Int4, Int4M} {
-			for _, groups := range []int{v.axpy8Groups, 3 * v.axpy8Groups} {
+			for groups := v.axpy8Least; groups <= 3*v.axpy8Least; groups += v.axpy8Step {
 				for round := range 20 {
 					n := groups * group
 					y := fencedValues(randoms(r, n), 4*r.IntN(16))

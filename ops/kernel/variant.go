@@ -28,11 +28,11 @@ type variant struct {
 	// round the coefficients of Int8 to multiples of a 16383rd of the largest.
 	axpy4, axpy1 [dtypes]func(y unsafe.Pointer, r *axpyRows, n int)
 
-	// axpy8 adds eight rows of 4 bits to y, n groups of each, n a multiple of axpy8Groups. In each group of columns the
-	// products of coefficients and scales are rounded to whole multiples, up to ±127, of a 127th of the largest; they
-	// multiply the nibbles less 8.
-	axpy8       [dtypes]func(y unsafe.Pointer, r *axpyRows, n int)
-	axpy8Groups int
+	// axpy8 adds eight rows of 4 bits to y, n groups of each, n a multiple of axpy8Step and at least axpy8Least. In
+	// each group of columns the products of coefficients and scales are rounded to whole multiples, up to ±127, of a
+	// 127th of the largest; they multiply the nibbles less 8.
+	axpy8                 [dtypes]func(y unsafe.Pointer, r *axpyRows, n int)
+	axpy8Least, axpy8Step int
 
 	// rowDots adds to count numbers of y the products of x with one row each, and rowSum adds to the n numbers of y all
 	// count rows, times one number of coef each. Rows are n numbers of F32 or F16, n a multiple of 32, stride bytes apart.

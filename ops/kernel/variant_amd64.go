@@ -46,7 +46,7 @@ var avx2 = variant{
 	axpy8: [dtypes]func(y unsafe.Pointer, r *axpyRows, n int){
 		Int4: axpy8Int4AVX2, Int4M: axpy8Int4MAVX2,
 	},
-	axpy8Groups: 8,
+	axpy8Least: 8, axpy8Step: 2,
 	widen: [dtypes]func(dst, src unsafe.Pointer, n int){
 		F32: widenF32, F16: widenF16AVX2, BF16: widenBF16AVX2, Int8: widenInt8AVX2,
 	},
@@ -87,7 +87,7 @@ var avx512 = variant{
 	axpy8: [dtypes]func(y unsafe.Pointer, r *axpyRows, n int){
 		Int4: axpy8Int4AVX512, Int4M: axpy8Int4MAVX512,
 	},
-	axpy8Groups: 16,
+	axpy8Least: 16, axpy8Step: 16,
 	widen: [dtypes]func(dst, src unsafe.Pointer, n int){
 		F32: widenF32, F16: widenF16AVX512, BF16: widenBF16AVX512, Int8: widenInt8AVX512,
 	},

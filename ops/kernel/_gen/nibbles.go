@@ -5,6 +5,10 @@ import "fmt"
 // axpy8 adds eight rows of 4 bits at once. The coefficients times the scales of a
 // group are rounded to int8, so that the nibbles of two rows meet their
 // coefficients in one instruction; eight rows fit the int16 of a column.
+//
+// A turn of the loop takes the groups whose scales fill a vector. With AVX2 the
+// last turn may take an even number of groups less: it goes back to where a whole
+// vector ends with them and skips those that have been added.
 func (g *generator) axpy8(d string) {
 	const (
 		rows = 8
@@ -15,6 +19,7 @@ func (g *generator) axpy8(d string) {
 	suffix := map[int]string{8: "", 16: "D"}[w]
 	and, or := "VPAND"+suffix, "VPOR"+suffix
 	const frame = 392
+	const skipped = 16                                // bytes of the groups that a turn skips, below the frame
 	pairs := func(p int) int { return frame - 4*w*p } // offsets of the tables below the frame
 	factors, offsets, current := frame-16*w, frame-20*w, 8
 
@@ -34,6 +39,9 @@ func (g *generator) axpy8(d string) {
 	g.p("VPBROADCASTQ %s, v#%d", g.constant("nibbles", 0x0f0f0f0f0f0f0f0f), rNibbles)
 	g.p("XORQ DX, DX")
 	g.p("XORQ DI, DI")
+	if w == 8 {
+		g.p("MOVQ $0, table-%d(SP)", skipped)
+	}
 	g.at("loop")
 
 	// the coefficients of w groups
@@ -97,8 +105,18 @@ func (g *generator) axpy8(d string) {
 		g.p("VMOVUPS v#%d, table-%d(SP)", a, pairs(p))
 	}
 
+	if w == 8 {
+		g.p("MOVQ table-%d(SP), SI", skipped)
+		for j := 1; j < 4; j++ {
+			g.p("CMPQ SI, $%d", 2*j)
+			g.p("JEQ  step%d", j)
+		}
+	}
 	perVector := w / 4 // groups
 	for j := range 4 {
+		if w == 8 && j > 0 {
+			g.at(fmt.Sprint("step", j))
+		}
 		for p := range rows / 2 {
 			mem := func(r int) string { return addr(16*perVector*j, ptr[r]) }
 			g.p("VMOVUPS %s, v#%d", mem(2*p), rA)
@@ -176,6 +194,27 @@ func (g *generator) axpy8(d string) {
 	g.p("ADDQ $%d, AX", 128*w)
 	g.p("ADDQ $%d, DI", 2*w)
 	g.p("SUBQ $%d, CX", w)
-	g.p("JNZ  loop")
+	if w == 16 {
+		g.p("JNZ  loop")
+		g.ret()
+		return
+	}
+	g.p("JLE  done")
+	g.p("CMPQ CX, $%d", w)
+	g.p("JGE  loop")
+	g.p("MOVQ $%d, SI", w)
+	g.p("SUBQ CX, SI")
+	g.p("MOVQ SI, table-%d(SP)", skipped)
+	g.p("MOVQ $%d, CX", w)
+	g.p("SUBQ SI, DI")
+	g.p("SUBQ SI, DI")
+	g.p("SHLQ $4, SI")
+	for _, reg := range ptr {
+		g.p("SUBQ SI, %s", reg)
+	}
+	g.p("SHLQ $3, SI")
+	g.p("SUBQ SI, AX")
+	g.p("JMP  loop")
+	g.at("done")
 	g.ret()
 }
