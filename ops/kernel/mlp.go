@@ -18,14 +18,41 @@ type MLP[E Elem] struct {
 // act(x·gateᵀ + bias) computed before; the rows of Gate are then not read. In a
 // plain MLP they are act(x·upᵀ + bias), and the rows of Up are not read.
 func SparseMLP[E Elem](p *Pool, y, x []E, m *MLP[E], slots, neurons []int32, gate []E) {
-	tokens := checkMLP(y, x, m, slots, neurons, gate)
-	if tokens == 0 || m.Up.cols == 0 {
-		return
-	}
+	tokens := checkMLP(y, x, m)
+	checkActive(m, slots, neurons, gate, tokens)
 	if neurons == nil {
 		neurons = slots
 	}
+	runMLP(orDefault(p), y, x, m, slots, neurons, gate, tokens)
+}
+
+// DenseMLP is SparseMLP over all neurons, slot i being neuron i: bit for bit the same. The biases have I numbers.
+func DenseMLP[E Elem](p *Pool, y, x []E, m *MLP[E]) {
+	tokens := checkMLP(y, x, m)
+	neurons := m.Up.rows
+	if m.GateBias != nil && len(m.GateBias) != neurons || m.UpBias != nil && len(m.UpBias) != neurons {
+		panic(panicShape)
+	}
 	p = orDefault(p)
+	all := p.firstSlots(neurons)
+	runMLP(p, y, x, m, all, all, nil, tokens)
+}
+
+// firstSlots are the slots 0, 1, …, n−1.
+func (p *Pool) firstSlots(n int) []int32 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i := len(p.slots); i < n; i++ {
+		p.slots = append(p.slots, int32(i))
+	}
+	return p.slots[:n]
+}
+
+// runMLP is SparseMLP with all arguments, checked.
+func runMLP[E Elem](p *Pool, y, x []E, m *MLP[E], slots, neurons []int32, gate []E, tokens int) {
+	if tokens == 0 || m.Up.cols == 0 {
+		return
+	}
 	if m.Up.dtype.Compute() != F32 {
 		sparseExact(p, y, x, m, slots, neurons, gate, tokens)
 		return
@@ -48,7 +75,8 @@ func SparseMLP[E Elem](p *Pool, y, x []E, m *MLP[E], slots, neurons []int32, gat
 	*t = neuronTask{}
 }
 
-func checkMLP[E Elem](y, x []E, m *MLP[E], slots, neurons []int32, gate []E) int {
+// checkMLP returns the number of tokens of x T×H and y T×O.
+func checkMLP[E Elem](y, x []E, m *MLP[E]) int {
 	checkActivation[E](m.Act)
 	hidden := m.Up.cols
 	tokens := 0
@@ -63,8 +91,15 @@ func checkMLP[E Elem](y, x []E, m *MLP[E], slots, neurons []int32, gate []E) int
 		m.Gate != nil && (!same(m.Gate, hidden) || m.Gate.dtype != m.Up.dtype) {
 		panic(panicDtype)
 	}
-	if len(x) != tokens*hidden || len(y) != tokens*outputs || neurons != nil && len(neurons) != len(slots) ||
-		m.DownBias != nil && len(m.DownBias) != outputs || gate != nil && tokens > 0 && len(gate)%tokens != 0 {
+	if len(x) != tokens*hidden || len(y) != tokens*outputs || m.DownBias != nil && len(m.DownBias) != outputs {
+		panic(panicShape)
+	}
+	return tokens
+}
+
+// checkActive checks that the rows in slots are there, and the biases and gate values of the neurons.
+func checkActive[E Elem](m *MLP[E], slots, neurons []int32, gate []E, tokens int) {
+	if neurons != nil && len(neurons) != len(slots) || gate != nil && tokens > 0 && len(gate)%tokens != 0 {
 		panic(panicShape)
 	}
 	known := -1 // neurons that every bias and gate value exists for
@@ -89,7 +124,6 @@ func checkMLP[E Elem](y, x []E, m *MLP[E], slots, neurons []int32, gate []E) int
 			panic(panicBounds)
 		}
 	}
-	return tokens
 }
 
 // blockNeurons neurons are computed together: their gate and up rows are read,

@@ -225,6 +225,93 @@ func TestSparseMLPAllActive(t *testing.T) {
 	})
 }
 
+// The dense MLP is the sparse one of all neurons, bit for bit, for as many neurons as a pool has seen, and more, and fewer.
+func TestDenseMLP(t *testing.T) {
+	everywhere(t, func(t *testing.T, p *Pool) {
+		r := rand.New(rand.NewPCG(15, 16))
+		for _, d := range floatDtypes {
+			for _, shape := range [][4]int{{1, 100, 64, 33}, {3, 64, 250, 64}, {17, 70, 50, 100}} {
+				T, H, I, O := shape[0], shape[1], shape[2], shape[3]
+				for mode := range 3 {
+					m := &MLP[float32]{Gate: randomMatrix(r, d, I, H), Up: randomMatrix(r, d, I, H), Down: randomMatrix(r, d, I, O), Act: Activation(mode)}
+					switch mode {
+					case 1:
+						m.GateBias, m.UpBias, m.DownBias = randoms(r, I), randoms(r, I), randoms(r, O)
+					case 2:
+						m.Gate, m.UpBias = nil, randoms(r, I)
+					}
+					denseIsSparse(t, fmt.Sprintf("%v T=%d mode %d", d, T, mode), p, m, randoms(r, T*H))
+				}
+			}
+		}
+	})
+}
+
+// So it is with the exact kernels.
+func TestDenseMLPExact(t *testing.T) {
+	p := NewPool(3)
+	defer p.Close()
+	r := rand.New(rand.NewPCG(17, 18))
+	denseExact(t, p, F64, GELU, r.NormFloat64)
+	denseExact(t, p, Int32, ReLU, func() int32 { return int32(r.Uint32()) })
+	denseExact(t, p, Int64, ReLU, func() int64 { return int64(r.Uint64()) })
+}
+
+func denseExact[E Elem](t *testing.T, p *Pool, d Dtype, act Activation, value func() E) {
+	t.Helper()
+	const T, H, I, O = 3, 37, 50, 23
+	values := func(n int) []E { return numbers(n, func(int) E { return value() }) }
+	matrix := func(cols int) *Matrix {
+		m := NewMatrix(d, I, cols)
+		for i := range I {
+			SetRow(m, i, values(cols))
+		}
+		return m
+	}
+	m := &MLP[E]{Gate: matrix(H), Up: matrix(H), Down: matrix(O), Act: act}
+	denseIsSparse(t, d.String(), p, m, values(T*H))
+	m.GateBias, m.UpBias, m.DownBias = values(I), values(I), values(O)
+	denseIsSparse(t, d.String()+" with biases", p, m, values(T*H))
+}
+
+func denseIsSparse[E Elem](t *testing.T, what string, p *Pool, m *MLP[E], x []E) {
+	t.Helper()
+	slots := numbers(m.Up.Rows(), func(i int) int32 { return int32(i) })
+	got, want := make([]E, len(x)/m.Up.Cols()*m.Down.Cols()), make([]E, len(x)/m.Up.Cols()*m.Down.Cols())
+	SparseMLP(p, want, x, m, slots, nil, nil)
+	DenseMLP(p, got, x, m)
+	if !slices.Equal(got, want) {
+		t.Errorf("%s: dense and sparse differ", what)
+	}
+}
+
+func TestDenseMLPPanics(t *testing.T) {
+	const H, I, O = 4, 6, 5
+	for name, c := range map[string]struct {
+		change func(m *MLP[float32])
+		want   string
+	}{
+		"gate bias too short": {func(m *MLP[float32]) { m.GateBias = make([]float32, I-1) }, panicShape},
+		"gate bias too long":  {func(m *MLP[float32]) { m.GateBias = make([]float32, I+1) }, panicShape},
+		"up bias too short":   {func(m *MLP[float32]) { m.UpBias = make([]float32, I-1) }, panicShape},
+		"down bias":           {func(m *MLP[float32]) { m.DownBias = make([]float32, I) }, panicShape},
+		"outputs":             {func(m *MLP[float32]) { m.Down = NewMatrix(F32, I, O+1) }, panicShape},
+		"rows":                {func(m *MLP[float32]) { m.Gate = NewMatrix(F32, I-1, H) }, panicDtype},
+		"dtype":               {func(m *MLP[float32]) { m.Gate = NewMatrix(F16, I, H) }, panicDtype},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := &MLP[float32]{Gate: NewMatrix(F32, I, H), Up: NewMatrix(F32, I, H), Down: NewMatrix(F32, I, O)}
+			c.change(m)
+			defer func() {
+				if got := recover(); got != c.want {
+					t.Errorf("panic %v, want %v", got, c.want)
+				}
+			}()
+			DenseMLP(nil, make([]float32, O), make([]float32, H), m)
+		})
+	}
+}
+
 // The bits of every kernel are the same for any number of threads.
 func TestDeterminism(t *testing.T) {
 	r := rand.New(rand.NewPCG(9, 10))

@@ -28,6 +28,7 @@ type Pool struct {
 	mu      sync.Mutex // held by the caller from the first section of a kernel to the last
 	section section
 	pieces  int64
+	slots   []int32 // 0, 1, 2, …: the numbers never change, the slice grows
 
 	_    [64]byte
 	next atomic.Int64

@@ -208,6 +208,7 @@ func TestAllocations(t *testing.T) {
 					"Linear":    func() { Linear(p, wide, x, m.Up, nil) },
 					"LinearT":   func() { LinearT(p, y, wide, m.Down, nil) },
 					"SparseMLP": func() { SparseMLP(p, y, x, m, slots, nil, nil) },
+					"DenseMLP":  func() { DenseMLP(p, y, x, m) },
 					"RMSNorm":   func() { RMSNorm(p, y, x, x[:H], 1e-5) },
 					"Gated":     func() { Gated(p, wide, wide, wide, SiLU) },
 					"Embed":     func() { Embed(p, y, m.Up, zeros) },
