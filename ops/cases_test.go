@@ -38,6 +38,7 @@ func TestOps(t *testing.T) {
 		{"SparseMLP", sparseMLPCases},
 		{"Prefetch", prefetchCases},
 		{"StreamMLP", streamMLPCases},
+		{"DenseMLP", denseMLPCases},
 	} {
 		t.Run(group.name, func(t *testing.T) {
 			group.cases(t, func(name string, c optest.Case) {
@@ -585,10 +586,7 @@ func streamMLPCases(t *testing.T, run func(string, optest.Case)) {
 		return unary(func(x *gorgonia.Node) (*gorgonia.Node, error) { return StreamMLP(x, m, opts...) })
 	}
 	const hidden, intermediate = 33, 70
-	all := make([]int32, intermediate)
-	for i := range all {
-		all[i] = int32(i)
-	}
+	all := activeNeurons(slotsOf(slices.Repeat([]bool{true}, intermediate)))
 	for _, d := range allDtypes {
 		gated, plain := neurons(t, 1, d, intermediate, hidden, true), neurons(t, 2, d, intermediate, hidden, false)
 		for _, block := range []int{1, 16, 1000} {
@@ -614,6 +612,47 @@ func streamMLPCases(t *testing.T, run func(string, optest.Case)) {
 						Tolerance: tolerance(d),
 						Allocates: exact(d),
 						Variants:  []optest.Builder{build(m, WithPool(otherPool))},
+					})
+				}
+			}
+		}
+	}
+}
+
+func denseMLPCases(t *testing.T, run func(string, optest.Case)) {
+	build := func(m MLP, opts ...Option) optest.Builder {
+		return unary(func(x *gorgonia.Node) (*gorgonia.Node, error) { return DenseMLP(x, m, opts...) })
+	}
+	const hidden, intermediate, outputs = 33, 70, 14
+	all := activeNeurons(slotsOf(slices.Repeat([]bool{true}, intermediate)))
+	for _, d := range allDtypes {
+		for _, gated := range []bool{true, false} {
+			store := neurons(t, 1, d, intermediate, hidden, gated)
+			other, err := cache.NewNeurons(store.Gate, store.Up, matrix(21, d, intermediate, outputs))
+			require.NoError(t, err)
+			m := MLP{Cache: cache.InPlace(store)}
+			biased := MLP{
+				Cache:  cache.InPlace(other),
+				UpBias: matrix(11, d.Compute(), 1, intermediate), DownBias: matrix(12, d.Compute(), 1, outputs),
+			}
+			if gated {
+				biased.GateBias = matrix(13, d.Compute(), 1, intermediate)
+			}
+			for i, m := range []MLP{m, biased} {
+				for _, rows := range []int{0, 3, 20} {
+					m.Act = activationsOf(d)[(i+rows)%len(activationsOf(d))]
+					again, down := m, m
+					again.Cache = cache.InPlace(m.Cache.Rows())
+					down.DownBias = matrix(15, d.Compute(), 1, m.Cache.Rows().Outputs())
+					run(fmt.Sprintf("%v/gated=%t/%d rows/%d", d, gated, rows, i), optest.Case{
+						Build:  build(m),
+						Inputs: []*tensor.Dense{input(3, d, rows, hidden)},
+						Reference: perRow(func(x []float64) []float64 {
+							return mlpReference(m, x, all, nil)
+						}),
+						Tolerance: tolerance(d),
+						Allocates: exact(d),
+						Variants:  []optest.Builder{build(again), build(down), build(m, WithPool(otherPool))},
 					})
 				}
 			}

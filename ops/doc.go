@@ -10,9 +10,10 @@
 //	                                                                                      │
 //	                                                                                      ▼ y: T×H
 //
-// StreamMLP is the dense MLP whose weights lie in a neuron file, and Prefetch tells a cache ahead of its Refresh what to
-// read. Linear, Activate, SwiGLU, RMSNorm, RoPE, Attention, Embedding and TakeRows make the rest of a Llama. Every op is
-// made by the function of its name, which applies it to nodes of a graph and gives the node of the result.
+// DenseMLP is the MLP over all neurons in one node, StreamMLP the one whose weights lie in a neuron file, and Prefetch
+// tells a cache ahead of its Refresh what to read. Linear, Activate, SwiGLU, RMSNorm, RoPE, Attention, Embedding and
+// TakeRows make the rest of a Llama. Every op is made by the function of its name, which applies it to nodes of a graph
+// and gives the node of the result.
 //
 // # Promises
 //

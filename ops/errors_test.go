@@ -58,6 +58,8 @@ func TestBuilderErrors(t *testing.T) {
 	require.NoError(t, err)
 	kv, err := kernel.NewKV(kernel.F32, 1, 4, 2, 4)
 	require.NoError(t, err)
+	packed, err := cache.NewPacked(store, nil)
+	require.NoError(t, err)
 	pred := func(down, up *kernel.Matrix) Predictor { return Predictor{down, up} }
 
 	type result struct {
@@ -155,6 +157,19 @@ func TestBuilderErrors(t *testing.T) {
 		"Refresh: mask":           {func() result { return of(Refresh(mask, gated)) }, "active has shape (3, 5), want (5)"},
 		"Prefetch: no cache":      {func() result { return of(Prefetch(active, nil)) }, "cache is a <nil>"},
 		"Prefetch: a mask":        {func() result { return of(Prefetch(mask, ahead)) }, "active has shape (3, 5), want (5)"},
+		"DenseMLP: no cache":      {func() result { return of(DenseMLP(x, MLP{})) }, "cache is a <nil>"},
+		"DenseMLP: ragged cache":  {func() result { return of(DenseMLP(x, MLP{Cache: ragged})) }, "gate is 4×8"},
+		"DenseMLP: packed cache":  {func() result { return of(DenseMLP(x, MLP{Cache: packed})) }, "does not hold every neuron in its place"},
+		"DenseMLP: window":        {func() result { return of(DenseMLP(x, MLP{Cache: ahead})) }, "does not hold every neuron in its place"},
+		"DenseMLP: x":             {func() result { return of(DenseMLP(gate, MLP{Cache: gated})) }, "x has rows of length 5, want 8"},
+		"DenseMLP: x dtype":       {func() result { return of(DenseMLP(x64, MLP{Cache: gated})) }, "x has dtype float64"},
+		"DenseMLP: rank 3":        {func() result { return of(DenseMLP(cube, MLP{Cache: gated})) }, "want a vector or a matrix"},
+		"DenseMLP: plain bias":    {func() result { return of(DenseMLP(x, MLP{Cache: plain, GateBias: m(kernel.F32, 1, 5)})) }, "no gate matrix"},
+		"DenseMLP: gate bias":     {func() result { return of(DenseMLP(x, MLP{Cache: gated, GateBias: m(kernel.F32, 1, 8)})) }, "gate bias is f32 1×8"},
+		"DenseMLP: up bias":       {func() result { return of(DenseMLP(x, MLP{Cache: gated, UpBias: m(kernel.F64, 1, 5)})) }, "up bias is f64"},
+		"DenseMLP: down bias":     {func() result { return of(DenseMLP(x, MLP{Cache: gated, DownBias: m(kernel.F32, 1, 5)})) }, "down bias is f32 1×5, want f32 1×8"},
+		"DenseMLP: integers":      {func() result { return of(DenseMLP(xi, MLP{Cache: number, Act: kernel.SiLU})) }, "no meaning for int32"},
+		"DenseMLP: activation":    {func() result { return of(DenseMLP(x, MLP{Cache: gated, Act: 77})) }, "unknown activation 77"},
 		"StreamMLP: no stream":    {func() result { return of(StreamMLP(x, StoredMLP{})) }, "there is no stream"},
 		"StreamMLP: layer":        {func() result { return of(StreamMLP(x, StoredMLP{Stream: file, Layer: 2})) }, "layer 2, the file has 2"},
 		"StreamMLP: x":            {func() result { return of(StreamMLP(gate, StoredMLP{Stream: file})) }, "x has rows of length 5, want 8"},

@@ -190,6 +190,36 @@ func TestAllActiveEqualsDense(t *testing.T) {
 	}
 }
 
+// The dense MLP is the sparse one with every neuron active, bit for bit.
+func TestDenseMLPIsSparseMLPOfAll(t *testing.T) {
+	const hidden, intermediate = 70, 50
+	for _, d := range allDtypes {
+		for _, gated := range []bool{true, false} {
+			m := MLP{Cache: cache.InPlace(neurons(t, 1, d, intermediate, hidden, gated)), Act: activationsOf(d)[0]}
+			biased := m
+			biased.UpBias, biased.DownBias = matrix(5, d.Compute(), 1, intermediate), matrix(6, d.Compute(), 1, hidden)
+			if gated {
+				biased.GateBias = matrix(4, d.Compute(), 1, intermediate)
+			}
+			for i, m := range []MLP{m, biased} {
+				for _, tokens := range []int{0, 1, 3, 33} {
+					g := gorgonia.NewGraph()
+					x := newInput(g, input(9, d, tokens, hidden))
+					sparse, err := SparseMLP(x, newInput(g, slotsOf(slices.Repeat([]bool{true}, intermediate))), nil, m)
+					require.NoError(t, err)
+					dense, err := DenseMLP(x, m)
+					require.NoError(t, err)
+					var want, got gorgonia.Value
+					gorgonia.Read(sparse, &want)
+					gorgonia.Read(dense, &got)
+					runTape(t, g)
+					assert.Equal(t, want.Data(), got.Data(), "%v, gated %t, %d, %d tokens", d, gated, i, tokens)
+				}
+			}
+		}
+	}
+}
+
 // With no active neuron the output is zero, or the down bias.
 func TestNoneActive(t *testing.T) {
 	const hidden, intermediate = 9, 6

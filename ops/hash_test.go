@@ -22,6 +22,7 @@ import (
 
 // derived are the fields that do not need to be in a hash, because other fields determine them.
 var derived = map[string]string{
+	"denseMLPOp.kernel":  "mlp in the form that the kernel takes",
 	"lowRankOp.low":      "memory for an intermediate result",
 	"maskOp.tau":         "method.tau in the dtype of the scores",
 	"sparseMLPOp.kernel": "mlp in the form that the kernel takes",
@@ -159,6 +160,7 @@ func allOps(t *testing.T) map[string]gorgonia.Op {
 	add(Union(mask, list))
 	add(Refresh(active, store))
 	add(SparseMLP(x, slots, scores, mlp, pool))
+	add(DenseMLP(x, mlp, pool))
 	add(Prefetch(active, window(t, store.Rows())))
 	add(StreamMLP(x, StoredMLP{
 		Stream: stream(t, 3, store.Rows()), GateBias: mlp.GateBias, UpBias: mlp.UpBias, DownBias: mlp.DownBias,
@@ -193,7 +195,7 @@ func opTypes(t *testing.T) (names []string) {
 			return true
 		})
 	}
-	require.Len(t, names, 17)
+	require.Len(t, names, 18)
 	return names
 }
 

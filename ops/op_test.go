@@ -29,6 +29,7 @@ func TestDeclarations(t *testing.T) {
 		"unionOp":     {"Matrix bool → Vector int32 → Vector bool", "Union(mask bool[3 2], live int32[3]) → active bool[2]"},
 		"refreshOp":   {"Vector bool → Vector int32", "Refresh(active bool[2]) → slots int32[2]"},
 		"prefetchOp":  {"Vector bool → Vector bool", "Prefetch(active bool[2]) → expected bool[2]"},
+		"denseMLPOp":  {"Matrix float32 → Matrix float32", "DenseMLP(x float32[3 8]) → y float32[3 8]"},
 		"streamMLPOp": {"Matrix float32 → Matrix float32", "StreamMLP(x float32[3 8]) → y float32[3 8]"},
 		"sparseMLPOp": {
 			"Matrix float32 → Vector int32 → Matrix float32 → Matrix float32",
@@ -57,11 +58,14 @@ func TestInterfacesForRewriters(t *testing.T) {
 		assert.Equal(t, name == "activateOp" || name == "swigluOp", activated, name)
 		_, stored := op.(Stored)
 		assert.Equal(t, name == "streamMLPOp", stored, name)
+		_, fused := op.(Fused)
+		assert.Equal(t, name == "denseMLPOp", fused, name)
 	}
 	ops := allOps(t)
 	assert.Equal(t, 2, ops["linearOp"].(Weighted).Weight().Outputs())
 	assert.Equal(t, kernel.SiLU, ops["activateOp"].(Activated).Activation())
 	assert.Equal(t, kernel.SiLU, ops["swigluOp"].(Activated).Activation())
+	assert.Equal(t, 2, ops["denseMLPOp"].(Fused).MLP().Cache.Intermediate())
 }
 
 // sizer is a DimSizer that is not a Shape.
@@ -276,4 +280,29 @@ func TestSparseMLPOverMovedRows(t *testing.T) {
 	require.NoError(t, err)
 	_, err = y.Op().Do(input(7, kernel.F64, 3, hidden), ints(0, -1, -1, -1, -1, -1, -1, -1))
 	assert.ErrorContains(t, err, "1 slots are active, the cache holds 4 neurons")
+}
+
+// A cache whose rows are not those of all neurons, in order, is no cache of a dense MLP: not when the op is built and not
+// when it runs.
+func TestDenseMLPWantsAllInPlace(t *testing.T) {
+	const hidden, intermediate = 10, 8
+	c := &movingCache{Cache: cache.InPlace(neurons(t, 1, kernel.F32, intermediate, hidden, true))}
+	c.rows = c.Cache.Rows()
+	x := input(7, kernel.F32, 3, hidden)
+	y, err := DenseMLP(newInput(gorgonia.NewGraph(), x), MLP{Cache: c})
+	require.NoError(t, err)
+	_, err = y.Op().Do(x)
+	require.NoError(t, err)
+
+	const want = "ops: DenseMLP: the cache does not hold every neuron in its place"
+	for _, change := range []func(){
+		func() { c.neurons = []int32{} },
+		func() { c.neurons, c.rows = nil, neurons(t, 1, kernel.F32, intermediate-1, hidden, true) },
+	} {
+		change()
+		_, err = y.Op().Do(x)
+		assert.EqualError(t, err, want)
+		_, err = DenseMLP(newInput(gorgonia.NewGraph(), x), MLP{Cache: c})
+		assert.EqualError(t, err, want)
+	}
 }

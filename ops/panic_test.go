@@ -51,7 +51,7 @@ func TestBuildersNeverPanic(t *testing.T) {
 
 		var n *gorgonia.Node
 		var err error
-		switch op := rapid.IntRange(0, 15).Draw(t, "op"); op {
+		switch op := rapid.IntRange(0, 16).Draw(t, "op"); op {
 		case 0:
 			n, err = Linear(node(), w)
 		case 1:
@@ -87,6 +87,8 @@ func TestBuildersNeverPanic(t *testing.T) {
 				Stream: rapid.SampledFrom([]*cache.Stream{streamed, nil}).Draw(t, "stream"),
 				Layer:  rapid.IntRange(-1, 1).Draw(t, "layer"), Act: act,
 			})
+		case 16:
+			n, err = DenseMLP(node(), mlp)
 		}
 		require.True(t, (n == nil) == (err != nil), "node %v, error %v", n, err)
 		if err != nil {

@@ -1,6 +1,7 @@
 package ops
 
 import (
+	"errors"
 	"fmt"
 	"hash"
 	"slices"
@@ -12,7 +13,7 @@ import (
 	"github.com/sparsegonia/sparsegonia/ops/kernel"
 )
 
-// MLP is what a SparseMLP captures.
+// MLP is what a SparseMLP or a DenseMLP captures.
 type MLP struct {
 	Cache    cache.Cache       // the weights, I neurons with rows of length H and down rows of length O, mostly H
 	Act      kernel.Activation // ReLU for integers
@@ -57,52 +58,63 @@ func newSparseMLPOp(inputs gorgonia.Nodes, m MLP, opts []Option) (*sparseMLPOp, 
 	if err != nil {
 		return nil, err
 	}
-	if err := checkCache(m.Cache); err != nil {
+	x, active := s.in[0], s.in[1]
+	if err := m.check(x); err != nil {
 		return nil, s.wrap(err)
 	}
-	rows := m.Cache.Rows()
-	if rows == nil {
-		return nil, s.errorf("the cache has no neurons")
-	}
-	if _, err := cache.NewNeurons(rows.Gate, rows.Up, rows.Down); err != nil {
+	intermediate := m.Cache.Intermediate()
+	if err := first(active.wantDtype(tensor.Int32), active.wantShape(intermediate)); err != nil {
 		return nil, s.wrap(err)
-	}
-	x, active, intermediate, hidden := s.in[0], s.in[1], m.Cache.Intermediate(), rows.Hidden()
-	dtype := rows.Dtype().Compute()
-	if err := first(
-		x.wantRows(), x.wantDtype(computeDtype(dtype)), x.wantCols(hidden),
-		active.wantDtype(tensor.Int32), active.wantShape(intermediate),
-		checkActivation(m.Act, x.dtype),
-		checkBias("gate bias", m.GateBias, intermediate, dtype),
-		checkBias("up bias", m.UpBias, intermediate, dtype),
-		checkBias("down bias", m.DownBias, rows.Outputs(), dtype),
-	); err != nil {
-		return nil, s.wrap(err)
-	}
-	if !rows.Gated() && m.GateBias != nil {
-		return nil, s.errorf("a gate bias, but the MLP has no gate matrix")
 	}
 	if len(inputs) == 3 {
 		if err := first(s.in[2].wantDtype(x.dtype), s.in[2].wantShape(x.withCols("", intermediate).shape...)); err != nil {
 			return nil, s.wrap(err)
 		}
 	}
-	s.out = x.withCols("y", rows.Outputs())
-	op := &sparseMLPOp{signature: s, mlp: m, pool: newOptions(opts).pool}
-	switch s.out.dtype {
-	case tensor.Float32:
-		op.kernel = kernelMLP[float32](m)
-	case tensor.Float64:
-		op.kernel = kernelMLP[float64](m)
-	case tensor.Int32:
-		op.kernel = kernelMLP[int32](m)
-	case tensor.Int64:
-		op.kernel = kernelMLP[int64](m)
-	}
-	return op, nil
+	s.out = x.withCols("y", m.Cache.Rows().Outputs())
+	return &sparseMLPOp{signature: s, mlp: m, pool: newOptions(opts).pool, kernel: m.kernel(x.dtype)}, nil
 }
 
-func kernelMLP[E kernel.Elem](m MLP) *kernel.MLP[E] {
+// check tells whether m can be applied to rows of x.
+func (m *MLP) check(x operand) error {
+	if err := checkCache(m.Cache); err != nil {
+		return err
+	}
+	rows := m.Cache.Rows()
+	if rows == nil {
+		return errors.New("the cache has no neurons")
+	}
+	if _, err := cache.NewNeurons(rows.Gate, rows.Up, rows.Down); err != nil {
+		return err
+	}
+	if !rows.Gated() && m.GateBias != nil {
+		return errors.New("a gate bias, but the MLP has no gate matrix")
+	}
+	intermediate, dtype := m.Cache.Intermediate(), rows.Dtype().Compute()
+	return first(
+		x.wantRows(), x.wantDtype(computeDtype(dtype)), x.wantCols(rows.Hidden()),
+		checkActivation(m.Act, x.dtype),
+		checkBias("gate bias", m.GateBias, intermediate, dtype),
+		checkBias("up bias", m.UpBias, intermediate, dtype),
+		checkBias("down bias", m.DownBias, rows.Outputs(), dtype),
+	)
+}
+
+// kernel is the kernel's form of m, a *kernel.MLP of the compute type.
+func (m *MLP) kernel(dtype tensor.Dtype) any {
+	switch dtype {
+	case tensor.Float64:
+		return kernelMLP[float64](m)
+	case tensor.Int32:
+		return kernelMLP[int32](m)
+	case tensor.Int64:
+		return kernelMLP[int64](m)
+	default:
+		return kernelMLP[float32](m)
+	}
+}
+
+func kernelMLP[E kernel.Elem](m *MLP) *kernel.MLP[E] {
 	return &kernel.MLP[E]{
 		GateBias: biasValues[E](m.GateBias),
 		UpBias:   biasValues[E](m.UpBias),

@@ -1,6 +1,6 @@
 // Package kernel holds the CPU kernels of Sparsegonia on plain slices: matrix
-// products with weights of any Dtype, sparse and dense MLPs, attention, norms, masks,
-// and the Pool of threads that runs them. It knows nothing of Gorgonia.
+// products with weights of any Dtype, sparse and dense MLPs, attention, norms,
+// masks, and the Pool of threads that runs them. It knows nothing of Gorgonia.
 //
 //	x ──► Linear ──► RoPE ──► Attention ──► Linear ──► Add ──► RMSNorm
 //	                                                              │
