@@ -52,7 +52,7 @@ func FindMLPs(g *gorgonia.ExprGraph, outputs ...*gorgonia.Node) ([]*MLP, []Skipp
 func (s *survey) findMLPs() (found []*MLP, skipped []Skipped, err error) {
 	claimed := map[*gorgonia.Node]*MLP{} // by the cores of MLPs found so far
 	for _, n := range s.nodes {
-		if m := s.storedAt(n); m != nil {
+		if m := s.capturedAt(n); m != nil {
 			found = append(found, m)
 			continue
 		}
@@ -68,6 +68,31 @@ func (s *survey) findMLPs() (found []*MLP, skipped []Skipped, err error) {
 		}
 	}
 	return found, skipped, nil
+}
+
+// capturedAt is the MLP that an op of one node captures, nil if that of n captures none.
+func (s *survey) capturedAt(n *gorgonia.Node) *MLP {
+	m := &MLP{Name: n.Name(), Output: n, output: lastAxis(n)}
+	switch op := n.Op().(type) {
+	case ops.Stored:
+		stored := op.Stored()
+		m.Activation, m.Stored = stored.Act, &stored
+		m.Gate = ops.Weight{Matrix: stored.Gate, Bias: stored.GateBias}
+		m.Up = ops.Weight{Bias: stored.UpBias}
+		m.Down = ops.Weight{Bias: stored.DownBias, InputMajor: true}
+	case ops.Fused:
+		fused := op.MLP()
+		rows := fused.Cache.Rows()
+		m.Activation = fused.Act
+		m.Gate = ops.Weight{Matrix: rows.Gate, Bias: fused.GateBias}
+		m.Up = ops.Weight{Matrix: rows.Up, Bias: fused.UpBias}
+		m.Down = ops.Weight{Matrix: rows.Down, Bias: fused.DownBias, InputMajor: true}
+	default:
+		return nil
+	}
+	m.Input = s.inputs[n][0]
+	m.input = lastAxis(m.Input)
+	return m
 }
 
 // findAt finds the MLP whose down product is n. It gives nil if there is nothing like an MLP there.

@@ -59,7 +59,7 @@ func (w *rewriter) node(n *gorgonia.Node) (*gorgonia.Node, error) {
 	var built *gorgonia.Node
 	var err error
 	if site := w.sites[n]; site != nil {
-		if built, err = w.sparse(site); err != nil {
+		if built, err = w.replace(site); err != nil {
 			return nil, fmt.Errorf("graph: MLP %q: %w", site.mlp.Name, err)
 		}
 		w.rename(built, n)

@@ -25,7 +25,7 @@ type Site struct {
 
 // Selection is what a Selector decides.
 type Selection struct {
-	Mask *gorgonia.Node // bool T×I, or I: the neurons that each token needs
+	Mask *gorgonia.Node // bool T×I, or I: the neurons that each token needs; nil: all, computed in one node as by All
 	Gate *gorgonia.Node // exact act(x·gate), or act(x·up) in a plain MLP, of all neurons, T×I or I; nil: not known
 }
 

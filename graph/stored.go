@@ -17,22 +17,6 @@ func (m *MLP) Shape() cache.Shape {
 	}
 }
 
-// storedAt is the MLP of a StreamMLP, nil if n is none.
-func (s *survey) storedAt(n *gorgonia.Node) *MLP {
-	op, ok := n.Op().(ops.Stored)
-	if !ok {
-		return nil
-	}
-	stored, x := op.Stored(), s.inputs[n][0]
-	return &MLP{
-		Name: n.Name(), Input: x, Output: n, Activation: stored.Act, Stored: &stored,
-		Gate:  ops.Weight{Matrix: stored.Gate, Bias: stored.GateBias},
-		Up:    ops.Weight{Bias: stored.UpBias},
-		Down:  ops.Weight{Bias: stored.DownBias, InputMajor: true},
-		input: lastAxis(x), output: lastAxis(n),
-	}
-}
-
 // WithWindow says how the neurons of the MLPs that lie in a neuron file are cached: the options of each MLP's
 // cache.Window. The default keeps what the last 5 runs used.
 func WithWindow(window cache.WindowOptions) Option { return func(o *options) { o.window = window } }
@@ -51,6 +35,14 @@ func (LowRank) LookAhead() {}
 // ahead of time.
 func (w *rewriter) foretell(n *gorgonia.Node) error {
 	for _, s := range w.ahead[n] {
+		c, err := w.cacheOf(s)
+		if err != nil {
+			return err
+		}
+		fetcher, ok := c.(cache.Prefetcher)
+		if !ok {
+			continue
+		}
 		score, err := w.scoreOf(s, nil)
 		if err != nil {
 			return err
@@ -59,7 +51,10 @@ func (w *rewriter) foretell(n *gorgonia.Node) error {
 		if err != nil {
 			return err
 		}
-		if s.expected, err = ops.Prefetch(active, s.cache.(cache.Prefetcher)); err != nil {
+		if active == nil {
+			continue
+		}
+		if s.expected, err = ops.Prefetch(active, fetcher); err != nil {
 			return err
 		}
 		gorgonia.WithName(s.mlp.Name + ".expected")(s.expected)

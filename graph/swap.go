@@ -22,16 +22,19 @@ type Swapped struct {
 	nodes map[*gorgonia.Node]*gorgonia.Node
 }
 
-// SwappedMLP is an MLP that has become sparse.
+// SwappedMLP is an MLP that has become sparse, or one node.
 type SwappedMLP struct {
 	MLP    *MLP // of the old graph, with weights that lie neuron-major
 	Cache  cache.Cache
 	Output *gorgonia.Node // in the new graph
-	Active *gorgonia.Node // in the new graph: int32 I, the slots of the active neurons, then −1
+	Active *gorgonia.Node // in the new graph: int32 I, the slots of the active neurons, then −1; nil: all are active
 }
 
 // Density is the share of the neurons that were active, over all runs so far.
 func (m *SwappedMLP) Density() float64 {
+	if m.Active == nil {
+		return 1
+	}
 	return m.Cache.Stats().Active() / float64(m.Cache.Intermediate())
 }
 
@@ -63,14 +66,15 @@ func WithLive(n *gorgonia.Node) Option { return func(o *options) { o.live = n } 
 // WithPool runs the sparse ops on p instead of on kernel.DefaultPool.
 func WithPool(p *kernel.Pool) Option { return func(o *options) { o.pool = p } }
 
-// WithCache makes the caches of the MLPs, but for those whose neurons lie in a file (see WithWindow). i is the index of the MLP in FindMLPs. The default is cache.InPlace.
+// WithCache makes the caches of the MLPs that become sparse, but for those whose neurons lie in a file (see WithWindow). i
+// is the index of the MLP in FindMLPs. The default is cache.InPlace.
 func WithCache(f func(i int, n *cache.Neurons) (cache.Cache, error)) Option {
 	return func(o *options) { o.cache = f }
 }
 
-// Swap builds a new graph that computes outputs as g does, but with sparse MLPs where choose gives a Selector. choose is
-// asked about every MLP that FindMLPs finds, in order; an MLP for which it gives nil stays dense. Without outputs, all of
-// g is taken over.
+// Swap builds a new graph that computes outputs as g does, but with sparse MLPs where choose gives a Selector, or dense
+// ones of one node where that is All. choose is asked about every MLP that FindMLPs finds, in order; an MLP for which it
+// gives nil stays as it is. Without outputs, all of g is taken over.
 func Swap(
 	g *gorgonia.ExprGraph, outputs gorgonia.Nodes, choose func(i int, m *MLP) (Selector, error), opts ...Option,
 ) (*Swapped, error) {
@@ -137,9 +141,11 @@ type rewriter struct {
 
 // site is an MLP that is to be swapped.
 type site struct {
+	index    int // in FindMLPs
 	mlp      *MLP
 	selector Selector
-	cache    cache.Cache
+	neurons  *cache.Neurons // nil: they lie in a file
+	cache    cache.Cache    // nil: not made yet
 	score    *gorgonia.Node // of the old graph, or nil
 	expected *gorgonia.Node // of the new graph: bool I, what is being fetched, or nil
 	active   *gorgonia.Node // of the new graph, when it has been built
@@ -152,29 +158,24 @@ func (w *rewriter) plan(i int, m *MLP, selector Selector) error {
 			return fmt.Errorf("there are gradients through %v: swap a graph that was built without Grad", describe(n))
 		}
 	}
-	site := &site{mlp: m, selector: selector}
-	var err error
-	if m.Stored != nil {
-		site.cache, err = cache.NewWindow(m.Stored.Stream.File(), m.Stored.Layer, w.o.window)
-	} else {
-		err = w.capture(i, site)
-	}
-	if err != nil {
-		return err
+	site := &site{index: i, mlp: m, selector: selector}
+	if m.Stored == nil {
+		if err := w.capture(site); err != nil {
+			return err
+		}
 	}
 	if w.o.scoreInput != nil {
 		site.score = w.o.scoreInput(m)
 	}
 	w.sites[m.Output] = site
-	_, early := selector.(LookAhead)
-	if _, fetches := site.cache.(cache.Prefetcher); early && fetches && site.score != nil {
+	if _, early := selector.(LookAhead); early && site.score != nil {
 		w.ahead[site.score] = append(w.ahead[site.score], site)
 	}
 	return nil
 }
 
-// capture makes the cache of a site whose weights are in memory.
-func (w *rewriter) capture(i int, s *site) error {
+// capture makes the weights of a site that are in memory neuron-major.
+func (w *rewriter) capture(s *site) error {
 	m := s.mlp
 	key := [3]weightKey{keyOf(m.Gate), keyOf(m.Up), keyOf(m.Down)}
 	neurons := w.neurons[key]
@@ -190,9 +191,33 @@ func (w *rewriter) capture(i int, s *site) error {
 	major.Gate.Matrix, major.Gate.InputMajor = neurons.Gate, false
 	major.Up.Matrix, major.Up.InputMajor = neurons.Up, false
 	major.Down.Matrix, major.Down.InputMajor = neurons.Down, true
-	s.mlp = &major
-	s.cache, err = w.o.cache(i, neurons)
-	return err
+	s.mlp, s.neurons = &major, neurons
+	return nil
+}
+
+// cacheOf is the cache of a site, made when it is first needed: there is none if all neurons are active.
+func (w *rewriter) cacheOf(s *site) (c cache.Cache, err error) {
+	if s.cache != nil {
+		return s.cache, nil
+	}
+	if stored := s.mlp.Stored; stored != nil {
+		c, err = cache.NewWindow(stored.Stream.File(), stored.Layer, w.o.window)
+	} else {
+		c, err = w.o.cache(s.index, s.neurons)
+	}
+	if err != nil {
+		return nil, err
+	}
+	s.cache = c
+	return c, nil
+}
+
+// captured is what the op that takes the place of the MLP captures.
+func (s *site) captured() ops.MLP {
+	m := s.mlp
+	return ops.MLP{
+		Cache: s.cache, Act: m.Activation, GateBias: m.Gate.Bias, UpBias: m.Up.Bias, DownBias: m.Down.Bias,
+	}
 }
 
 // weightKey tells weights apart.
@@ -212,9 +237,9 @@ func keyOf(w ops.Weight) weightKey {
 	return weightKey{unsafe.SliceData(m.Row(0)), m.Rows(), m.Cols(), m.Stride(), m.Dtype(), w.InputMajor}
 }
 
-// sparse builds the nodes that take the place of the MLP.
-func (w *rewriter) sparse(s *site) (*gorgonia.Node, error) {
-	m, pool := s.mlp, ops.WithPool(w.o.pool)
+// replace builds the nodes that take the place of the MLP.
+func (w *rewriter) replace(s *site) (*gorgonia.Node, error) {
+	m := s.mlp
 	input, err := w.node(m.Input)
 	if err != nil {
 		return nil, err
@@ -233,17 +258,27 @@ func (w *rewriter) sparse(s *site) (*gorgonia.Node, error) {
 			return nil, err
 		}
 	}
-	if s.active, err = ops.Refresh(active, s.cache); err != nil {
-		return nil, err
+	if active == nil {
+		return w.fused(s, x)
 	}
-	gorgonia.WithName(m.Name + ".slots")(s.active)
-	y, err := ops.SparseMLP(x, s.active, gate, ops.MLP{
-		Cache: s.cache, Act: m.Activation, GateBias: m.Gate.Bias, UpBias: m.Up.Bias, DownBias: m.Down.Bias,
-	}, pool)
+	return w.sparse(s, x, active, gate)
+}
+
+// sparse builds the MLP of the neurons that are active.
+func (w *rewriter) sparse(s *site, x, active, gate *gorgonia.Node) (*gorgonia.Node, error) {
+	c, err := w.cacheOf(s)
 	if err != nil {
 		return nil, err
 	}
-	return fromRows(y, m.output)
+	if s.active, err = ops.Refresh(active, c); err != nil {
+		return nil, err
+	}
+	gorgonia.WithName(s.mlp.Name + ".slots")(s.active)
+	y, err := ops.SparseMLP(x, s.active, gate, s.captured(), ops.WithPool(w.o.pool))
+	if err != nil {
+		return nil, err
+	}
+	return fromRows(y, s.mlp.output)
 }
 
 // scoreOf is the new node for the score input of s, x if none was named.
@@ -258,14 +293,12 @@ func (w *rewriter) scoreOf(s *site, x *gorgonia.Node) (*gorgonia.Node, error) {
 	return toRows(lastAxis(score))
 }
 
-// selected builds the nodes of the selector: which neurons are active, bool I, and the gate values, if it has them.
+// selected builds the nodes of the selector: which neurons are active, bool I, nil if all are, and the gate values, if it
+// has them.
 func (w *rewriter) selected(s *site, at Site) (active, gate *gorgonia.Node, err error) {
 	selection, err := s.selector.Select(at)
-	if err != nil {
+	if err != nil || selection.Mask == nil {
 		return nil, nil, err
-	}
-	if selection.Mask == nil {
-		return nil, nil, errors.New("the selector made no mask")
 	}
 	var live *gorgonia.Node
 	if w.o.live != nil {

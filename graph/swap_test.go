@@ -542,10 +542,6 @@ func TestSwapErrors(t *testing.T) {
 			choose: give(selectorFunc(func(Site) (Selection, error) { return Selection{}, broken })),
 		},
 		{
-			name: "no mask", want: "the selector made no mask",
-			choose: give(selectorFunc(func(Site) (Selection, error) { return Selection{}, nil })),
-		},
-		{
 			name: "a mask of numbers", want: "ops: Union: mask has dtype float32",
 			choose: give(selectorFunc(func(s Site) (Selection, error) { return Selection{Mask: s.X}, nil })),
 		},
