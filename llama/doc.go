@@ -12,7 +12,8 @@
 //	                       └─► rows ─► RMSNorm ─► head ─► logits
 //
 // A Session builds the graphs that prompts and new tokens need, once each, and keeps the keys and values of past tokens.
-// Given a calibrate.Plan, it replaces the MLPs of the graphs that decode with graph.Swap. Prompts stay dense.
+// Given a calibrate.Plan, it replaces the MLPs of the graphs that decode with graph.Swap. Prompts stay dense. A dense MLP
+// of few tokens becomes one node by graph.All.
 //
 // # Numbers
 //

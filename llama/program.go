@@ -21,6 +21,10 @@ const (
 	Tape                // gorgonia.NewTapeMachine
 )
 
+// manyTokens is the number of tokens from which on the kernels multiply by tiles, one matrix at a time. For fewer, a dense
+// MLP is one node, which reads the store of its neurons in order instead of in three passes with gaps.
+const manyTokens = 16
+
 // programKey tells the graphs of a session apart.
 type programKey struct {
 	tokens, rows int
@@ -69,11 +73,18 @@ func (s *Session) newProgram(key programKey) (*program, error) {
 		p.rows = inputOf(g.Rows)
 	}
 	expr := g.Graph
-	if key.decode {
+	switch {
+	case key.decode:
 		if p.sparse, err = s.swap(g); err != nil {
 			return nil, err
 		}
 		expr, p.output = p.sparse.Graph, p.sparse.Outputs[0]
+	case key.tokens < manyTokens && !s.o.Stock:
+		fused, err := s.fuse(g)
+		if err != nil {
+			return nil, err
+		}
+		expr, p.output = fused.Graph, fused.Outputs[0]
 	}
 	switch s.o.Machine {
 	case Lean:

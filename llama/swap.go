@@ -29,6 +29,16 @@ func (s *Session) swap(g *Graph) (*graph.Swapped, error) {
 	return swapped, nil
 }
 
+// fuse makes the MLPs of a dense graph one node each, but for those that cannot be swapped.
+func (s *Session) fuse(g *Graph) (*graph.Swapped, error) {
+	fused, err := graph.Swap(g.Graph, gorgonia.Nodes{g.Output},
+		func(int, *graph.MLP) (graph.Selector, error) { return graph.All{}, nil }, graph.WithPool(s.o.Pool))
+	if err != nil {
+		return nil, fmt.Errorf("llama: %w", err)
+	}
+	return fused, nil
+}
+
 // window is what each layer keeps in memory of a neuron file.
 func (s *Session) window() cache.WindowOptions {
 	w := s.o.Window

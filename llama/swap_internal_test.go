@@ -6,6 +6,7 @@ import (
 	"unsafe"
 
 	"github.com/sparsegonia/sparsegonia/graph/calibrate"
+	"github.com/sparsegonia/sparsegonia/ops"
 	"github.com/sparsegonia/sparsegonia/ops/kernel"
 	"github.com/sparsegonia/sparsegonia/testdata/tinysilu"
 )
@@ -42,5 +43,58 @@ func TestSparseGraphsShareTheNeurons(t *testing.T) {
 		}
 		s.Close()
 		m.Close()
+	}
+}
+
+// In dense graphs of few tokens an MLP is one node, over the rows of the model's own neuron store.
+func TestFewTokensAreFused(t *testing.T) {
+	m, err := OpenFS(tinysilu.FS, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	gate := calibrate.Layer{Selector: calibrate.Gate, Threshold: []float64{0}}
+	plan := &calibrate.Plan{Layers: []calibrate.Layer{gate, gate, gate, gate}}
+	for _, c := range []struct {
+		name string
+		o    SessionOptions
+		key  programKey
+		want int
+	}{
+		{"a token", SessionOptions{}, programKey{tokens: 1, rows: 1, decode: true}, 4},
+		{"a token on the tape machine", SessionOptions{Machine: Tape}, programKey{tokens: 1, rows: 1, decode: true}, 4},
+		{"a short prompt", SessionOptions{Plan: plan}, programKey{tokens: 8}, 4},
+		{"fifteen sequences", SessionOptions{Sequences: 15}, programKey{tokens: 15, rows: 15, decode: true}, 4},
+		{"sixteen sequences", SessionOptions{Sequences: 16}, programKey{tokens: 16, rows: 16, decode: true}, 0},
+		{"a long prompt", SessionOptions{}, programKey{tokens: 32, rows: 1}, 0},
+		{"stock", SessionOptions{Stock: true}, programKey{tokens: 1, rows: 1, decode: true}, 0},
+		{"sparse", SessionOptions{Plan: plan}, programKey{tokens: 1, rows: 1, decode: true}, 0},
+	} {
+		s, err := m.NewSession(c.o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := s.program(c.key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := 0
+		for _, n := range p.output.Graph().AllNodes() {
+			op, ok := n.Op().(ops.Fused)
+			if !ok {
+				continue
+			}
+			got, want := op.MLP().Cache.Rows(), m.Neurons(found)
+			if got.Gate != want.Gate || got.Up != want.Up || got.Down != want.Down {
+				t.Errorf("%s: layer %d: not the model's weights", c.name, found)
+			}
+			found++
+		}
+		if found != c.want {
+			t.Errorf("%s: %d MLPs of one node, want %d", c.name, found, c.want)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
