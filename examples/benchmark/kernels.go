@@ -145,7 +145,7 @@ func (b *bench) decodeRows(d kernel.Dtype) ([]kernelRow, error) {
 	if err != nil {
 		return nil, err
 	}
-	rows := []kernelRow{b.linearRow(m), b.linearBackRow(m), b.downRow(m)}
+	rows := []kernelRow{b.linearRow(m, m.gate, m.x), b.linearRow(m, m.y, m.gate), b.downRow(m)}
 	mlps, err := b.mlpRows(m)
 	return append(rows, mlps...), err
 }
@@ -196,7 +196,24 @@ func (b *bench) mlpRow(name string, m *mlp, active float64, prepare, run func(in
 	}
 }
 
-func (b *bench) linearRow(m *mlp) kernelRow {
+// linearRow is the product of one token with matrices whose rows follow each other, as those of attention: a row of them
+// for every output.
+func (b *bench) linearRow(m *mlp, y, x []float32) kernelRow {
+	var w [2]*kernel.Matrix
+	for i := range w {
+		w[i] = m.matrix(m.dtype, len(y), len(x), weightPatterns)
+	}
+	row := b.mlpRow("linear", m, 1, nil, func(round int) error {
+		kernel.Linear(b.pool, y, x, w[round%2], nil)
+		return nil
+	})
+	row.Shape = shape{len(x), len(y)}.String()
+	row.trial.work = float64(w[0].Bytes())
+	return row
+}
+
+// gateRow is the product with the gate of an MLP, whose rows lie beside those of up and down.
+func (b *bench) gateRow(m *mlp) kernelRow {
 	row := b.mlpRow("linear", m, 1, nil, func(round int) error {
 		kernel.Linear(b.pool, m.gate, m.x, m.layer(round).Gate, nil)
 		return nil
@@ -205,25 +222,9 @@ func (b *bench) linearRow(m *mlp) kernelRow {
 	return row
 }
 
-// linearBackRow is the product of the other shape, with a row for every output.
-func (b *bench) linearBackRow(m *mlp) kernelRow {
-	var w [2]*kernel.Matrix
-	for i := range w {
-		w[i] = m.matrix(m.dtype, m.hidden, m.intermediate, weightPatterns)
-	}
-	row := b.linearRow(m)
-	row.Shape = shape{m.intermediate, m.hidden}.String()
-	row.trial.work = float64(w[0].Bytes())
-	row.trial.run = func(round int) error {
-		kernel.Linear(b.pool, m.y, m.gate, w[round%2], nil)
-		return nil
-	}
-	return row
-}
-
-// downRow is the same product, with a row for every input.
+// downRow is the product with down, a row for every input.
 func (b *bench) downRow(m *mlp) kernelRow {
-	row := b.linearRow(m)
+	row := b.gateRow(m)
 	row.Kernel, row.Shape = "linear, neuron-major", shape{m.intermediate, m.hidden}.String()
 	row.trial.run = func(round int) error {
 		kernel.LinearT(b.pool, m.y, m.gate, m.layer(round).Down, nil)
@@ -238,7 +239,7 @@ func (b *bench) prefillRows(d kernel.Dtype) ([]kernelRow, error) {
 	if err != nil {
 		return nil, err
 	}
-	rows := []kernelRow{b.linearRow(m), b.downRow(m)}
+	rows := []kernelRow{b.gateRow(m), b.downRow(m)}
 	for i := range rows {
 		rows[i].Unit = "GFLOP/s"
 		rows[i].trial.unit = fmaRoof

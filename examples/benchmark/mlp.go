@@ -29,7 +29,7 @@ type mlp struct {
 	layers []*cache.Neurons
 
 	x, y         []float32 // T×H
-	gate, up     []float32 // T×I
+	gate         []float32 // T×I
 	mask         []bool    // I
 	slots, order []int32   // I
 
@@ -52,7 +52,7 @@ func newMLP(p *kernel.Pool, s shape, d kernel.Dtype, layers, tokens int, seed ui
 	m := &mlp{
 		shape: s, dtype: d, pool: p, random: rand.New(rand.NewPCG(seed, 1)),
 		x: make([]float32, tokens*s.hidden), y: make([]float32, tokens*s.hidden),
-		gate: make([]float32, tokens*s.intermediate), up: make([]float32, tokens*s.intermediate),
+		gate: make([]float32, tokens*s.intermediate),
 		mask: make([]bool, s.intermediate), slots: make([]int32, s.intermediate), order: make([]int32, s.intermediate),
 	}
 	for range layers {
@@ -76,14 +76,14 @@ func newMLP(p *kernel.Pool, s shape, d kernel.Dtype, layers, tokens int, seed ui
 
 func (m *mlp) layer(round int) *cache.Neurons { return m.layers[round%len(m.layers)] }
 
-// dense is the MLP as the nodes of a dense graph compute it.
+// dense is the MLP as the dense graph of one token computes it.
 func (m *mlp) dense(round int) error {
-	n := m.layer(round)
-	kernel.Linear(m.pool, m.gate, m.x, n.Gate, nil)
-	kernel.Linear(m.pool, m.up, m.x, n.Up, nil)
-	kernel.Gated(m.pool, m.up, m.gate, m.up, kernel.SiLU)
-	kernel.LinearT(m.pool, m.y, m.up, n.Down, nil)
+	kernel.DenseMLP(m.pool, m.y, m.x, weightsOf(m.layer(round)))
 	return nil
+}
+
+func weightsOf(n *cache.Neurons) *kernel.MLP[float32] {
+	return &kernel.MLP[float32]{Gate: n.Gate, Up: n.Up, Down: n.Down, Act: kernel.SiLU}
 }
 
 // choose makes a random active set of the given fraction.
@@ -102,8 +102,7 @@ func (m *mlp) sparse(round int) error {
 }
 
 func (m *mlp) run(rows *cache.Neurons, slots, neurons []int32) {
-	w := kernel.MLP[float32]{Gate: rows.Gate, Up: rows.Up, Down: rows.Down, Act: kernel.SiLU}
-	kernel.SparseMLP(m.pool, m.y, m.x, &w, slots, neurons, nil)
+	kernel.SparseMLP(m.pool, m.y, m.x, weightsOf(rows), slots, neurons, nil)
 }
 
 // rank is that of the ported system's predictors: 4 % of the neurons.
