@@ -79,7 +79,7 @@ func (s *Session) newProgram(key programKey) (*program, error) {
 			return nil, err
 		}
 		expr, p.output = p.sparse.Graph, p.sparse.Outputs[0]
-	case key.tokens < manyTokens && !s.o.Stock:
+	case g.few() && !s.o.Stock:
 		fused, err := s.fuse(g)
 		if err != nil {
 			return nil, err

@@ -9,14 +9,21 @@ import (
 	"github.com/sparsegonia/sparsegonia/graph"
 )
 
-// swap puts sparse MLPs into a graph as the session's plan says. Predictors look ahead: they see what attention sees.
+// swap puts sparse MLPs into a graph as the session's plan says, and makes those that stay dense one node if the tokens are
+// few. Predictors look ahead: they see what attention sees.
 func (s *Session) swap(g *Graph) (*graph.Swapped, error) {
 	plan := s.o.Plan
 	if got, want := len(plan.Layers), len(s.model.layers); got != want {
 		return nil, fmt.Errorf("llama: the plan has %d layers, the model %d", got, want)
 	}
 	swapped, err := graph.Swap(g.Graph, gorgonia.Nodes{g.Output},
-		func(_ int, m *graph.MLP) (graph.Selector, error) { return plan.Selector(g.layerOf(m), m) },
+		func(_ int, m *graph.MLP) (graph.Selector, error) {
+			selector, err := plan.Selector(g.layerOf(m), m)
+			if selector == nil && g.few() {
+				selector = graph.All{}
+			}
+			return selector, err
+		},
 		graph.WithScoreInput(func(m *graph.MLP) *gorgonia.Node { return g.AttentionInput[g.layerOf(m)] }),
 		graph.WithLive(g.Positions), graph.WithPool(s.o.Pool), graph.WithWindow(s.window()))
 	if err != nil {
@@ -38,6 +45,9 @@ func (s *Session) fuse(g *Graph) (*graph.Swapped, error) {
 	}
 	return fused, nil
 }
+
+// few tells whether the graph has so few tokens that a dense MLP is better one node.
+func (g *Graph) few() bool { return g.Tokens.Shape()[0] < manyTokens }
 
 // window is what each layer keeps in memory of a neuron file.
 func (s *Session) window() cache.WindowOptions {

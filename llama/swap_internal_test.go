@@ -55,6 +55,7 @@ func TestFewTokensAreFused(t *testing.T) {
 	defer m.Close()
 	gate := calibrate.Layer{Selector: calibrate.Gate, Threshold: []float64{0}}
 	plan := &calibrate.Plan{Layers: []calibrate.Layer{gate, gate, gate, gate}}
+	mixed := &calibrate.Plan{Layers: []calibrate.Layer{{Selector: calibrate.Dense}, gate, gate, gate}}
 	for _, c := range []struct {
 		name string
 		o    SessionOptions
@@ -69,6 +70,8 @@ func TestFewTokensAreFused(t *testing.T) {
 		{"a long prompt", SessionOptions{}, programKey{tokens: 32, rows: 1}, 0},
 		{"stock", SessionOptions{Stock: true}, programKey{tokens: 1, rows: 1, decode: true}, 0},
 		{"sparse", SessionOptions{Plan: plan}, programKey{tokens: 1, rows: 1, decode: true}, 0},
+		{"sparse but for a layer", SessionOptions{Plan: mixed}, programKey{tokens: 1, rows: 1, decode: true}, 1},
+		{"so for many", SessionOptions{Plan: mixed, Sequences: 16}, programKey{tokens: 16, rows: 16, decode: true}, 0},
 	} {
 		s, err := m.NewSession(c.o)
 		if err != nil {

@@ -145,7 +145,7 @@ func (b *bench) decodeRows(d kernel.Dtype) ([]kernelRow, error) {
 	if err != nil {
 		return nil, err
 	}
-	rows := []kernelRow{b.linearRow(m, m.gate, m.x), b.linearRow(m, m.y, m.gate), b.downRow(m)}
+	rows := []kernelRow{b.linearRow(m, m.gate, m.x), b.linearRow(m, m.y, m.gate), b.gateRow(m), b.downRow(m)}
 	mlps, err := b.mlpRows(m)
 	return append(rows, mlps...), err
 }
@@ -212,9 +212,9 @@ func (b *bench) linearRow(m *mlp, y, x []float32) kernelRow {
 	return row
 }
 
-// gateRow is the product with the gate of an MLP, whose rows lie beside those of up and down.
+// gateRow is the product with the gate of an MLP, whose rows lie beside those of up and down, as the gate selector computes it.
 func (b *bench) gateRow(m *mlp) kernelRow {
-	row := b.mlpRow("linear", m, 1, nil, func(round int) error {
+	row := b.mlpRow("linear, gate of a store", m, 1, nil, func(round int) error {
 		kernel.Linear(b.pool, m.gate, m.x, m.layer(round).Gate, nil)
 		return nil
 	})

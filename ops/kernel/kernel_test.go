@@ -7,11 +7,16 @@ import (
 	"testing"
 )
 
-// everywhere runs a test under every variant of this CPU and several thread counts.
+// everywhere runs a test under every variant of this CPU and several thread counts; under the race detector, which takes
+// its time, under one that has races.
 func everywhere(t *testing.T, f func(t *testing.T, p *Pool)) {
 	t.Helper()
+	counts := []int{1, 2, 5}
+	if raceEnabled {
+		counts = []int{5}
+	}
 	for _, name := range Variants() {
-		for _, threads := range []int{1, 2, 5} {
+		for _, threads := range counts {
 			t.Run(fmt.Sprintf("%s/threads=%d", name, threads), func(t *testing.T) {
 				p := NewPool(threads, WithVariant(name))
 				defer p.Close()

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"unsafe"
 )
@@ -186,6 +187,51 @@ func TestAxpy(t *testing.T) {
 					what := fmt.Sprintf("%v n=%d rows=%d", d, n, rows)
 					y.check(t, what)
 					near(t, what, values[float32](y.p(), n), want, size, epsilon)
+				}
+			}
+		}
+	})
+}
+
+// Coefficients of bytes that are all nothing add nothing, those that are no numbers make none, and the largest bytes and
+// coefficients fill an int32 almost to the last bit.
+func TestAxpyBytes(t *testing.T) {
+	assemblies(t, func(t *testing.T, v *variant, r *rand.Rand) {
+		const n = 3 * group
+		for name, c := range map[string]struct {
+			coef [4]float32
+			sum  float64 // of the coefficients
+		}{
+			"zeros":    {},
+			"largest":  {[4]float32{-3, -3, -3, -3}, -12},
+			"opposite": {[4]float32{3, -3, 3, -3}, 0},
+			"one":      {[4]float32{0, 0, 0, 7}, 7},
+			"tiny":     {[4]float32{1e-30, 2e-30, 0, 0}, 3e-30},
+			"infinite": {[4]float32{1, float32(math.Inf(-1)), 1, 1}, math.NaN()}, // or infinite, by how it is summed
+			"NaN":      {[4]float32{1, 1, 1, float32(math.NaN())}, math.NaN()},
+		} {
+			start := randoms(r, n)
+			y := fencedValues(start, 4*r.IntN(16))
+			var ar axpyRows
+			copy(ar.coef[:], c.coef[:])
+			largest := 0.0
+			for i, coef := range c.coef {
+				largest = max(largest, math.Abs(float64(coef)))
+				f := fencedValues(slices.Repeat([]int8{-128}, n), r.IntN(64))
+				ar.row[i], ar.next[i], ar.bytes = f.p(), uintptr(f.p()), n
+			}
+			v.axpy4[Int8](y.p(), &ar, n)
+			y.check(t, name)
+			for k, got := range values[float32](y.p(), n) {
+				want := float64(start[k]) - 128*c.sum
+				if want != want {
+					if got == got && !(name == "infinite" && math.IsInf(float64(got), 0)) {
+						t.Fatalf("%s: column %d is %v", name, k, got)
+					}
+					continue
+				}
+				if !(math.Abs(float64(got)-want) <= 0.01*largest+1e-6*math.Abs(want)) {
+					t.Fatalf("%s: column %d is %v, want %v", name, k, got, want)
 				}
 			}
 		}

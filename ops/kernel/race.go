@@ -7,6 +7,8 @@ import (
 	"unsafe"
 )
 
+const raceEnabled = true
+
 // raceRead and raceWrite tell the race detector what assembly touches.
 func raceRead(p unsafe.Pointer, n int) {
 	if n > 0 {

@@ -149,7 +149,7 @@ func (t *neuronStreams) piece(w *worker, i int) {
 	first := i * t.chunk
 	n := min(t.chunk, len(t.slots)-first)
 	length := (n + streams - 1) / streams
-	b := streamBlock{neuronStreams: t, w: w}
+	b := streamBlock{neuronTask: (*neuronTask)(t), w: w}
 	for j := range length {
 		b.count = (n - j + length - 1) / length
 		for s := range b.count {
@@ -162,7 +162,7 @@ func (t *neuronStreams) piece(w *worker, i int) {
 
 // streamBlock is an active neuron of each stream.
 type streamBlock struct {
-	*neuronStreams
+	*neuronTask
 	w      *worker
 	count  int
 	neuron [streams]int32
@@ -186,7 +186,7 @@ func (b *streamBlock) add(sums []float32) {
 	v, r, m, width := b.pool.variant, &b.w.rows, b.down, paddedCols(b.down.cols)
 	for token := range b.tokens {
 		i := token * streams
-		(*neuronTask)(b.neuronStreams).finish(hidden[i:][:b.count], gates[i:], ups[i:], b.neuron[:b.count], token)
+		b.finish(hidden[i:][:b.count], gates[i:], ups[i:], b.neuron[:b.count], token)
 		for s := range b.count {
 			r.row[s], r.coef[s] = m.row(b.slot[s]), hidden[i+s]
 			r.next[s] = askedByAxpy(m.dtype, r.row[s], m.rowBytes, first.row(b.following[s]))

@@ -7,10 +7,16 @@ package kernel
 import "unsafe"
 
 //go:noescape
+func dot4F32AVX2(x unsafe.Pointer, r *dotRows, n int)
+
+//go:noescape
 func axpy4F32AVX2(y unsafe.Pointer, r *axpyRows, n int)
 
 //go:noescape
 func axpy1F32AVX2(y unsafe.Pointer, r *axpyRows, n int)
+
+//go:noescape
+func dot4F16AVX2(x unsafe.Pointer, r *dotRows, n int)
 
 //go:noescape
 func axpy4F16AVX2(y unsafe.Pointer, r *axpyRows, n int)
@@ -22,6 +28,9 @@ func axpy1F16AVX2(y unsafe.Pointer, r *axpyRows, n int)
 func widenF16AVX2(dst, src unsafe.Pointer, n int)
 
 //go:noescape
+func dot4BF16AVX2(x unsafe.Pointer, r *dotRows, n int)
+
+//go:noescape
 func axpy4BF16AVX2(y unsafe.Pointer, r *axpyRows, n int)
 
 //go:noescape
@@ -29,6 +38,9 @@ func axpy1BF16AVX2(y unsafe.Pointer, r *axpyRows, n int)
 
 //go:noescape
 func widenBF16AVX2(dst, src unsafe.Pointer, n int)
+
+//go:noescape
+func dot4Int8AVX2(x unsafe.Pointer, r *dotRows, n int)
 
 //go:noescape
 func axpy4Int8AVX2(y unsafe.Pointer, r *axpyRows, n int)
@@ -50,18 +62,6 @@ func rowDotsF16AVX2(y, x, rows unsafe.Pointer, stride, n, count int)
 
 //go:noescape
 func rowSumF16AVX2(y, coef, rows unsafe.Pointer, stride, n, count int)
-
-//go:noescape
-func dot4F32AVX2(x unsafe.Pointer, r *dotRows, n int)
-
-//go:noescape
-func dot4F16AVX2(x unsafe.Pointer, r *dotRows, n int)
-
-//go:noescape
-func dot4BF16AVX2(x unsafe.Pointer, r *dotRows, n int)
-
-//go:noescape
-func dot4Int8AVX2(x unsafe.Pointer, r *dotRows, n int)
 
 //go:noescape
 func dot2Int8GAVX2(x, a, b unsafe.Pointer, n int, nextA, nextB uintptr) (xa, xb float32)
@@ -178,16 +178,13 @@ func read4AVX2(p unsafe.Pointer, step, n int) float32
 func dot2F32AVX512(x, a, b unsafe.Pointer, n int, nextA, nextB uintptr) (xa, xb float32)
 
 //go:noescape
-func dot2F16AVX512(x, a, b unsafe.Pointer, n int, nextA, nextB uintptr) (xa, xb float32)
-
-//go:noescape
-func dot2BF16AVX512(x, a, b unsafe.Pointer, n int, nextA, nextB uintptr) (xa, xb float32)
-
-//go:noescape
 func axpy4F32AVX512(y unsafe.Pointer, r *axpyRows, n int)
 
 //go:noescape
 func axpy1F32AVX512(y unsafe.Pointer, r *axpyRows, n int)
+
+//go:noescape
+func dot2F16AVX512(x, a, b unsafe.Pointer, n int, nextA, nextB uintptr) (xa, xb float32)
 
 //go:noescape
 func axpy4F16AVX512(y unsafe.Pointer, r *axpyRows, n int)
@@ -199,6 +196,9 @@ func axpy1F16AVX512(y unsafe.Pointer, r *axpyRows, n int)
 func widenF16AVX512(dst, src unsafe.Pointer, n int)
 
 //go:noescape
+func dot2BF16AVX512(x, a, b unsafe.Pointer, n int, nextA, nextB uintptr) (xa, xb float32)
+
+//go:noescape
 func axpy4BF16AVX512(y unsafe.Pointer, r *axpyRows, n int)
 
 //go:noescape
@@ -206,6 +206,9 @@ func axpy1BF16AVX512(y unsafe.Pointer, r *axpyRows, n int)
 
 //go:noescape
 func widenBF16AVX512(dst, src unsafe.Pointer, n int)
+
+//go:noescape
+func dot2Int8AVX512(x, a, b unsafe.Pointer, n int, nextA, nextB uintptr) (xa, xb float32)
 
 //go:noescape
 func axpy4Int8AVX512(y unsafe.Pointer, r *axpyRows, n int)
@@ -227,9 +230,6 @@ func rowDotsF16AVX512(y, x, rows unsafe.Pointer, stride, n, count int)
 
 //go:noescape
 func rowSumF16AVX512(y, coef, rows unsafe.Pointer, stride, n, count int)
-
-//go:noescape
-func dot2Int8AVX512(x, a, b unsafe.Pointer, n int, nextA, nextB uintptr) (xa, xb float32)
 
 //go:noescape
 func dot2Int8GAVX512(x, a, b unsafe.Pointer, n int, nextA, nextB uintptr) (xa, xb float32)

@@ -2,20 +2,12 @@ package main
 
 import "fmt"
 
-// dot4 reads four rows at a time: a core of the AVX2 kind needs as many streams to read memory as fast as it goes. Grouped
-// rows take more work a byte, and gain nothing by it.
-
 const dot4Sig = "(x unsafe.Pointer, r *dotRows, n int)"
 
 var nextRegs = []string{"R10", "R11", "R12", "R13"}
 
-func (g *generator) dots4() {
-	for _, d := range plain {
-		g.dot4(d)
-	}
-}
-
-// dot4: two accumulators a row. Four rows are four streams of memory, which is what it takes to read as fast as it goes.
+// dot4: two accumulators a row. Four rows are four streams, which it takes a core of the AVX2 kind to read memory as fast
+// as it goes. Grouped rows take more work a byte and gain nothing by it.
 func (g *generator) dot4(d string) {
 	w, size := g.width, bytes1[d]
 	g.fn("dot4"+d, dot4Sig, 0, 24)

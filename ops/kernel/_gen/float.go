@@ -29,24 +29,29 @@ func (g *generator) widen(d, mem string, r int) {
 }
 
 func (g *generator) floatKernels() {
-	if g.width == 16 {
-		for _, d := range plain[:3] {
+	for _, d := range plain {
+		switch {
+		case g.streamed(d):
+			g.dot4(d)
+		case d == "Int8":
+			g.dot2Int8()
+		default:
 			g.dot2(d)
 		}
-	}
-	for _, d := range plain {
-		for _, rows := range []int{4, 1} {
-			if g.width == 8 && d == "Int8" && rows == 4 {
-				g.axpyPairs()
-				continue
-			}
-			g.axpy(d, rows)
+		if d == "Int8" && g.streamed(d) {
+			g.axpyPairs()
+		} else {
+			g.axpy(d, 4)
 		}
+		g.axpy(d, 1)
 		if d != "F32" {
 			g.widenRow(d)
 		}
 	}
 }
+
+// streamed tells whether rows of d are read as four streams, by dot4, and not in pairs.
+func (g *generator) streamed(d string) bool { return g.width == 8 && slices.Contains(plain, d) }
 
 func (g *generator) dotStart(d string) {
 	g.fn("dot2"+d, dot2Sig, 0, 56)
@@ -169,7 +174,7 @@ func (g *generator) axpyStart(d string, rows int) {
 	}
 	switch {
 	case rows == 1:
-	case g.width == 8 && slices.Contains(plain, d):
+	case g.streamed(d):
 		for i, next := range nextRegs {
 			g.p("MOVQ (axpyRows_next+%d)(BX), %s", 8*i, next)
 		}
@@ -185,13 +190,13 @@ func (g *generator) axpyStart(d string, rows int) {
 	}
 }
 
-// axpyNext asks for the next n bytes of what comes next behind each row: of each of them or, if the work a byte takes is
-// worth it, of one after the other, which is one long stream.
+// axpyNext asks for n more bytes of what comes next: of each stream or, of rows that are not read as streams, of one next
+// row after the other, which the hardware follows better than four short ones.
 func (g *generator) axpyNext(d string, rows, n int) {
 	if rows == 1 {
 		return
 	}
-	if g.width == 8 && slices.Contains(plain, d) {
+	if g.streamed(d) {
 		g.prefetch(n, nextRegs...)
 		return
 	}
@@ -227,9 +232,9 @@ func (g *generator) widenRow(d string) {
 	g.ret()
 }
 
-// int8Kernels: the weights are widened to int16 and multiplied with the int16
+// dot2Int8: the weights are widened to int16 and multiplied with the int16
 // input in pairs, exactly.
-func (g *generator) int8Kernels() {
+func (g *generator) dot2Int8() {
 	w := 2 * g.width // columns of a vector of int16
 	g.dotStart("Int8")
 	g.zero(0, 1, 2, 3, 4, 5, 6, 7)

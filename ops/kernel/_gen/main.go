@@ -32,11 +32,6 @@ func run(dir string, check bool) error {
 		g.file("kernels_" + strings.ToLower(v.name) + "_amd64.s")
 		g.floatKernels()
 		g.attention()
-		if v == avx2 {
-			g.dots4()
-		} else {
-			g.int8Kernels()
-		}
 		g.groupKernels()
 		g.axpy8("Int4")
 		g.axpy8("Int4M")

@@ -19,9 +19,9 @@ func (g *generator) axpy8(d string) {
 	suffix := map[int]string{8: "", 16: "D"}[w]
 	and, or := "VPAND"+suffix, "VPOR"+suffix
 	const frame = 392
-	const skipped = 16                                // bytes of the groups that a turn skips, below the frame
 	pairs := func(p int) int { return frame - 4*w*p } // offsets of the tables below the frame
 	factors, offsets, current := frame-16*w, frame-20*w, 8
+	const skipped = 16 // with AVX2, the groups that a turn skips
 
 	g.fn("axpy8"+d, "(y unsafe.Pointer, r *axpyRows, n int)", frame, 24)
 	g.load("y+0", "AX", "r+8", "BX", "n+16", "CX")
@@ -202,7 +202,7 @@ func (g *generator) axpy8(d string) {
 	g.p("JLE  done")
 	g.p("CMPQ CX, $%d", w)
 	g.p("JGE  loop")
-	g.p("MOVQ $%d, SI", w)
+	g.p("MOVQ $%d, SI", w) // back by the groups of the last vector that are not left
 	g.p("SUBQ CX, SI")
 	g.p("MOVQ SI, table-%d(SP)", skipped)
 	g.p("MOVQ $%d, CX", w)
