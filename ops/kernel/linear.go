@@ -17,10 +17,8 @@ const (
 	mostPiece       = 1 << 20
 	alone           = 48 << 10
 
-	// readAhead is how many bytes ahead weights are asked for: in whole rows where
-	// rows are short or lie apart, so that the next ones are known.
+	// readAhead is how many bytes ahead grouped weights are asked for, in whole rows.
 	readAhead = 3 << 10
-	longRow   = 8 << 10
 )
 
 // Linear writes y = x·wᵀ + bias: x T×K, w O×K (a row per output), y T×O. bias
@@ -128,15 +126,11 @@ func (t *linearTask) piece(_ *worker, i int) {
 	first := i * t.rows
 	n := min(t.rows, m.rows-first)
 	half := (n + 1) / 2
-	adjacent := m.stride-m.rowBytes < rowAlign
 	rowsAhead := (readAhead + m.rowBytes - 1) / max(m.rowBytes, 1)
 	for j := range half {
 		r, s := first+j, first+min(half+j, n-1)
 		a, b := m.row(r), m.row(s)
 		ahead := uintptr(min(rowsAhead, half-1-j) * m.stride)
-		if !m.dtype.grouped() && (adjacent || m.rowBytes > longRow) {
-			ahead = readAhead
-		}
 		for k := range t.tokens {
 			ya, yb := v.dotPair(&t.pool.tasks.operands[k], m, a, b, uintptr(a)+ahead, uintptr(b)+ahead)
 			if t.bias != nil {

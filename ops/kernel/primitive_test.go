@@ -103,7 +103,7 @@ func TestDots(t *testing.T) {
 				var want [streams]float32
 				for i := range rows.row {
 					f := fencedRow(r, d, n, r.IntN(64))
-					rows.row[i], rows.next[i] = f.p(), uintptr(f.p())+lookahead
+					rows.row[i], rows.next[i] = f.p(), uintptr(f.p())+uintptr(v.lookahead.dot)
 				}
 				for i := 0; i < streams; i += 2 {
 					a, b := rows.row[i], rows.row[i+1]

@@ -3,36 +3,34 @@ package kernel
 import "unsafe"
 
 // Where a variant has dot4 for a dtype, the rows of a piece are read as four streams, one from each quarter of the piece:
-// a core of the AVX2 kind then reads as fast as memory goes, and with two streams a fifth less. Where the rows of a
-// neuron lie side by side, as in a neuron store, each stream goes on from the gate row of a neuron to its up and down
-// rows and to the next neuron.
+// a core then reads as fast as memory goes, and with two streams up to a fifth less. Where the rows of a neuron lie side
+// by side, as in a neuron store, each stream goes on from the gate row of a neuron to its up and down rows and to the next
+// neuron.
 
-const (
-	streams = 4
-
-	// lookahead is how many bytes behind where it is read a stream is asked for: a few lines, because such a core drops
-	// what it is asked for when its misses are many. Measured on Zen 3.
-	lookahead = 512
-)
+const streams = 4
 
 // streamed tells whether rows of d are read as streams.
 func (v *variant) streamed(d Dtype) bool { return v.dot4[d] != nil }
 
-// asked is what to ask for while a row of size bytes is read: what lies behind it or, if the row that follows in its
-// stream does not, that row.
-func asked(row unsafe.Pointer, size int, follows unsafe.Pointer) uintptr {
-	if gap := uintptr(follows) - uintptr(row) - uintptr(size); gap < rowAlign {
-		return uintptr(row) + lookahead
+// lookahead is how many bytes behind where it is read a stream is asked for, by dot4, by axpy4, and by axpy4 of Int8, which
+// has so much work with a row that much more can be fetched meanwhile. AVX2 was measured on Zen 3, a core of which drops
+// what it is asked for when its misses are many; AVX-512 on Emerald Rapids.
+type lookahead struct{ dot, axpy, axpyInt8 int }
+
+func (a lookahead) ofAxpy(d Dtype) int {
+	if d == Int8 {
+		return a.axpyInt8
 	}
-	return uintptr(follows)
+	return a.axpy
 }
 
-// askedByAxpy is asked for axpy: a row of bytes takes it so much work that the whole next row can be fetched meanwhile.
-func askedByAxpy(d Dtype, row unsafe.Pointer, size int, follows unsafe.Pointer) uintptr {
-	if d == Int8 {
-		return uintptr(follows)
+// asked is what to ask for while a row of size bytes is read: what lies ahead of it or, if the row that follows in its
+// stream does not lie behind it, that row.
+func asked(ahead int, row unsafe.Pointer, size int, follows unsafe.Pointer) uintptr {
+	if gap := uintptr(follows) - uintptr(row) - uintptr(size); gap < rowAlign {
+		return uintptr(row) + uintptr(ahead)
 	}
-	return asked(row, size, follows)
+	return uintptr(follows)
 }
 
 // dotRows are a row of each stream, which may be the same, what comes behind them, and their products.
@@ -100,7 +98,7 @@ func (t *linearStreams) piece(w *worker, i int) {
 		for s := range at {
 			k := first + min(s*length+j, n-1)
 			at[s], r.row[s] = k, m.row(k)
-			r.next[s] = asked(r.row[s], m.rowBytes, m.row(min(k+1, first+n-1)))
+			r.next[s] = asked(v.lookahead.dot, r.row[s], m.rowBytes, m.row(min(k+1, first+n-1)))
 		}
 		for token := range t.tokens {
 			v.dots(&t.pool.tasks.operands[token], m, r)
@@ -132,7 +130,7 @@ func (t *downStreams) piece(w *worker, i int) {
 			for s := range count {
 				k := first + s*length + j
 				r.row[s], r.coef[s] = m.row(k), t.h[token*m.rows+k]
-				r.next[s] = askedByAxpy(m.dtype, r.row[s], m.rowBytes, m.row(min(k+1, first+n-1)))
+				r.next[s] = asked(v.lookahead.ofAxpy(m.dtype), r.row[s], m.rowBytes, m.row(min(k+1, first+n-1)))
 			}
 			v.axpy(r, acc[token*width:][:width], m, count)
 		}
@@ -189,7 +187,7 @@ func (b *streamBlock) add(sums []float32) {
 		b.finish(hidden[i:][:b.count], gates[i:], ups[i:], b.neuron[:b.count], token)
 		for s := range b.count {
 			r.row[s], r.coef[s] = m.row(b.slot[s]), hidden[i+s]
-			r.next[s] = askedByAxpy(m.dtype, r.row[s], m.rowBytes, first.row(b.following[s]))
+			r.next[s] = asked(v.lookahead.ofAxpy(m.dtype), r.row[s], m.rowBytes, first.row(b.following[s]))
 		}
 		v.axpy(r, sums[token*width:][:width], m, b.count)
 	}
@@ -201,7 +199,7 @@ func (b *streamBlock) dots(out []float32, m, next *Matrix) {
 	for s := range r.row {
 		slot := b.slot[min(s, b.count-1)]
 		r.row[s] = m.row(slot)
-		r.next[s] = asked(r.row[s], m.rowBytes, next.row(slot))
+		r.next[s] = asked(v.lookahead.dot, r.row[s], m.rowBytes, next.row(slot))
 	}
 	for token := range b.tokens {
 		v.dots(&b.pool.tasks.operands[token], m, r)

@@ -175,7 +175,7 @@ func read2AVX2(p unsafe.Pointer, step, n int) float32
 func read4AVX2(p unsafe.Pointer, step, n int) float32
 
 //go:noescape
-func dot2F32AVX512(x, a, b unsafe.Pointer, n int, nextA, nextB uintptr) (xa, xb float32)
+func dot4F32AVX512(x unsafe.Pointer, r *dotRows, n int)
 
 //go:noescape
 func axpy4F32AVX512(y unsafe.Pointer, r *axpyRows, n int)
@@ -184,7 +184,7 @@ func axpy4F32AVX512(y unsafe.Pointer, r *axpyRows, n int)
 func axpy1F32AVX512(y unsafe.Pointer, r *axpyRows, n int)
 
 //go:noescape
-func dot2F16AVX512(x, a, b unsafe.Pointer, n int, nextA, nextB uintptr) (xa, xb float32)
+func dot4F16AVX512(x unsafe.Pointer, r *dotRows, n int)
 
 //go:noescape
 func axpy4F16AVX512(y unsafe.Pointer, r *axpyRows, n int)
@@ -196,7 +196,7 @@ func axpy1F16AVX512(y unsafe.Pointer, r *axpyRows, n int)
 func widenF16AVX512(dst, src unsafe.Pointer, n int)
 
 //go:noescape
-func dot2BF16AVX512(x, a, b unsafe.Pointer, n int, nextA, nextB uintptr) (xa, xb float32)
+func dot4BF16AVX512(x unsafe.Pointer, r *dotRows, n int)
 
 //go:noescape
 func axpy4BF16AVX512(y unsafe.Pointer, r *axpyRows, n int)
@@ -208,7 +208,7 @@ func axpy1BF16AVX512(y unsafe.Pointer, r *axpyRows, n int)
 func widenBF16AVX512(dst, src unsafe.Pointer, n int)
 
 //go:noescape
-func dot2Int8AVX512(x, a, b unsafe.Pointer, n int, nextA, nextB uintptr) (xa, xb float32)
+func dot4Int8AVX512(x unsafe.Pointer, r *dotRows, n int)
 
 //go:noescape
 func axpy4Int8AVX512(y unsafe.Pointer, r *axpyRows, n int)

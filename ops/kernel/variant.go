@@ -19,8 +19,9 @@ type variant struct {
 	dot2 [dtypes]func(x, a, b unsafe.Pointer, n int, nextA, nextB uintptr) (xa, xb float32)
 
 	// dot4, if a dtype has it, writes to r.sum the products of x with four rows as dot2 has them. It asks for r.next
-	// meanwhile.
-	dot4 [dtypes]func(x unsafe.Pointer, r *dotRows, n int)
+	// meanwhile. There is no dot2 then.
+	dot4      [dtypes]func(x unsafe.Pointer, r *dotRows, n int)
+	lookahead lookahead
 
 	// axpy4 adds the n numbers of four rows, times a coefficient each, to y, in
 	// the order of the rows; axpy1 does it for the first row. n is a multiple of 32.

@@ -35,6 +35,7 @@ var avx2 = variant{
 	dot4: [dtypes]func(x unsafe.Pointer, r *dotRows, n int){
 		F32: dot4F32AVX2, F16: dot4F16AVX2, BF16: dot4BF16AVX2, Int8: dot4Int8AVX2,
 	},
+	lookahead: lookahead{dot: 512, axpy: 512, axpyInt8: 3072},
 	axpy4: [dtypes]func(y unsafe.Pointer, r *axpyRows, n int){
 		F32: axpy4F32AVX2, F16: axpy4F16AVX2, BF16: axpy4BF16AVX2, Int8: axpy4Int8AVX2,
 		Int8G: axpy4Int8GAVX2, Int4: axpy4Int4AVX2, Int4M: axpy4Int4MAVX2,
@@ -73,9 +74,12 @@ var avx512 = variant{
 	rowDots: [dtypes]func(y, x, rows unsafe.Pointer, stride, n, count int){F32: rowDotsF32AVX512, F16: rowDotsF16AVX512},
 	rowSum:  [dtypes]func(y, coef, rows unsafe.Pointer, stride, n, count int){F32: rowSumF32AVX512, F16: rowSumF16AVX512},
 	dot2: [dtypes]func(x, a, b unsafe.Pointer, n int, nextA, nextB uintptr) (xa, xb float32){
-		F32: dot2F32AVX512, F16: dot2F16AVX512, BF16: dot2BF16AVX512, Int8: dot2Int8AVX512,
 		Int8G: dot2Int8GAVX512, Int4: dot2Int4AVX512, Int4M: dot2Int4MAVX512,
 	},
+	dot4: [dtypes]func(x unsafe.Pointer, r *dotRows, n int){
+		F32: dot4F32AVX512, F16: dot4F16AVX512, BF16: dot4BF16AVX512, Int8: dot4Int8AVX512,
+	},
+	lookahead: lookahead{dot: 2048, axpy: 2048, axpyInt8: 2048},
 	axpy4: [dtypes]func(y unsafe.Pointer, r *axpyRows, n int){
 		F32: axpy4F32AVX512, F16: axpy4F16AVX512, BF16: axpy4BF16AVX512, Int8: axpy4Int8AVX512,
 		Int8G: axpy4Int8GAVX512, Int4: axpy4Int4AVX512, Int4M: axpy4Int4MAVX512,

@@ -6,8 +6,8 @@ const dot4Sig = "(x unsafe.Pointer, r *dotRows, n int)"
 
 var nextRegs = []string{"R10", "R11", "R12", "R13"}
 
-// dot4: two accumulators a row. Four rows are four streams, which it takes a core of the AVX2 kind to read memory as fast
-// as it goes. Grouped rows take more work a byte and gain nothing by it.
+// dot4: two accumulators a row. Four rows are four streams, which it takes a core to read memory as fast as it goes.
+// Grouped rows take more work a byte and gain nothing by it.
 func (g *generator) dot4(d string) {
 	w, size := g.width, bytes1[d]
 	g.fn("dot4"+d, dot4Sig, 0, 24)
@@ -40,8 +40,12 @@ func (g *generator) dot4(d string) {
 					g.p("VFMADD231PS %s, v#%d, v#%d", mem, rX+i, acc)
 				case "Int8":
 					g.p("VPMOVSXBW %s, v#%d", mem, rW+i)
-					g.p("VPMADDWD v#%d, v#%d, v#%d", rX+i, rW+i, rW+i)
-					g.p("VPADDD v#%d, v#%d, v#%d", rW+i, acc, acc)
+					if g.width == 16 {
+						g.p("VPDPWSSD Z%d, Z%d, Z%d", rX+i, rW+i, acc)
+						continue
+					}
+					g.p("VPMADDWD Y%d, Y%d, Y%d", rX+i, rW+i, rW+i)
+					g.p("VPADDD Y%d, Y%d, Y%d", rW+i, acc, acc)
 				default:
 					g.widen(d, mem, rW+i)
 					g.p("VFMADD231PS v#%d, v#%d, v#%d", rW+i, rX+i, acc)
@@ -77,6 +81,12 @@ func (g *generator) dot4(d string) {
 
 // sums4 writes the sums of the floats of registers 0 to 3 to the dotRows at BX.
 func (g *generator) sums4() {
+	if g.width == 16 {
+		for r := range 4 {
+			g.p("VEXTRACTF64X4 $1, Z%d, Y%d", r, 4+r)
+			g.p("VADDPS Y%d, Y%d, Y%d", 4+r, r, r)
+		}
+	}
 	g.p("VHADDPS Y1, Y0, Y0")
 	g.p("VHADDPS Y3, Y2, Y2")
 	g.p("VHADDPS Y2, Y0, Y0")

@@ -10,8 +10,6 @@ var (
 	bytes1 = map[string]int{"F32": 4, "F16": 2, "BF16": 2, "Int8": 1}
 )
 
-const dot2Sig = "(x, a, b unsafe.Pointer, n int, nextA, nextB uintptr) (xa, xb float32)"
-
 // widen loads a vector of weights as float32.
 func (g *generator) widen(d, mem string, r int) {
 	switch d {
@@ -30,15 +28,8 @@ func (g *generator) widen(d, mem string, r int) {
 
 func (g *generator) floatKernels() {
 	for _, d := range plain {
-		switch {
-		case g.streamed(d):
-			g.dot4(d)
-		case d == "Int8":
-			g.dot2Int8()
-		default:
-			g.dot2(d)
-		}
-		if d == "Int8" && g.streamed(d) {
+		g.dot4(d)
+		if d == "Int8" && g.width == 8 {
 			g.axpyPairs()
 		} else {
 			g.axpy(d, 4)
@@ -50,15 +41,6 @@ func (g *generator) floatKernels() {
 	}
 }
 
-// streamed tells whether rows of d are read as four streams, by dot4, and not in pairs.
-func (g *generator) streamed(d string) bool { return g.width == 8 && slices.Contains(plain, d) }
-
-func (g *generator) dotStart(d string) {
-	g.fn("dot2"+d, dot2Sig, 0, 56)
-	g.load("x+0", "AX", "a+8", "SI", "b+16", "DI", "n+24", "CX", "nextA+32", "R8", "nextB+40", "R9")
-	g.p("XORQ DX, DX")
-}
-
 // prefetch asks for n more bytes of the rows that come next; DX counts them.
 // Rows are short and lie anywhere, so that the hardware alone is always late.
 func (g *generator) prefetch(n int, next ...string) {
@@ -68,43 +50,6 @@ func (g *generator) prefetch(n int, next ...string) {
 		}
 	}
 	g.p("ADDQ $%d, DX", n)
-}
-
-// dot2: four accumulators a row hide the latency of the FMA.
-func (g *generator) dot2(d string) {
-	w, size := g.width, bytes1[d]
-	g.dotStart(d)
-	g.zero(0, 1, 2, 3, 4, 5, 6, 7)
-	step := func(vectors int) {
-		for i := range vectors {
-			a, b := addr(i*w*size, "SI"), addr(i*w*size, "DI")
-			if d == "F32" {
-				g.p("VMOVUPS %d(AX), v#8", 4*w*i)
-				g.p("VFMADD231PS %s, v#8, v#%d", a, i)
-				g.p("VFMADD231PS %s, v#8, v#%d", b, 4+i)
-				continue
-			}
-			g.widen(d, a, 9)
-			g.widen(d, b, 10)
-			g.p("VMOVUPS %d(AX), v#8", 4*w*i)
-			g.p("VFMADD231PS v#9, v#8, v#%d", i)
-			g.p("VFMADD231PS v#10, v#8, v#%d", 4+i)
-		}
-		g.prefetch(size*w*vectors, "R8", "R9")
-		g.p("ADDQ $%d, AX", 4*w*vectors)
-		g.p("ADDQ $%d, SI", size*w*vectors)
-		g.p("ADDQ $%d, DI", size*w*vectors)
-	}
-	g.loop(4*w, 32, func(cols int) { step(cols / w) })
-	for _, r := range []int{0, 4} {
-		g.p("VADDPS v#%d, v#%d, v#%d", r+1, r, r)
-		g.p("VADDPS v#%d, v#%d, v#%d", r+3, r+2, r+2)
-		g.p("VADDPS v#%d, v#%d, v#%d", r+2, r, r)
-		g.sum(r, 8)
-	}
-	g.p("VMOVSS X0, xa+48(FP)")
-	g.p("VMOVSS X4, xb+52(FP)")
-	g.ret()
 }
 
 // loop runs body over CX columns, a multiple of 32: main at a time, then 32.
@@ -174,7 +119,7 @@ func (g *generator) axpyStart(d string, rows int) {
 	}
 	switch {
 	case rows == 1:
-	case g.streamed(d):
+	case slices.Contains(plain, d):
 		for i, next := range nextRegs {
 			g.p("MOVQ (axpyRows_next+%d)(BX), %s", 8*i, next)
 		}
@@ -182,21 +127,17 @@ func (g *generator) axpyStart(d string, rows int) {
 	default:
 		g.p("MOVQ axpyRows_next(BX), R14")
 		g.p("MOVQ axpyRows_bytes(BX), R15")
-		if d == "Int8" {
-			g.p("SUBQ $4, R15")
-			g.p("PREFETCHT0 (R14)(R15*1)") // the scale
-		}
 		g.p("XORQ DX, DX")
 	}
 }
 
-// axpyNext asks for n more bytes of what comes next: of each stream or, of rows that are not read as streams, of one next
-// row after the other, which the hardware follows better than four short ones.
+// axpyNext asks for n more bytes of what comes next: of each stream or, of grouped rows, which are not read as streams, of
+// one next row after the other, which the hardware follows better than four short ones.
 func (g *generator) axpyNext(d string, rows, n int) {
 	if rows == 1 {
 		return
 	}
-	if g.streamed(d) {
+	if slices.Contains(plain, d) {
 		g.prefetch(n, nextRegs...)
 		return
 	}
@@ -209,9 +150,6 @@ func (g *generator) axpyNext(d string, rows, n int) {
 	g.p("JLT  same")
 	g.p("ADDQ $8, BX")
 	g.p("MOVQ axpyRows_next(BX), R14")
-	if d == "Int8" {
-		g.p("PREFETCHT0 (R14)(R15*1)")
-	}
 	g.p("XORQ DX, DX")
 	g.at("same")
 }
@@ -229,37 +167,5 @@ func (g *generator) widenRow(d string) {
 	g.p("ADDQ $%d, SI", 32*size)
 	g.p("SUBQ $32, CX")
 	g.p("JNZ  loop")
-	g.ret()
-}
-
-// dot2Int8: the weights are widened to int16 and multiplied with the int16
-// input in pairs, exactly.
-func (g *generator) dot2Int8() {
-	w := 2 * g.width // columns of a vector of int16
-	g.dotStart("Int8")
-	g.zero(0, 1, 2, 3, 4, 5, 6, 7)
-	g.loop(4*w, 32, func(cols int) {
-		for i := range cols / w {
-			g.p("VMOVDQU32 %d(AX), v#8", 2*w*i)
-			for r, base := range []string{"SI", "DI"} {
-				g.p("VPMOVSXBW %d(%s), v#%d", w*i, base, 9+r)
-				g.p("VPDPWSSD v#8, v#%d, v#%d", 9+r, 4*r+i)
-			}
-		}
-		g.prefetch(cols, "R8", "R9")
-		g.p("ADDQ $%d, AX", 2*cols)
-		g.p("ADDQ $%d, SI", cols)
-		g.p("ADDQ $%d, DI", cols)
-	})
-	g.prefetch(4, "R8", "R9") // the scales
-	for _, r := range []int{0, 4} {
-		g.p("VPADDD v#%d, v#%d, v#%d", r+1, r, r)
-		g.p("VPADDD v#%d, v#%d, v#%d", r+3, r+2, r+2)
-		g.p("VPADDD v#%d, v#%d, v#%d", r+2, r, r)
-		g.p("VCVTDQ2PS v#%d, v#%d", r, r)
-		g.sum(r, 8)
-	}
-	g.p("VMOVSS X0, xa+48(FP)")
-	g.p("VMOVSS X4, xb+52(FP)")
 	g.ret()
 }

@@ -4,6 +4,8 @@ import "fmt"
 
 var grouped = []string{"Int8G", "Int4", "Int4M"}
 
+const dot2Sig = "(x, a, b unsafe.Pointer, n int, nextA, nextB uintptr) (xa, xb float32)"
+
 func quantBytes(d string) int {
 	if d == "Int8G" {
 		return 32
