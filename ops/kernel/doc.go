@@ -29,10 +29,15 @@
 // 4 bits, with fewer tokens, round them, times the scales, to int8 by 8 rows × 32
 // columns.
 //
+// The variant amx multiplies bfloat16 from 16 tokens on, except for weights of F32:
+// inputs of F16 and BF16 weights keep 16 bits, as two bfloat16; those of quantised
+// weights are rounded to one, and so are grouped weights times their scales.
+//
 // NaN propagates. An infinity behaves as in IEEE 754 arithmetic, except that
-// where inputs are rounded one that is infinite gives NaN, for all that shares
-// its scale. Denormal numbers count; only results of exponentials (SiLU,
-// GELUTanh, softmax) below 1e-35 may be 0.
+// where inputs are rounded or split one that is infinite may give NaN, for all that
+// shares its scale. Denormal numbers count; only results of exponentials (SiLU,
+// GELUTanh, softmax) below 1e-35 may be 0. With bfloat16, inputs beyond 3.39e38
+// count as infinite, and denormal inputs, weights and sums as 0.
 //
 // # Errors
 //

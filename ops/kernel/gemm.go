@@ -15,11 +15,7 @@ func (p *Pool) gemm(y, x []float32, w *Matrix, bias []float32, tokens int, trans
 	}
 	g := &p.tasks.gemm
 	*g = gemmTask{pool: p, w: w, bias: bias, transposed: transposed, y: y, k: k, out: out, tokens: tokens}
-	g.panelRows = panelRows(w.dtype, k, transposed)
-	p.tasks.packed = resize(p.tasks.packed, p.variant.packedLen(tokens, g.panelRows))
-	g.x = p.tasks.packed
-	p.pack(g.x, x, tokens, k, g.panelRows)
-	g.quantize()
+	g.pack(x)
 	p.do((out+blockRows-1)/blockRows, g)
 	*g = gemmTask{}
 }
@@ -29,12 +25,36 @@ func (p *Pool) gemm(y, x []float32, w *Matrix, bias []float32, tokens int, trans
 // Where scales of groups run along the outputs that is not possible.
 func pairs(d Dtype, transposed bool) bool { return d == Int8 || d.grouped() && !transposed }
 
-// panelRows is the number of rows of a packed panel of k inputs: whole groups for products on integers.
-func panelRows(d Dtype, k int, transposed bool) int {
-	if pairs(d, transposed) {
+// panelRows is the number of rows of a packed panel of k inputs: whole groups for products on integers or bfloat16.
+func (v *variant) panelRows(d Dtype, k int, transposed bool) int {
+	if pairs(d, transposed) || v.split(d) {
 		return groups(k) * group
 	}
 	return k
+}
+
+// pack makes of the inputs x T×K what the tiles read.
+func (g *gemmTask) pack(x []float32) {
+	p, v := g.pool, g.pool.variant
+	g.panelRows = v.panelRows(g.w.dtype, g.k, g.transposed)
+	if g.transposed && v.split(g.w.dtype) {
+		g.splitInputs(x)
+		return
+	}
+	p.tasks.packed = resize(p.tasks.packed, v.packedLen(g.tokens, g.panelRows))
+	g.x = p.tasks.packed
+	p.pack(g.x, x, g.tokens, g.k, g.panelRows)
+	g.convert()
+}
+
+// convert makes of packed inputs what the tiles read.
+func (g *gemmTask) convert() {
+	switch d := g.w.dtype; {
+	case g.pool.variant.split(d):
+		g.splitInputs(nil)
+	case pairs(d, g.transposed):
+		g.quantize()
+	}
 }
 
 // packedLen is the length of inputs as the tiles read them:
@@ -97,13 +117,14 @@ type gemmTask struct {
 	scales  []float32 // of the tokens
 	sums    []float32 // of the int16 of a group: [⌈T/tileCols⌉][groups][tileCols]
 	factors []float32 // of the inputs: the scales of Int8 rows, if they run along k
+
+	// of products on bfloat16
+	raw    []float32 // inputs that are not packed
+	halves halves    // packed: [⌈T/32⌉][k/2] rows of 32 pairs or, of a transposed product, T rows of k
 }
 
 // quantize packs the inputs of a product on integers.
 func (g *gemmTask) quantize() {
-	if !pairs(g.w.dtype, g.transposed) {
-		return
-	}
 	p, width := g.pool, g.pool.variant.tileCols
 	panels := (g.tokens + width - 1) / width
 	p.tasks.pairs = resize(p.tasks.pairs, len(g.x)/2)
@@ -159,11 +180,14 @@ func (g *quantizeTask) piece(w *worker, i int) {
 	}
 }
 
-func (g *gemmTask) row(k int) unsafe.Pointer {
+func (g *gemmTask) row(k int) unsafe.Pointer { return g.rowOf(g.w, k) }
+
+// rowOf is row k of those of m that are used.
+func (g *gemmTask) rowOf(m *Matrix, k int) unsafe.Pointer {
 	if g.slots != nil {
 		k = int(g.slots[k])
 	}
-	return g.w.row(k)
+	return m.row(k)
 }
 
 func (g *gemmTask) piece(w *worker, i int) {
@@ -174,6 +198,8 @@ func (g *gemmTask) piece(w *worker, i int) {
 	buf := w.scratch(blockRows*padded + blockScratch)
 	c, scratch := buf[:blockRows*padded], buf[blockRows*padded:]
 	switch {
+	case g.transposed && v.split(g.w.dtype):
+		g.splitColumns(v, c, scratch, first, n)
 	case g.transposed && pairs(g.w.dtype, true):
 		g.columnPairs(v, c, scratch, first, n)
 	case g.transposed:
@@ -193,14 +219,18 @@ func (g *gemmTask) piece(w *worker, i int) {
 // blockScratch is room for a block of widened weights in either orientation.
 // The rows are padded so that they do not all fall into the same cache sets.
 const (
-	blockStride  = blockCols + 16
-	blockScratch = blockRows * blockStride
+	blockStride  = blockCols + 32
+	blockScratch = blockRows*blockStride + 2*blockCols
 )
 
 // rows computes the block of outputs first to first+n−1: c holds
 // [T/tileCols][blockRows/tileRows] tiles of tileRows × tileCols.
 func (g *gemmTask) rows(v *variant, c, scratch []float32, m *Matrix, first, n int) {
 	clear(c)
+	if v.split(m.dtype) {
+		g.splitRows(v, c, scratch, m, first, n)
+		return
+	}
 	if pairs(m.dtype, false) {
 		g.rowPairs(v, c, scratch, m, first, n)
 		return
@@ -215,12 +245,8 @@ func (g *gemmTask) rows(v *variant, c, scratch []float32, m *Matrix, first, n in
 			}
 		}
 		for i := direct; i < n; i++ {
-			row := first + i
-			if g.slots != nil {
-				row = int(g.slots[row])
-			}
 			g.askFor(v, m, first, i, n, k)
-			v.widenPart(scratch[i*blockStride:][:blockStride], m, m.row(row), k, width)
+			v.widenPart(scratch[i*blockStride:][:blockStride], m, g.rowOf(m, first+i), k, width)
 		}
 		for t := 0; t*v.tileCols < g.tokens; t++ {
 			x := address(g.x[(t*g.k+k)*v.tileCols:])
@@ -247,11 +273,7 @@ func (g *gemmTask) askFor(v *variant, m *Matrix, first, i, n, k int) {
 	if i >= n || k >= g.k {
 		return
 	}
-	row := first + i
-	if g.slots != nil {
-		row = int(g.slots[row])
-	}
-	v.prefetchPart(m, m.row(row), k, min(blockCols, g.k-k))
+	v.prefetchPart(m, g.rowOf(m, first+i), k, min(blockCols, g.k-k))
 }
 
 // columns computes the block of outputs first to first+n−1 of a product whose
@@ -291,12 +313,8 @@ func (g *gemmTask) rowPairs(v *variant, c, scratch []float32, m *Matrix, first, 
 			columns, perRow = 1, n32*group/2
 		}
 		for i := range n {
-			row := first + i
-			if g.slots != nil {
-				row = int(g.slots[row])
-			}
 			g.askFor(v, m, first, i, n, k)
-			v.widen16Part(unsafe.Add(weights, i*stride), factors[i*perBlock:], mins[i*perBlock:], m, m.row(row), k, width)
+			v.widen16Part(unsafe.Add(weights, i*stride), factors[i*perBlock:], mins[i*perBlock:], m, g.rowOf(m, first+i), k, width)
 		}
 		for t := 0; t*v.tileCols < g.tokens; t++ {
 			x := address(g.pairs[(t*g.panelRows+k)*v.tileCols/2:])
@@ -349,6 +367,10 @@ func (g *gemmTask) columnPairs(v *variant, c, scratch []float32, first, n int) {
 
 // unpack gathers the outputs of token t from a block of tiles.
 func (g *gemmTask) unpack(v *variant, out, c []float32, t int) {
+	if g.transposed && v.split(g.w.dtype) {
+		copy(out, c[t*blockRows:])
+		return
+	}
 	c = c[t/v.tileCols*blockRows*v.tileCols+t%v.tileCols:]
 	for j := range out {
 		out[j] = c[j*v.tileCols]

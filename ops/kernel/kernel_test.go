@@ -89,6 +89,50 @@ func rounded(d Dtype, x []float32) []float64 {
 	return y
 }
 
+// asInput is x as weights of d see the inputs of T tokens.
+func asInput(v *variant, d Dtype, T int, x []float32) []float64 {
+	switch {
+	case T < smallT:
+		return rounded(d, x)
+	case v.split(d):
+		y := rounded(F32, x)
+		if !lowInputs(d) {
+			for i := range y {
+				y[i] = float64(fromBF16(toBF16(x[i])))
+			}
+		}
+		return y
+	case d.grouped():
+		return rounded(Int8, x) // the tiles multiply int16
+	}
+	return rounded(d, x)
+}
+
+// asWeights is decoded of weights that meet T tokens.
+func asWeights(v *variant, m *Matrix, T int) [][]float64 {
+	w := decoded(m)
+	if T < smallT || !v.split(m.dtype) || !m.dtype.grouped() {
+		return w
+	}
+	row := make([]float32, groups(m.cols)*group)
+	for i := range w {
+		v.widenPart(row, m, m.row(i), 0, m.cols)
+		for k := range w[i] {
+			w[i][k] = float64(fromBF16(toBF16(row[k])))
+		}
+	}
+	return w
+}
+
+// epsilon is eps or, where both factors are split, what splitting them and leaving out the product of the low parts costs
+// at most.
+func epsilon(v *variant, d Dtype, T int, eps float64) float64 {
+	if T >= smallT && v.split(d) && lowInputs(d) {
+		return 2 * 0x1p-16
+	}
+	return eps
+}
+
 // near fails unless every got is within eps·(Σ|terms|) of want.
 func near(t *testing.T, what string, got []float32, want, terms []float64, eps float64) {
 	t.Helper()
@@ -109,13 +153,10 @@ func TestLinear(t *testing.T) {
 				x, bias := randoms(r, T*K), randoms(r, O)
 				y := make([]float32, T*O)
 				Linear(p, y, x, w, bias)
-				wf := decoded(w)
+				wf := asWeights(p.variant, w, T)
 				want, terms := make([]float64, T*O), make([]float64, T*O)
 				for tok := range T {
-					in := rounded(d, x[tok*K:][:K])
-					if T >= smallT && d.grouped() {
-						in = rounded(Int8, x[tok*K:][:K]) // the tiles multiply int16
-					}
+					in := asInput(p.variant, d, T, x[tok*K:][:K])
 					for o := range O {
 						s, a := float64(bias[o]), math.Abs(float64(bias[o]))
 						for k, v := range in {
@@ -125,7 +166,7 @@ func TestLinear(t *testing.T) {
 						want[tok*O+o], terms[tok*O+o] = s, a
 					}
 				}
-				near(t, fmt.Sprintf("%v T=%d O=%d K=%d", d, T, O, K), y, want, terms, 2e-6)
+				near(t, fmt.Sprintf("%v T=%d O=%d K=%d", d, T, O, K), y, want, terms, epsilon(p.variant, d, T, 2e-6))
 			}
 		}
 	})

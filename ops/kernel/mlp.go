@@ -291,24 +291,20 @@ func (t *neuronTask) finish(h, gates, ups []float32, neurons []int32, token int)
 // as the panels that the product with the down rows reads.
 func (p *Pool) sparseGEMM(t *neuronTask, y, x, bias []float32) {
 	v, n, hidden, outputs := p.variant, len(t.slots), t.up.cols, t.down.cols
-	t.panelRows = panelRows(t.down.dtype, n, true)
+	t.panelRows = v.panelRows(t.down.dtype, n, true)
 	p.tasks.hidden = resize(p.tasks.hidden, v.packedLen(t.tokens, t.panelRows))
 	t.hidden = p.tasks.hidden
 	g := &p.tasks.gemm
 	*g = gemmTask{pool: p, w: t.up, slots: t.slots, k: hidden, out: n, tokens: t.tokens}
 	if !t.known {
-		g.panelRows = panelRows(t.up.dtype, hidden, false)
-		p.tasks.packed = resize(p.tasks.packed, v.packedLen(t.tokens, g.panelRows))
-		g.x = p.tasks.packed
-		p.pack(g.x, x, t.tokens, hidden, g.panelRows)
-		g.quantize()
+		g.pack(x)
 	}
 	p.do((n+blockRows-1)/blockRows, (*neuronGEMM)(t))
 	*g = gemmTask{
 		pool: p, w: t.down, slots: t.slots, transposed: true, x: t.hidden, panelRows: t.panelRows,
 		k: n, out: outputs, tokens: t.tokens, y: y, bias: bias,
 	}
-	g.quantize()
+	g.convert()
 	p.do((outputs+blockRows-1)/blockRows, g)
 	*g = gemmTask{}
 }

@@ -18,10 +18,10 @@ func TestLinearT(t *testing.T) {
 				x, bias := randoms(r, T*K), randoms(r, O)
 				y := make([]float32, T*O)
 				LinearT(p, y, x, w, bias)
-				wf := decoded(w)
+				wf := asWeights(p.variant, w, T)
 				want, terms := make([]float64, T*O), make([]float64, T*O)
 				for tok := range T {
-					in := scaledRounded(w, x[tok*K:][:K], T)
+					in := scaledRounded(p.variant, w, x[tok*K:][:K], T)
 					for o := range O {
 						s, a := float64(bias[o]), math.Abs(float64(bias[o]))
 						for k, v := range in {
@@ -32,7 +32,7 @@ func TestLinearT(t *testing.T) {
 						want[tok*O+o], terms[tok*O+o] = s, a
 					}
 				}
-				near(t, fmt.Sprintf("%v T=%d O=%d K=%d", d, T, O, K), y, want, terms, sumEpsilon(d, T, 4e-6, 5e-3))
+				near(t, fmt.Sprintf("%v T=%d O=%d K=%d", d, T, O, K), y, want, terms, sumEpsilon(p.variant, d, T, 4e-6, 5e-3))
 			}
 		}
 	})
@@ -40,10 +40,10 @@ func TestLinearT(t *testing.T) {
 
 // sumEpsilon is what sums over weight rows may be wrong by: those of 4 bits round the coefficients of few tokens to 8
 // bits, those of Int8 to 15.
-func sumEpsilon(d Dtype, T int, exact, rounded float64) float64 {
+func sumEpsilon(v *variant, d Dtype, T int, exact, rounded float64) float64 {
 	switch {
 	case T >= smallT:
-		return exact
+		return epsilon(v, d, T, exact)
 	case d == Int4 || d == Int4M:
 		return rounded
 	case d == Int8:
@@ -52,16 +52,21 @@ func sumEpsilon(d Dtype, T int, exact, rounded float64) float64 {
 	return exact
 }
 
-// scaledRounded is x as rows of w along k see it: the tiles of Int8 multiply int16, which hold the scales of the rows.
-func scaledRounded(w *Matrix, x []float32, T int) []float64 {
-	if w.Dtype() != Int8 || T < smallT {
+// scaledRounded is x as rows of w along k see it: the tiles of Int8 multiply int16 or bfloat16, which hold the scales of
+// the rows.
+func scaledRounded(v *variant, w *Matrix, x []float32, T int) []float64 {
+	d := w.Dtype()
+	switch {
+	case T < smallT || d != Int8 && !v.split(d):
 		return rounded(F32, x)
+	case d != Int8:
+		return asInput(v, d, T, x)
 	}
 	scaled := slices.Clone(x)
 	for k := range scaled {
 		scaled[k] *= rowScale(w, w.row(k))
 	}
-	y := rounded(Int8, scaled)
+	y := asInput(v, d, T, scaled)
 	for k := range y {
 		y[k] /= float64(rowScale(w, w.row(k)))
 	}
@@ -71,15 +76,23 @@ func scaledRounded(w *Matrix, x []float32, T int) []float64 {
 // mlpEpsilon bounds the rounding of a sparse MLP, relative to the sizes that referenceMLP gives.
 const mlpEpsilon = 4e-6
 
+// mlpError is mlpEpsilon or more, where hidden activations are rounded to bfloat16 or coefficients to 8 or 15 bits.
+func mlpError(v *variant, d Dtype, T int) float64 {
+	if T >= smallT && v.split(d) && !lowInputs(d) {
+		return 0x1p-9 + mlpEpsilon
+	}
+	return sumEpsilon(v, d, T, mlpEpsilon, 1e-2)
+}
+
 // referenceMLP is SparseMLP in float64 on the decoded weights; the second
 // result bounds the size of the terms summed.
-func referenceMLP(m *MLP[float32], x []float32, slots, neurons []int32, gate []float32, T int) (y, terms []float64) {
+func referenceMLP(v *variant, m *MLP[float32], x []float32, slots, neurons []int32, gate []float32, T int) (y, terms []float64) {
 	H, O := m.Up.Cols(), m.Down.Cols()
 	y, terms = make([]float64, T*O), make([]float64, T*O)
-	up, down := decoded(m.Up), decoded(m.Down)
+	up, down := asWeights(v, m.Up, T), asWeights(v, m.Down, T)
 	var gw [][]float64
 	if m.Gate != nil {
-		gw = decoded(m.Gate)
+		gw = asWeights(v, m.Gate, T)
 	}
 	bias := func(b []float32, i int32) float64 {
 		if b == nil {
@@ -88,11 +101,7 @@ func referenceMLP(m *MLP[float32], x []float32, slots, neurons []int32, gate []f
 		return float64(b[i])
 	}
 	for t := range T {
-		d := m.Up.Dtype()
-		if T >= smallT && d.grouped() {
-			d = Int8 // the tiles multiply int16
-		}
-		in := rounded(d, x[t*H:][:H])
+		in := asInput(v, m.Up.Dtype(), T, x[t*H:][:H])
 		largest := 0.0 // hidden activation, times the scale of its down row
 		for k, s := range slots {
 			n := s
@@ -123,7 +132,7 @@ func referenceMLP(m *MLP[float32], x []float32, slots, neurons []int32, gate []f
 			default:
 				h = m.Act.Apply64(u)
 			}
-			if m.Down.Dtype() == Int8 {
+			if m.Down.Dtype() == Int8 && !v.split(Int8) {
 				largest = max(largest, math.Abs(h)*float64(rowScale(m.Down, m.Down.row(int(s)))))
 			}
 			for j, v := range down[s] {
@@ -191,8 +200,8 @@ func TestSparseMLP(t *testing.T) {
 					}
 					x, y := randoms(r, T*H), make([]float32, T*O)
 					SparseMLP(p, y, x, m, slots, neurons, gate)
-					want, terms := referenceMLP(m, x, slots, neurons, gate, T)
-					near(t, fmt.Sprintf("%v T=%d H=%d mode %d", d, T, H, mode), y, want, terms, sumEpsilon(d, T, mlpEpsilon, 1e-2))
+					want, terms := referenceMLP(p.variant, m, x, slots, neurons, gate, T)
+					near(t, fmt.Sprintf("%v T=%d H=%d mode %d", d, T, H, mode), y, want, terms, mlpError(p.variant, d, T))
 				}
 			}
 		}

@@ -94,6 +94,7 @@ type tasks struct {
 	partial  []float32       // sums of chunks of rows
 
 	pairs, tokenScales, sums, factors []float32 // of products on integers
+	halves                            []float32 // of products on bfloat16
 }
 
 const (

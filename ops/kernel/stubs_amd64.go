@@ -317,3 +317,15 @@ func read2AVX512(p unsafe.Pointer, step, n int) float32
 
 //go:noescape
 func read4AVX512(p unsafe.Pointer, step, n int) float32
+
+//go:noescape
+func tileSplitAMX(c unsafe.Pointer, cStep int, a, aLow unsafe.Pointer, aStep int, b, bLow unsafe.Pointer, bStep, k int)
+
+//go:noescape
+func splitRowAMX(high, low, src unsafe.Pointer, n int)
+
+//go:noescape
+func splitPairsAMX(high, low, a, b unsafe.Pointer, n int)
+
+//go:noescape
+func splitColumnsAMX(high, low, src unsafe.Pointer, step int)

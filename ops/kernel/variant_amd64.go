@@ -16,7 +16,11 @@ func archVariants() []*variant {
 	x := &cpu.X86
 	var list []*variant
 	hasAVX2 := x.HasAVX2 && x.HasFMA && x.HasAVX && x.HasF16C
-	if hasAVX2 && x.HasAVX512F && x.HasAVX512BW && x.HasAVX512VL && x.HasAVX512DQ && x.HasAVX512VNNI {
+	hasAVX512 := hasAVX2 && x.HasAVX512F && x.HasAVX512BW && x.HasAVX512VL && x.HasAVX512DQ && x.HasAVX512VNNI
+	if hasAVX512 && x.HasAVX512BF16 && x.HasAMXTile && x.HasAMXBF16 && allowAMX() {
+		list = append(list, &amx)
+	}
+	if hasAVX512 {
 		list = append(list, &avx512)
 	}
 	if hasAVX2 {
@@ -112,6 +116,14 @@ var avx512 = variant{
 	read:       [5]func(p unsafe.Pointer, step, n int) float32{1: read1AVX512, 2: read2AVX512, 4: read4AVX512},
 	quantize16: quantize16Vector, quantizeGroups: quantizeGroupsVector,
 }
+
+// amx is avx512 with products of many tokens on bfloat16.
+var amx = func() variant {
+	v := avx512
+	v.name = "amx"
+	v.tileSplit, v.splitRow, v.splitPairs, v.splitColumns = tileSplitAMX, splitRowAMX, splitPairsAMX, splitColumnsAMX
+	return v
+}()
 
 func quantize16Vector(o *operand, x []float32) {
 	o.scale = finite(absMaxAVX2(address(x), len(x))) / int16Limit

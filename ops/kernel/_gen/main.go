@@ -44,6 +44,7 @@ func run(dir string, check bool) error {
 		g.elementwise()
 		g.quantizers()
 		g.read()
+		g.amxKernels()
 	}
 	stubs, err := format.Source(g.stubs())
 	if err != nil {
