@@ -207,7 +207,7 @@ func tolerance(d kernel.Dtype) float64 {
 	case kernel.F64:
 		return 1e-13
 	case kernel.Int8:
-		return 4e-3
+		return 8e-3
 	case kernel.Int8G, kernel.Int4, kernel.Int4M:
 		return 5e-2
 	}

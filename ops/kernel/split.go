@@ -83,7 +83,7 @@ func (s *splitTask) piece(w *worker, i int) {
 		return
 	}
 	rows := groups(s.k) * group
-	part := groups((rows + packParts - 1) / packParts) * group
+	part := groups((rows+packParts-1)/packParts) * group
 	panel, first := i/packParts, min(i%packParts*part, rows)
 	last := min(first+part, rows)
 	x := s.x[panel*rows*splitTile:][:rows*splitTile]
