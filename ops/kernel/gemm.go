@@ -65,7 +65,7 @@ func (v *variant) packedLen(tokens, rows int) int {
 
 func (p *Pool) pack(dst, x []float32, tokens, k, rows int) {
 	t := &p.tasks.pack
-	*t = packTask{dst, x, tokens, k, rows, p.variant.tileCols}
+	*t = packTask{p.variant, dst, x, tokens, k, rows, p.variant.tileCols}
 	p.do((tokens+t.width-1)/t.width*packParts, t)
 	*t = packTask{}
 }
@@ -75,6 +75,7 @@ const packParts = 4
 
 // packTask packs inputs. A piece is a part of the rows of one panel of tileCols tokens.
 type packTask struct {
+	variant                *variant
 	dst, x                 []float32
 	tokens, k, rows, width int
 }
@@ -88,15 +89,34 @@ func (t *packTask) piece(_ *worker, i int) {
 	if tokens < t.width || last > t.k {
 		clear(panel[first*t.width : last*t.width])
 	}
-	x := t.x[i/packParts*t.width*t.k:]
 	first, last = min(first, t.k), min(last, t.k)
-	for j := range tokens {
-		if first == last {
-			break
+	if first < last {
+		t.variant.turned(panel[first*t.width:], t.width, t.x[i/packParts*t.width*t.k+first:], t.k, tokens, last-first)
+	}
+}
+
+// turned writes dst[j·dstStep+i] = src[i·srcStep+j] for i < rows and j < cols.
+func (v *variant) turned(dst []float32, dstStep int, src []float32, srcStep, rows, cols int) {
+	n := v.turnSize
+	for i := range rows {
+		raceRead(address(src[i*srcStep:]), 4*cols)
+	}
+	for j := range cols {
+		raceWrite(address(dst[j*dstStep:]), 4*rows)
+	}
+	wholeRows, wholeCols := rows-rows%n, cols-cols%n
+	for i := 0; i < wholeRows; i += n {
+		for j := 0; j < wholeCols; j += n {
+			v.turn(address(dst[j*dstStep+i:]), address(src[i*srcStep+j:]), 4*dstStep, 4*srcStep)
 		}
-		out := panel[first*t.width+j:]
-		for c, v := range x[j*t.k:][:t.k][first:last] {
-			out[c*t.width] = v
+	}
+	for i := range rows {
+		j := wholeCols
+		if i >= wholeRows {
+			j = 0
+		}
+		for ; j < cols; j++ {
+			dst[j*dstStep+i] = src[i*srcStep+j]
 		}
 	}
 }
@@ -207,12 +227,13 @@ func (g *gemmTask) piece(w *worker, i int) {
 	default:
 		g.rows(v, c, scratch, g.w, first, n)
 	}
+	g.unpack(v, c, first, n)
+	if g.bias == nil {
+		return
+	}
 	for t := range g.tokens {
-		out := g.y[t*g.out+first:][:n]
-		g.unpack(v, out, c, t)
-		if g.bias != nil {
-			v.add(address(out), address(out), address(g.bias[first:]), n)
-		}
+		out := address(g.y[t*g.out+first:])
+		v.add(out, out, address(g.bias[first:]), n)
 	}
 }
 
@@ -365,14 +386,16 @@ func (g *gemmTask) columnPairs(v *variant, c, scratch []float32, first, n int) {
 	g.scaleTokens(v, c, n)
 }
 
-// unpack gathers the outputs of token t from a block of tiles.
-func (g *gemmTask) unpack(v *variant, out, c []float32, t int) {
+// unpack writes the outputs first to first+n−1 from a block of tiles.
+func (g *gemmTask) unpack(v *variant, c []float32, first, n int) {
 	if g.transposed && v.split(g.w.dtype) {
-		copy(out, c[t*blockRows:])
+		for t := range g.tokens {
+			copy(g.y[t*g.out+first:][:n], c[t*blockRows:])
+		}
 		return
 	}
-	c = c[t/v.tileCols*blockRows*v.tileCols+t%v.tileCols:]
-	for j := range out {
-		out[j] = c[j*v.tileCols]
+	width := v.tileCols
+	for t := 0; t < g.tokens; t += width {
+		v.turned(g.y[t*g.out+first:], g.out, c[t*blockRows:], width, n, min(width, g.tokens-t))
 	}
 }

@@ -36,6 +36,7 @@ var generic = variant{
 		Int8G: widenGroupsGeneric(Int8G), Int4: widenGroupsGeneric(Int4), Int4M: widenGroupsGeneric(Int4M),
 	},
 	tile: tileGeneric, tileRows: 4, tileCols: 4,
+	turn: turnGeneric, turnSize: 4,
 	tilePairs: tilePairsGeneric, packPairs: packPairsGeneric, widenPairs: widenPairsGeneric, prefetch: func(uintptr, int) {},
 	widen16: [dtypes]func(dst, src unsafe.Pointer, n int){
 		Int8: widen16Bytes, Int8G: widen16Bytes, Int4: widen16Nibbles(8), Int4M: widen16Nibbles(0),
@@ -305,6 +306,15 @@ func widenInt8(dst, src unsafe.Pointer, n int) {
 func widenGroupsGeneric(d Dtype) func(dst unsafe.Pointer, row groupRow, n int) {
 	return func(dst unsafe.Pointer, row groupRow, n int) {
 		decodeGroups(d, values[float32](dst, n*group), row, 0, n*group)
+	}
+}
+
+func turnGeneric(dst, src unsafe.Pointer, dstStep, srcStep int) {
+	const n = 4
+	for i := range n {
+		for j := range n {
+			*(*float32)(unsafe.Add(dst, j*dstStep+4*i)) = *(*float32)(unsafe.Add(src, i*srcStep+4*j))
+		}
 	}
 }
 

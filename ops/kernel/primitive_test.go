@@ -371,6 +371,28 @@ func TestTiles(t *testing.T) {
 }
 
 // The largest numbers fill an int32 almost to the last bit; none may be lost.
+func TestTurn(t *testing.T) {
+	assemblies(t, func(t *testing.T, v *variant, r *rand.Rand) {
+		for range 20 {
+			n := v.turnSize
+			srcStep, dstStep := n+r.IntN(9), n+r.IntN(9)
+			in := randoms(r, (n-1)*srcStep+n)
+			src, dst := fencedValues(in, 4*r.IntN(16)), newFenced(4*((n-1)*dstStep+n), 4*r.IntN(16))
+			v.turn(dst.p(), src.p(), 4*dstStep, 4*srcStep)
+			dst.check(t, "turn")
+			for at, x := range values[float32](dst.p(), dst.n/4) {
+				want := float32(math.NaN()) // between the rows
+				if j, i := at/dstStep, at%dstStep; i < n {
+					want = in[i*srcStep+j]
+				}
+				if !same(x, want) {
+					t.Fatalf("number %d of %d rows %d apart is %v, want %v", at, n, dstStep, x, want)
+				}
+			}
+		}
+	})
+}
+
 func TestTilePairs(t *testing.T) {
 	assemblies(t, func(t *testing.T, v *variant, r *rand.Rand) {
 		size := v.tileRows * v.tileCols

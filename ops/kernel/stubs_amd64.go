@@ -112,6 +112,9 @@ func tileAVX2(c, w unsafe.Pointer, rowStep, colStep int, x unsafe.Pointer, k int
 func tilePairsAVX2(c, w unsafe.Pointer, rowStep, colStep int, x, factors unsafe.Pointer, factorStep, pairs, groups int)
 
 //go:noescape
+func turnAVX2(dst, src unsafe.Pointer, dstStep, srcStep int)
+
+//go:noescape
 func packPairsAVX2(dst, src, scales, factors unsafe.Pointer, factorStep, n int)
 
 //go:noescape
@@ -278,6 +281,9 @@ func tileAVX512(c, w unsafe.Pointer, rowStep, colStep int, x unsafe.Pointer, k i
 
 //go:noescape
 func tilePairsAVX512(c, w unsafe.Pointer, rowStep, colStep int, x, factors unsafe.Pointer, factorStep, pairs, groups int)
+
+//go:noescape
+func turnAVX512(dst, src unsafe.Pointer, dstStep, srcStep int)
 
 //go:noescape
 func packPairsAVX512(dst, src, scales, factors unsafe.Pointer, factorStep, n int)

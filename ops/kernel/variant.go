@@ -51,6 +51,10 @@ type variant struct {
 	tile               func(c, w unsafe.Pointer, rowStep, colStep int, x unsafe.Pointer, k int)
 	tileRows, tileCols int
 
+	// turn writes the columns of a square of turnSize × turnSize numbers as rows; steps are the bytes from row to row.
+	turn     func(dst, src unsafe.Pointer, dstStep, srcStep int)
+	turnSize int
+
 	// tilePairs is tile for int16, two columns at a time: w(i,k) and x(k,j) are then pairs, and element (i, j) gets, for each
 	// of some groups of pairs, their exact sum times the float32 at i·factorStep behind the group's place in factors.
 	// pairs is a multiple of 4; a group of more than 256 columns overflows.

@@ -59,6 +59,7 @@ var avx2 = variant{
 		Int8G: widenInt8GAVX2, Int4: widenInt4AVX2, Int4M: widenInt4MAVX2,
 	},
 	tile: tileAVX2, tileRows: 6, tileCols: 16,
+	turn: turnAVX2, turnSize: 8,
 	tilePairs: tilePairsAVX2, packPairs: packPairsAVX2, widenPairs: widenPairsAVX2, prefetch: prefetchAVX2,
 	widen16: [dtypes]func(dst, src unsafe.Pointer, n int){
 		Int8: widen16Int8GAVX2, Int8G: widen16Int8GAVX2, Int4: widen16Int4AVX2, Int4M: widen16Int4MAVX2,
@@ -103,6 +104,7 @@ var avx512 = variant{
 		Int8G: widenInt8GAVX512, Int4: widenInt4AVX512, Int4M: widenInt4MAVX512,
 	},
 	tile: tileAVX512, tileRows: 12, tileCols: 32,
+	turn: turnAVX512, turnSize: 16,
 	tilePairs: tilePairsAVX512, packPairs: packPairsAVX512, widenPairs: widenPairsAVX2, prefetch: prefetchAVX2,
 	widen16: [dtypes]func(dst, src unsafe.Pointer, n int){
 		Int8: widen16Int8GAVX2, Int8G: widen16Int8GAVX2, Int4: widen16Int4AVX2, Int4M: widen16Int4MAVX2,

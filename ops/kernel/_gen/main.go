@@ -37,6 +37,7 @@ func run(dir string, check bool) error {
 		g.axpy8("Int4M")
 		g.tile()
 		g.tilePairs()
+		g.turn()
 		g.packPairs()
 		g.widenPairs()
 		g.widen16()
