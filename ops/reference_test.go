@@ -201,13 +201,13 @@ func activationsOf(d kernel.Dtype) []kernel.Activation {
 }
 
 // tolerance is that of sums of products with weights of dtype d. The kernels of quantised weights quantise the
-// activations too: to 16 bits or, of many tokens, to a bfloat16 for Int8, to 8 bits in groups for the grouped dtypes.
+// activations too: to 16 bits for Int8, to 8 bits in groups for the grouped dtypes.
 func tolerance(d kernel.Dtype) float64 {
 	switch d {
 	case kernel.F64:
 		return 1e-13
 	case kernel.Int8:
-		return 8e-3
+		return 1e-3
 	case kernel.Int8G, kernel.Int4, kernel.Int4M:
 		return 5e-2
 	}

@@ -29,9 +29,9 @@
 // 4 bits, with fewer tokens, round them, times the scales, to int8 by 8 rows × 32
 // columns.
 //
-// The variant amx multiplies bfloat16 from 16 tokens on, except for weights of F32:
-// inputs of F16 and BF16 weights keep 16 bits, as two bfloat16; those of quantised
-// weights are rounded to one, and so are grouped weights times their scales.
+// The variant amx multiplies bfloat16 from 16 tokens on, where weights are not F32
+// or Int8: inputs of F16 and BF16 weights keep 16 bits, as two bfloat16; those of
+// grouped weights are rounded to one, and so are these weights times their scales.
 //
 // NaN propagates. An infinity behaves as in IEEE 754 arithmetic, except that
 // where inputs are rounded or split one that is infinite may give NaN, for all that

@@ -20,25 +20,49 @@ func (p *Pool) gemm(y, x []float32, w *Matrix, bias []float32, tokens int, trans
 	*g = gemmTask{}
 }
 
-// pairs tells whether a product runs on integers: weights and inputs are
-// multiplied as int16, two columns at a time, the inputs with one scale a token.
-// Where scales of groups run along the outputs that is not possible.
-func pairs(d Dtype, transposed bool) bool { return d == Int8 || d.grouped() && !transposed }
+// product is what a matrix product of many tokens runs on.
+type product int
 
-// panelRows is the number of rows of a packed panel of k inputs: whole groups for products on integers or bfloat16.
-func (v *variant) panelRows(d Dtype, k int, transposed bool) int {
-	if pairs(d, transposed) || v.split(d) {
-		return groups(k) * group
+const (
+	onFloats product = iota // tiles of float32
+	onPairs                 // tiles of int16, two columns at a time, the inputs with one scale a token
+	onHalves                // bfloat16 on a matrix unit
+	onBytes                 // int8 on a matrix unit, for inputs as onPairs has them
+)
+
+// product is what products of k inputs with weights of d run on. Where scales of groups run along the outputs, integers
+// are not possible.
+func (v *variant) product(d Dtype, k int, transposed bool) product {
+	switch {
+	case v.unit != nil && d == Int8 && k <= mostBytes:
+		return onBytes
+	case v.unit != nil && d != F32 && d != Int8:
+		return onHalves
+	case d == Int8 || d.grouped() && !transposed:
+		return onPairs
 	}
-	return k
+	return onFloats
+}
+
+// panelRows is the number of rows of a packed panel of k inputs.
+func (how product) panelRows(k int) int {
+	switch how {
+	case onFloats:
+		return k
+	case onBytes:
+		return (k + 63) &^ 63
+	}
+	return groups(k) * group
 }
 
 // pack makes of the inputs x T×K what the tiles read.
 func (g *gemmTask) pack(x []float32) {
 	p, v := g.pool, g.pool.variant
-	g.panelRows = v.panelRows(g.w.dtype, g.k, g.transposed)
-	if g.transposed && v.split(g.w.dtype) {
-		g.splitInputs(x)
+	g.product = v.product(g.w.dtype, g.k, g.transposed)
+	g.panelRows = g.product.panelRows(g.k)
+	if g.transposed && (g.product == onHalves || g.product == onBytes) {
+		g.scaleInputs()
+		g.unitInputs(x)
 		return
 	}
 	p.tasks.packed = resize(p.tasks.packed, v.packedLen(g.tokens, g.panelRows))
@@ -49,11 +73,12 @@ func (g *gemmTask) pack(x []float32) {
 
 // convert makes of packed inputs what the tiles read.
 func (g *gemmTask) convert() {
-	switch d := g.w.dtype; {
-	case g.pool.variant.split(d):
-		g.splitInputs(nil)
-	case pairs(d, g.transposed):
+	if g.product == onPairs || g.product == onBytes {
+		g.scaleInputs()
 		g.quantize()
+	}
+	if g.product == onHalves || g.product == onBytes {
+		g.unitInputs(nil)
 	}
 }
 
@@ -127,6 +152,7 @@ type gemmTask struct {
 	w              *Matrix
 	slots          []int32 // rows of w to use, nil: all
 	transposed     bool
+	product        product
 	x              []float32 // packed
 	panelRows      int
 	k, out, tokens int
@@ -138,9 +164,26 @@ type gemmTask struct {
 	sums    []float32 // of the int16 of a group: [⌈T/tileCols⌉][groups][tileCols]
 	factors []float32 // of the inputs: the scales of Int8 rows, if they run along k
 
-	// of products on bfloat16
+	// of products on a matrix unit
 	raw    []float32 // inputs that are not packed
-	halves halves    // packed: [⌈T/32⌉][k/2] rows of 32 pairs or, of a transposed product, T rows of k
+	halves halves    // [⌈T/32⌉][k/2] rows of 32 pairs, [⌈T/32⌉][k/4] of quads or, of a transposed product, T rows of k
+}
+
+// scaleInputs makes room for the scales of the tokens of a product on integers and gathers those of its rows, if they run
+// along k.
+func (g *gemmTask) scaleInputs() {
+	p, width := g.pool, g.pool.variant.tileCols
+	p.tasks.tokenScales = resize(p.tasks.tokenScales, (g.tokens+width-1)/width*width)
+	g.scales = p.tasks.tokenScales
+	if !g.transposed || g.w.dtype != Int8 {
+		return
+	}
+	p.tasks.factors = resize(p.tasks.factors, g.panelRows)
+	g.factors = p.tasks.factors
+	clear(g.factors[g.k:])
+	for k := range g.k {
+		g.factors[k] = rowScale(g.w, g.row(k))
+	}
 }
 
 // quantize packs the inputs of a product on integers.
@@ -148,16 +191,7 @@ func (g *gemmTask) quantize() {
 	p, width := g.pool, g.pool.variant.tileCols
 	panels := (g.tokens + width - 1) / width
 	p.tasks.pairs = resize(p.tasks.pairs, len(g.x)/2)
-	p.tasks.tokenScales = resize(p.tasks.tokenScales, panels*width)
-	g.pairs, g.scales = p.tasks.pairs, p.tasks.tokenScales
-	if g.transposed {
-		p.tasks.factors = resize(p.tasks.factors, g.panelRows)
-		g.factors = p.tasks.factors
-		clear(g.factors[g.k:])
-		for k := range g.k {
-			g.factors[k] = rowScale(g.w, g.row(k))
-		}
-	}
+	g.pairs = p.tasks.pairs
 	if g.w.dtype == Int4M {
 		p.tasks.sums = resize(p.tasks.sums, len(g.x)/group)
 		g.sums = p.tasks.sums
@@ -215,17 +249,20 @@ func (g *gemmTask) piece(w *worker, i int) {
 	first := i * blockRows
 	n := min(blockRows, g.out-first)
 	padded := (g.tokens + v.tileCols - 1) / v.tileCols * v.tileCols
-	buf := w.scratch(blockRows*padded + blockScratch)
-	c, scratch := buf[:blockRows*padded], buf[blockRows*padded:]
+	size := blockRows * padded
+	buf := w.scratch(2*size + blockScratch)
+	c, low, scratch := buf[:size], buf[size:2*size], buf[2*size:]
 	switch {
-	case g.transposed && v.split(g.w.dtype):
-		g.splitColumns(v, c, scratch, first, n)
-	case g.transposed && pairs(g.w.dtype, true):
+	case !g.transposed:
+		g.rows(v, c, low, scratch, g.w, first, n)
+	case g.product == onHalves:
+		g.columnsOnUnit(v, c, scratch, first, n)
+	case g.product == onBytes:
+		g.columnsOfBytes(v, c, low, scratch, first, n)
+	case g.product == onPairs:
 		g.columnPairs(v, c, scratch, first, n)
-	case g.transposed:
-		g.columns(v, c, scratch, first, n)
 	default:
-		g.rows(v, c, scratch, g.w, first, n)
+		g.columns(v, c, scratch, first, n)
 	}
 	g.unpack(v, c, first, n)
 	if g.bias == nil {
@@ -240,19 +277,22 @@ func (g *gemmTask) piece(w *worker, i int) {
 // blockScratch is room for a block of widened weights in either orientation.
 // The rows are padded so that they do not all fall into the same cache sets.
 const (
-	blockStride  = blockCols + 32
-	blockScratch = blockRows*blockStride + 2*blockCols
+	blockStride  = blockCols + 16
+	blockScratch = max(blockRows*blockStride, unitScratch)
 )
 
 // rows computes the block of outputs first to first+n−1: c holds
-// [T/tileCols][blockRows/tileRows] tiles of tileRows × tileCols.
-func (g *gemmTask) rows(v *variant, c, scratch []float32, m *Matrix, first, n int) {
+// [T/tileCols][blockRows/tileRows] tiles of tileRows × tileCols. low is as long as c.
+func (g *gemmTask) rows(v *variant, c, low, scratch []float32, m *Matrix, first, n int) {
 	clear(c)
-	if v.split(m.dtype) {
-		g.splitRows(v, c, scratch, m, first, n)
+	switch g.product {
+	case onHalves:
+		g.rowsOnUnit(v, c, scratch, m, first, n)
 		return
-	}
-	if pairs(m.dtype, false) {
+	case onBytes:
+		g.rowsOfBytes(v, c, low, scratch, m, first, n)
+		return
+	case onPairs:
 		g.rowPairs(v, c, scratch, m, first, n)
 		return
 	}
@@ -388,7 +428,7 @@ func (g *gemmTask) columnPairs(v *variant, c, scratch []float32, first, n int) {
 
 // unpack writes the outputs first to first+n−1 from a block of tiles.
 func (g *gemmTask) unpack(v *variant, c []float32, first, n int) {
-	if g.transposed && v.split(g.w.dtype) {
+	if g.transposed && (g.product == onHalves || g.product == onBytes) {
 		for t := range g.tokens {
 			copy(g.y[t*g.out+first:][:n], c[t*blockRows:])
 		}

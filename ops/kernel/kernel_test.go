@@ -89,12 +89,15 @@ func rounded(d Dtype, x []float32) []float64 {
 	return y
 }
 
+// onUnit tells whether products with weights of d run on bfloat16.
+func onUnit(v *variant, d Dtype) bool { return v.product(d, 1, false) == onHalves }
+
 // asInput is x as weights of d see the inputs of T tokens.
 func asInput(v *variant, d Dtype, T int, x []float32) []float64 {
 	switch {
 	case T < smallT:
 		return rounded(d, x)
-	case v.split(d):
+	case onUnit(v, d):
 		y := rounded(F32, x)
 		if !lowInputs(d) {
 			for i := range y {
@@ -111,7 +114,7 @@ func asInput(v *variant, d Dtype, T int, x []float32) []float64 {
 // asWeights is decoded of weights that meet T tokens.
 func asWeights(v *variant, m *Matrix, T int) [][]float64 {
 	w := decoded(m)
-	if T < smallT || !v.split(m.dtype) || !m.dtype.grouped() {
+	if T < smallT || !onUnit(v, m.dtype) || !m.dtype.grouped() {
 		return w
 	}
 	row := make([]float32, groups(m.cols)*group)
@@ -127,7 +130,7 @@ func asWeights(v *variant, m *Matrix, T int) [][]float64 {
 // epsilon is eps or, where both factors are split, what splitting them and leaving out the product of the low parts costs
 // at most.
 func epsilon(v *variant, d Dtype, T int, eps float64) float64 {
-	if T >= smallT && v.split(d) && lowInputs(d) {
+	if T >= smallT && onUnit(v, d) && lowInputs(d) {
 		return 2 * 0x1p-16
 	}
 	return eps

@@ -5,6 +5,26 @@
 #include "textflag.h"
 #include "go_asm.h"
 
+DATA ·shiftAMX<>+0(SB)/8, $0x4380000043800000
+DATA ·shiftAMX<>+8(SB)/8, $0x4380000043800000
+DATA ·shiftAMX<>+16(SB)/8, $0x4380000043800000
+DATA ·shiftAMX<>+24(SB)/8, $0x4380000043800000
+DATA ·shiftAMX<>+32(SB)/8, $0x4380000043800000
+DATA ·shiftAMX<>+40(SB)/8, $0x4380000043800000
+DATA ·shiftAMX<>+48(SB)/8, $0x4380000043800000
+DATA ·shiftAMX<>+56(SB)/8, $0x4380000043800000
+GLOBL ·shiftAMX<>(SB), RODATA, $64
+
+DATA ·halfAMX<>+0(SB)/8, $0x0080008000800080
+DATA ·halfAMX<>+8(SB)/8, $0x0080008000800080
+DATA ·halfAMX<>+16(SB)/8, $0x0080008000800080
+DATA ·halfAMX<>+24(SB)/8, $0x0080008000800080
+DATA ·halfAMX<>+32(SB)/8, $0x0080008000800080
+DATA ·halfAMX<>+40(SB)/8, $0x0080008000800080
+DATA ·halfAMX<>+48(SB)/8, $0x0080008000800080
+DATA ·halfAMX<>+56(SB)/8, $0x0080008000800080
+GLOBL ·halfAMX<>(SB), RODATA, $64
+
 DATA ·placesAMX<>+0(SB)/8, $0x0000008000000000
 DATA ·placesAMX<>+8(SB)/8, $0x0000018000000100
 DATA ·placesAMX<>+16(SB)/8, $0x0000028000000200
@@ -5928,7 +5948,7 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tileSplitAMX(c unsafe.Pointer, cStep int, a, aLow unsafe.Pointer, aStep int, b, bLow unsafe.Pointer, bStep, k int)
+// func tileSplitAMX(c unsafe.Pointer, cStep int, a, aLow unsafe.Pointer, aStep int, b, bLow unsafe.Pointer, bStep, bytes int)
 TEXT ·tileSplitAMX(SB), NOSPLIT, $0-72
 	MOVQ c+0(FP), AX
 	MOVQ cStep+8(FP), R10
@@ -5938,7 +5958,7 @@ TEXT ·tileSplitAMX(SB), NOSPLIT, $0-72
 	MOVQ b+40(FP), DI
 	MOVQ bLow+48(FP), DX
 	MOVQ bStep+56(FP), R9
-	MOVQ k+64(FP), CX
+	MOVQ bytes+64(FP), CX
 	LEAQ ·tilesAMX<>(SB), BX
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0x03; // LDTILECFG (BX)
 	MOVQ R10, R11
@@ -5994,7 +6014,7 @@ next:
 	ADDQ $64, R15
 	ADDQ R13, DI
 	ADDQ R13, DX
-	SUBQ $32, CX
+	SUBQ $64, CX
 	JNZ  loop
 	MOVQ c+0(FP), AX
 	BYTE $0xc4; BYTE $0xa2; BYTE $0x7a; BYTE $0x4b; BYTE $0x44; BYTE $0x10; BYTE $0x00; // TILESTORED 0(AX)(R10*1), tmm0
@@ -6139,5 +6159,231 @@ high:
 	ADDQ R8, DI
 	DECQ CX
 	JNZ  high
+	VZEROUPPER
+	RET
+
+// func tileBytesAMX(c unsafe.Pointer, cStep int, a, aLow unsafe.Pointer, aStep int, b, bLow unsafe.Pointer, bStep, bytes int)
+TEXT ·tileBytesAMX(SB), NOSPLIT, $0-72
+	MOVQ c+0(FP), AX
+	MOVQ cStep+8(FP), R10
+	MOVQ a+16(FP), SI
+	MOVQ aLow+24(FP), R14
+	MOVQ aStep+32(FP), R8
+	MOVQ b+40(FP), DI
+	MOVQ bLow+48(FP), DX
+	MOVQ bStep+56(FP), R9
+	MOVQ bytes+64(FP), CX
+	LEAQ ·tilesAMX<>(SB), BX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0x03; // LDTILECFG (BX)
+	MOVQ R10, R11
+	SHLQ $4, R11
+	ADDQ AX, R11
+	MOVQ R8, R12
+	SHLQ $4, R12
+	ADDQ SI, R12
+	MOVQ R8, R15
+	SHLQ $4, R15
+	ADDQ R14, R15
+	MOVQ R14, BX
+	MOVQ R9, R13
+	SHLQ $4, R13
+	BYTE $0xc4; BYTE $0xa2; BYTE $0x7b; BYTE $0x4b; BYTE $0x44; BYTE $0x10; BYTE $0x00; // TILELOADD 0(AX)(R10*1), tmm0
+	BYTE $0xc4; BYTE $0xa2; BYTE $0x7b; BYTE $0x4b; BYTE $0x4c; BYTE $0x10; BYTE $0x40; // TILELOADD 64(AX)(R10*1), tmm1
+	BYTE $0xc4; BYTE $0x82; BYTE $0x7b; BYTE $0x4b; BYTE $0x54; BYTE $0x13; BYTE $0x00; // TILELOADD 0(R11)(R10*1), tmm2
+	BYTE $0xc4; BYTE $0x82; BYTE $0x7b; BYTE $0x4b; BYTE $0x5c; BYTE $0x13; BYTE $0x40; // TILELOADD 64(R11)(R10*1), tmm3
+	MOVQ DX, AX
+
+loop:
+	BYTE $0xc4; BYTE $0xa2; BYTE $0x7b; BYTE $0x4b; BYTE $0x74; BYTE $0x0f; BYTE $0x00; // TILELOADD 0(DI)(R9*1), tmm6
+	BYTE $0xc4; BYTE $0xa2; BYTE $0x7b; BYTE $0x4b; BYTE $0x7c; BYTE $0x0f; BYTE $0x40; // TILELOADD 64(DI)(R9*1), tmm7
+	TESTQ BX, BX
+	JZ   high
+	BYTE $0xc4; BYTE $0x82; BYTE $0x7b; BYTE $0x4b; BYTE $0x64; BYTE $0x06; BYTE $0x00; // TILELOADD 0(R14)(R8*1), tmm4
+	BYTE $0xc4; BYTE $0x82; BYTE $0x7b; BYTE $0x4b; BYTE $0x6c; BYTE $0x07; BYTE $0x00; // TILELOADD 0(R15)(R8*1), tmm5
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x4b; BYTE $0x5e; BYTE $0xc4; // TDPBSSD tmm6, tmm4, tmm0
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x43; BYTE $0x5e; BYTE $0xcc; // TDPBSSD tmm7, tmm4, tmm1
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x4b; BYTE $0x5e; BYTE $0xd5; // TDPBSSD tmm6, tmm5, tmm2
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x43; BYTE $0x5e; BYTE $0xdd; // TDPBSSD tmm7, tmm5, tmm3
+
+high:
+	BYTE $0xc4; BYTE $0xa2; BYTE $0x7b; BYTE $0x4b; BYTE $0x64; BYTE $0x06; BYTE $0x00; // TILELOADD 0(SI)(R8*1), tmm4
+	BYTE $0xc4; BYTE $0x82; BYTE $0x7b; BYTE $0x4b; BYTE $0x6c; BYTE $0x04; BYTE $0x00; // TILELOADD 0(R12)(R8*1), tmm5
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x4b; BYTE $0x5e; BYTE $0xc4; // TDPBSSD tmm6, tmm4, tmm0
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x43; BYTE $0x5e; BYTE $0xcc; // TDPBSSD tmm7, tmm4, tmm1
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x4b; BYTE $0x5e; BYTE $0xd5; // TDPBSSD tmm6, tmm5, tmm2
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x43; BYTE $0x5e; BYTE $0xdd; // TDPBSSD tmm7, tmm5, tmm3
+	TESTQ AX, AX
+	JZ   next
+	BYTE $0xc4; BYTE $0xa2; BYTE $0x7b; BYTE $0x4b; BYTE $0x74; BYTE $0x0a; BYTE $0x00; // TILELOADD 0(DX)(R9*1), tmm6
+	BYTE $0xc4; BYTE $0xa2; BYTE $0x7b; BYTE $0x4b; BYTE $0x7c; BYTE $0x0a; BYTE $0x40; // TILELOADD 64(DX)(R9*1), tmm7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x4b; BYTE $0x5e; BYTE $0xc4; // TDPBSSD tmm6, tmm4, tmm0
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x43; BYTE $0x5e; BYTE $0xcc; // TDPBSSD tmm7, tmm4, tmm1
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x4b; BYTE $0x5e; BYTE $0xd5; // TDPBSSD tmm6, tmm5, tmm2
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x43; BYTE $0x5e; BYTE $0xdd; // TDPBSSD tmm7, tmm5, tmm3
+
+next:
+	ADDQ $64, SI
+	ADDQ $64, R12
+	ADDQ $64, R14
+	ADDQ $64, R15
+	ADDQ R13, DI
+	ADDQ R13, DX
+	SUBQ $64, CX
+	JNZ  loop
+	MOVQ c+0(FP), AX
+	BYTE $0xc4; BYTE $0xa2; BYTE $0x7a; BYTE $0x4b; BYTE $0x44; BYTE $0x10; BYTE $0x00; // TILESTORED 0(AX)(R10*1), tmm0
+	BYTE $0xc4; BYTE $0xa2; BYTE $0x7a; BYTE $0x4b; BYTE $0x4c; BYTE $0x10; BYTE $0x40; // TILESTORED 64(AX)(R10*1), tmm1
+	BYTE $0xc4; BYTE $0x82; BYTE $0x7a; BYTE $0x4b; BYTE $0x54; BYTE $0x13; BYTE $0x00; // TILESTORED 0(R11)(R10*1), tmm2
+	BYTE $0xc4; BYTE $0x82; BYTE $0x7a; BYTE $0x4b; BYTE $0x5c; BYTE $0x13; BYTE $0x40; // TILESTORED 64(R11)(R10*1), tmm3
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0xc0; // TILERELEASE
+	RET
+
+// func bytesOfRowAMX(high, low, src unsafe.Pointer, n int)
+TEXT ·bytesOfRowAMX(SB), NOSPLIT, $0-32
+	MOVQ high+0(FP), DI
+	MOVQ low+8(FP), DX
+	MOVQ src+16(FP), SI
+	MOVQ n+24(FP), CX
+
+loop:
+	VMOVDQU32 (SI), Z0
+	VPADDW ·halfAMX<>(SB), Z0, Z1
+	VPSRLW $8, Z1, Z1
+	VPMOVWB Z1, Y2
+	VPMOVWB Z0, Y3
+	VMOVDQU Y2, (DI)
+	VMOVDQU Y3, (DX)
+	ADDQ $64, SI
+	ADDQ $32, DI
+	ADDQ $32, DX
+	SUBQ $32, CX
+	JNZ  loop
+	VZEROUPPER
+	RET
+
+// func bytesOfPairsAMX(high, low, a, b unsafe.Pointer, n int)
+TEXT ·bytesOfPairsAMX(SB), NOSPLIT, $0-40
+	MOVQ high+0(FP), DI
+	MOVQ low+8(FP), DX
+	MOVQ a+16(FP), SI
+	MOVQ b+24(FP), R8
+	MOVQ n+32(FP), CX
+
+loop:
+	VMOVDQU32 (SI), Z0
+	VPADDW ·halfAMX<>(SB), Z0, Z1
+	VPSRLW $8, Z1, Z1
+	VPMOVWB Z1, Y2
+	VPMOVWB Z0, Y3
+	VPMOVZXWD Y2, Z2
+	VMOVDQA32 Z2, Z4
+	VPMOVZXWD Y3, Z3
+	VMOVDQA32 Z3, Z5
+	VMOVDQU32 (R8), Z0
+	VPADDW ·halfAMX<>(SB), Z0, Z1
+	VPSRLW $8, Z1, Z1
+	VPMOVWB Z1, Y2
+	VPMOVWB Z0, Y3
+	VPMOVZXWD Y2, Z2
+	VPSLLD $16, Z2, Z2
+	VPORD Z4, Z2, Z4
+	VPMOVZXWD Y3, Z3
+	VPSLLD $16, Z3, Z3
+	VPORD Z5, Z3, Z5
+	VMOVDQU32 Z4, (DI)
+	VMOVDQU32 Z5, (DX)
+	ADDQ $64, DI
+	ADDQ $64, DX
+	ADDQ $64, SI
+	ADDQ $64, R8
+	SUBQ $16, CX
+	JNZ  loop
+	VZEROUPPER
+	RET
+
+// func bytesOfColumnsAMX(high, low, src unsafe.Pointer, step int)
+TEXT ·bytesOfColumnsAMX(SB), NOSPLIT, $0-32
+	MOVQ high+0(FP), DI
+	MOVQ low+8(FP), DX
+	MOVQ src+16(FP), SI
+	MOVQ step+24(FP), R8
+	VMOVDQU32 ·placesAMX<>(SB), Z6
+	MOVQ $32, CX
+
+loop:
+	KXNORW K1, K1, K1
+	VPGATHERDD (SI)(Z6*1), K1, Z0
+	VPADDW ·halfAMX<>(SB), Z0, Z1
+	VPSRLW $8, Z1, Z1
+	VPMOVWB Z1, Y2
+	VPMOVWB Z0, Y3
+	VMOVDQU Y2, (DI)
+	VMOVDQU Y3, (DX)
+	ADDQ $4, SI
+	ADDQ R8, DI
+	ADDQ R8, DX
+	DECQ CX
+	JNZ  loop
+	VZEROUPPER
+	RET
+
+// func quadsAMX(dst, a, b, c, d unsafe.Pointer, n int)
+TEXT ·quadsAMX(SB), NOSPLIT, $0-48
+	MOVQ dst+0(FP), DI
+	MOVQ a+8(FP), SI
+	MOVQ b+16(FP), R8
+	MOVQ c+24(FP), R9
+	MOVQ d+32(FP), R10
+	MOVQ n+40(FP), CX
+	XORQ DX, DX
+
+loop:
+	VMOVDQU (SI)(DX*1), Y0
+	VMOVDQU (R8)(DX*1), Y1
+	VMOVDQU (R9)(DX*1), Y2
+	VMOVDQU (R10)(DX*1), Y3
+	VPUNPCKLBW Y1, Y0, Y4
+	VPUNPCKHBW Y1, Y0, Y6
+	VPUNPCKLBW Y3, Y2, Y5
+	VPUNPCKHBW Y3, Y2, Y7
+	VPUNPCKLWD Y5, Y4, Y0
+	VPUNPCKHWD Y5, Y4, Y1
+	VPUNPCKLWD Y7, Y6, Y2
+	VPUNPCKHWD Y7, Y6, Y3
+	VMOVDQU X0, 0(DI)
+	VEXTRACTI128 $1, Y0, 64(DI)
+	VMOVDQU X1, 16(DI)
+	VEXTRACTI128 $1, Y1, 80(DI)
+	VMOVDQU X2, 32(DI)
+	VEXTRACTI128 $1, Y2, 96(DI)
+	VMOVDQU X3, 48(DI)
+	VEXTRACTI128 $1, Y3, 112(DI)
+	ADDQ $32, DX
+	ADDQ $128, DI
+	SUBQ $32, CX
+	JNZ  loop
+	VZEROUPPER
+	RET
+
+// func joinBytesAMX(dst, high, low unsafe.Pointer, factor float32, n int)
+TEXT ·joinBytesAMX(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), DI
+	MOVQ high+8(FP), SI
+	MOVQ low+16(FP), R8
+	MOVQ n+32(FP), CX
+	VBROADCASTSS factor+24(FP), Z2
+	VMOVUPS ·shiftAMX<>(SB), Z3
+
+loop:
+	VCVTDQ2PS (SI), Z0
+	VCVTDQ2PS (R8), Z1
+	VFMADD231PS Z3, Z0, Z1
+	VMULPS Z2, Z1, Z1
+	VMOVUPS Z1, (DI)
+	ADDQ $64, DI
+	ADDQ $64, SI
+	ADDQ $64, R8
+	SUBQ $16, CX
+	JNZ  loop
 	VZEROUPPER
 	RET

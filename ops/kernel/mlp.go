@@ -291,7 +291,8 @@ func (t *neuronTask) finish(h, gates, ups []float32, neurons []int32, token int)
 // as the panels that the product with the down rows reads.
 func (p *Pool) sparseGEMM(t *neuronTask, y, x, bias []float32) {
 	v, n, hidden, outputs := p.variant, len(t.slots), t.up.cols, t.down.cols
-	t.panelRows = v.panelRows(t.down.dtype, n, true)
+	down := v.product(t.down.dtype, n, true)
+	t.panelRows = down.panelRows(n)
 	p.tasks.hidden = resize(p.tasks.hidden, v.packedLen(t.tokens, t.panelRows))
 	t.hidden = p.tasks.hidden
 	g := &p.tasks.gemm
@@ -301,7 +302,7 @@ func (p *Pool) sparseGEMM(t *neuronTask, y, x, bias []float32) {
 	}
 	p.do((n+blockRows-1)/blockRows, (*neuronGEMM)(t))
 	*g = gemmTask{
-		pool: p, w: t.down, slots: t.slots, transposed: true, x: t.hidden, panelRows: t.panelRows,
+		pool: p, w: t.down, slots: t.slots, transposed: true, product: down, x: t.hidden, panelRows: t.panelRows,
 		k: n, out: outputs, tokens: t.tokens, y: y, bias: bias,
 	}
 	g.convert()
@@ -319,13 +320,13 @@ func (t *neuronGEMM) piece(w *worker, i int) {
 	width := v.tileCols
 	padded := (g.tokens + width - 1) / width * width
 	size := blockRows * padded
-	buf := w.scratch(2*size + blockScratch + 2*blockRows)
-	gates, ups, scratch := buf[:size], buf[size:2*size], buf[2*size:]
+	buf := w.scratch(3*size + blockScratch)
+	gates, ups, low, scratch := buf[:size], buf[size:2*size], buf[2*size:3*size], buf[3*size:]
 	if !t.known {
-		g.rows(v, ups, scratch, t.up, first, n)
+		g.rows(v, ups, low, scratch, t.up, first, n)
 	}
 	if t.gate != nil {
-		g.rows(v, gates, scratch, t.gate, first, n)
+		g.rows(v, gates, low, scratch, t.gate, first, n)
 	}
 	for panel := 0; panel*width < g.tokens; panel++ {
 		if first+n == g.out {

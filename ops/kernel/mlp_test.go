@@ -52,12 +52,11 @@ func sumEpsilon(v *variant, d Dtype, T int, exact, rounded float64) float64 {
 	return exact
 }
 
-// scaledRounded is x as rows of w along k see it: the tiles of Int8 multiply int16 or bfloat16, which hold the scales of
-// the rows.
+// scaledRounded is x as rows of w along k see it: the tiles of Int8 multiply int16, which hold the scales of the rows.
 func scaledRounded(v *variant, w *Matrix, x []float32, T int) []float64 {
 	d := w.Dtype()
 	switch {
-	case T < smallT || d != Int8 && !v.split(d):
+	case T < smallT || d != Int8 && !onUnit(v, d):
 		return rounded(F32, x)
 	case d != Int8:
 		return asInput(v, d, T, x)
@@ -78,7 +77,7 @@ const mlpEpsilon = 4e-6
 
 // mlpError is mlpEpsilon or more, where hidden activations are rounded to bfloat16 or coefficients to 8 or 15 bits.
 func mlpError(v *variant, d Dtype, T int) float64 {
-	if T >= smallT && v.split(d) && !lowInputs(d) {
+	if T >= smallT && onUnit(v, d) && !lowInputs(d) {
 		return 0x1p-9 + mlpEpsilon
 	}
 	return sumEpsilon(v, d, T, mlpEpsilon, 1e-2)
@@ -132,7 +131,7 @@ func referenceMLP(v *variant, m *MLP[float32], x []float32, slots, neurons []int
 			default:
 				h = m.Act.Apply64(u)
 			}
-			if m.Down.Dtype() == Int8 && !v.split(Int8) {
+			if m.Down.Dtype() == Int8 {
 				largest = max(largest, math.Abs(h)*float64(rowScale(m.Down, m.Down.row(int(s)))))
 			}
 			for j, v := range down[s] {

@@ -57,11 +57,12 @@ type section interface {
 
 // worker is the scratch memory of one worker.
 type worker struct {
-	floats []float32
-	dots   dotRows
-	rows   axpyRows
-	order  [3*blockNeurons + mostAhead]unsafe.Pointer // rows of a block of neurons
-	_      [64]byte
+	floats  []float32
+	operand operand
+	dots    dotRows
+	rows    axpyRows
+	order   [3*blockNeurons + mostAhead]unsafe.Pointer // rows of a block of neurons
+	_       [64]byte
 }
 
 // scratch returns n float32 of unspecified content, at a multiple of 64 bytes.
@@ -94,7 +95,7 @@ type tasks struct {
 	partial  []float32       // sums of chunks of rows
 
 	pairs, tokenScales, sums, factors []float32 // of products on integers
-	halves                            []float32 // of products on bfloat16
+	halves                            []float32 // of products on a matrix unit
 }
 
 const (

@@ -61,7 +61,7 @@ func fencedRow(r *rand.Rand, d Dtype, n, offset int) *fenced {
 func assemblies(t *testing.T, f func(t *testing.T, v *variant, r *rand.Rand)) {
 	t.Helper()
 	for _, v := range variants() {
-		if v.tileSplit != nil {
+		if v.unit != nil {
 			continue // the primitives that it adds to those of another variant have tests of their own
 		}
 		t.Run(v.name, func(t *testing.T) { f(t, v, rand.New(rand.NewPCG(21, 22))) })

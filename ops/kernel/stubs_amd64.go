@@ -325,7 +325,7 @@ func read2AVX512(p unsafe.Pointer, step, n int) float32
 func read4AVX512(p unsafe.Pointer, step, n int) float32
 
 //go:noescape
-func tileSplitAMX(c unsafe.Pointer, cStep int, a, aLow unsafe.Pointer, aStep int, b, bLow unsafe.Pointer, bStep, k int)
+func tileSplitAMX(c unsafe.Pointer, cStep int, a, aLow unsafe.Pointer, aStep int, b, bLow unsafe.Pointer, bStep, bytes int)
 
 //go:noescape
 func splitRowAMX(high, low, src unsafe.Pointer, n int)
@@ -335,3 +335,21 @@ func splitPairsAMX(high, low, a, b unsafe.Pointer, n int)
 
 //go:noescape
 func splitColumnsAMX(high, low, src unsafe.Pointer, step int)
+
+//go:noescape
+func tileBytesAMX(c unsafe.Pointer, cStep int, a, aLow unsafe.Pointer, aStep int, b, bLow unsafe.Pointer, bStep, bytes int)
+
+//go:noescape
+func bytesOfRowAMX(high, low, src unsafe.Pointer, n int)
+
+//go:noescape
+func bytesOfPairsAMX(high, low, a, b unsafe.Pointer, n int)
+
+//go:noescape
+func bytesOfColumnsAMX(high, low, src unsafe.Pointer, step int)
+
+//go:noescape
+func quadsAMX(dst, a, b, c, d unsafe.Pointer, n int)
+
+//go:noescape
+func joinBytesAMX(dst, high, low unsafe.Pointer, factor float32, n int)

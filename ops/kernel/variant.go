@@ -70,17 +70,8 @@ type variant struct {
 	// widenPairs writes n numbers of two rows of Int8 as pairs of int16, n a multiple of 32.
 	widenPairs func(dst, a, b unsafe.Pointer, n int)
 
-	// tileSplit, if there is one, adds to c, 32 × 32 with rows cStep bytes apart, the products a·b + aLow·b + a·bLow of
-	// bfloat16, added in float32: a is 32 rows of k, a multiple of 32, aStep bytes apart, b k/2 rows, bStep bytes apart, of
-	// 32 pairs, which belong to two rows of k. Without aLow or bLow (nil) their products are left out.
-	tileSplit func(c unsafe.Pointer, cStep int, a, aLow unsafe.Pointer, aStep int, b, bLow unsafe.Pointer, bStep, k int)
-
-	// splitRow writes n numbers, a multiple of 32, as bfloat16 and, if low is not nil, what that leaves of them as another;
-	// splitPairs does it for two rows of n, as pairs, and splitColumns for the 32 columns of 16 rows of float32, which become
-	// rows step bytes apart.
-	splitRow     func(high, low, src unsafe.Pointer, n int)
-	splitPairs   func(high, low, a, b unsafe.Pointer, n int)
-	splitColumns func(high, low, src unsafe.Pointer, step int)
+	// unit is nil where there is no matrix unit.
+	unit *matrixUnit
 
 	// prefetch asks for n bytes at any address.
 	prefetch func(p uintptr, n int)

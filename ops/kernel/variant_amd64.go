@@ -17,7 +17,7 @@ func archVariants() []*variant {
 	var list []*variant
 	hasAVX2 := x.HasAVX2 && x.HasFMA && x.HasAVX && x.HasF16C
 	hasAVX512 := hasAVX2 && x.HasAVX512F && x.HasAVX512BW && x.HasAVX512VL && x.HasAVX512DQ && x.HasAVX512VNNI
-	if hasAVX512 && x.HasAVX512BF16 && x.HasAMXTile && x.HasAMXBF16 && allowAMX() {
+	if hasAVX512 && x.HasAVX512BF16 && x.HasAMXTile && x.HasAMXBF16 && x.HasAMXInt8 && allowAMX() {
 		list = append(list, &amx)
 	}
 	if hasAVX512 {
@@ -119,11 +119,15 @@ var avx512 = variant{
 	quantize16: quantize16Vector, quantizeGroups: quantizeGroupsVector,
 }
 
-// amx is avx512 with products of many tokens on bfloat16.
+// amx is avx512 with a matrix unit.
 var amx = func() variant {
 	v := avx512
 	v.name = "amx"
-	v.tileSplit, v.splitRow, v.splitPairs, v.splitColumns = tileSplitAMX, splitRowAMX, splitPairsAMX, splitColumnsAMX
+	v.unit = &matrixUnit{
+		tileSplit: tileSplitAMX, splitRow: splitRowAMX, splitPairs: splitPairsAMX, splitColumns: splitColumnsAMX,
+		tileBytes: tileBytesAMX, bytesOfRow: bytesOfRowAMX, bytesOfPairs: bytesOfPairsAMX, bytesOfColumns: bytesOfColumnsAMX,
+		quads: quadsAMX, joinBytes: joinBytesAMX,
+	}
 	return v
 }()
 

@@ -34,9 +34,20 @@ func (g *generator) tileStore(tile, offset int, base, step string) {
 	g.tileMove("TILESTORED", 2, tile, offset, base, step)
 }
 
-// tileProduct adds to tile c the product of the pairs of bfloat16 in tiles a and b.
-func (g *generator) tileProduct(c, a, b int) {
-	g.bytes(fmt.Sprintf("TDPBF16PS tmm%d, tmm%d, tmm%d", b, a, c), 0xc4, 0xe2, (^b&15)<<3|2, 0x5c, 0xc0|c<<3|a)
+// dotProduct adds to each number of a tile the products of four bytes: pairs of bfloat16 or quads of int8.
+type dotProduct struct {
+	name           string
+	prefix, opcode int
+}
+
+var (
+	dotBF16 = dotProduct{"TDPBF16PS", 2, 0x5c}
+	dotInt8 = dotProduct{"TDPBSSD", 3, 0x5e}
+)
+
+// tileProduct adds to tile c the product of tiles a and b.
+func (g *generator) tileProduct(d dotProduct, c, a, b int) {
+	g.bytes(fmt.Sprintf("%s tmm%d, tmm%d, tmm%d", d.name, b, a, c), 0xc4, 0xe2, (^b&15)<<3|d.prefix, d.opcode, 0xc0|c<<3|a)
 }
 
 // toBF16 rounds a wide register of float32, one of the first eight, to bfloat16 in half of another.
@@ -44,25 +55,32 @@ func (g *generator) toBF16(src, dst int) {
 	g.bytes(fmt.Sprintf("VCVTNEPS2BF16 Z%d, Y%d", src, dst), 0x62, 0xf2, 0x7e, 0x48, 0x72, 0xc0|dst<<3|src)
 }
 
-// amxKernels are the kernels of products on bfloat16. A float32 is split into a high and a low bfloat16.
+// amxKernels are the kernels of products on bfloat16, for which a float32 is split into a high and a low one, and on int8,
+// for which an int16 is.
 func (g *generator) amxKernels() {
 	if g.width == 8 {
 		return
 	}
 	g.name = "AMX"
-	g.tileSplit()
+	g.tileSplit("tileSplit", dotBF16)
 	g.splitRow()
 	g.splitPairs()
 	g.splitColumns()
+	g.tileSplit("tileBytes", dotInt8)
+	g.bytesOfRow()
+	g.bytesOfPairs()
+	g.bytesOfColumns()
+	g.quads()
+	g.joinBytes()
 	g.name = avx512.name
 }
 
-// tileSplit adds to c, 32 × 32, a·b + aLow·b + a·bLow: two by two tiles. For every 32 columns of a and pairs of rows of b,
-// two tiles of each are loaded for four products, which takes half the time of the products.
-func (g *generator) tileSplit() {
-	g.fn("tileSplit", "(c unsafe.Pointer, cStep int, a, aLow unsafe.Pointer, aStep int, b, bLow unsafe.Pointer, bStep, k int)", 0, 72)
+// tileSplit adds to c, 32 × 32, a·b + aLow·b + a·bLow: two by two tiles. For every 64 bytes of the rows of a and 16 rows of
+// b, two tiles of each are loaded for four products.
+func (g *generator) tileSplit(name string, d dotProduct) {
+	g.fn(name, "(c unsafe.Pointer, cStep int, a, aLow unsafe.Pointer, aStep int, b, bLow unsafe.Pointer, bStep, bytes int)", 0, 72)
 	g.load("c+0", "AX", "cStep+8", "R10", "a+16", "SI", "aLow+24", "R14", "aStep+32", "R8", "b+40", "DI", "bLow+48", "DX",
-		"bStep+56", "R9", "k+64", "CX")
+		"bStep+56", "R9", "bytes+64", "CX")
 	const rows = 0x0040004000400040 // of 64 bytes
 	g.p("LEAQ %s, BX", g.constant("tiles", 1, 0, rows, rows, 0, 0, 0x1010101010101010, 0))
 	g.bytes("LDTILECFG (BX)", 0xc4, 0xe2, 0x78, 0x49, 0x03)
@@ -91,7 +109,7 @@ func (g *generator) tileSplit() {
 	}
 	products := func() {
 		for i := range 4 {
-			g.tileProduct(i, 4+i/2, 6+i%2)
+			g.tileProduct(d, i, 4+i/2, 6+i%2)
 		}
 	}
 	g.at("loop")
@@ -113,7 +131,7 @@ func (g *generator) tileSplit() {
 	}
 	g.p("ADDQ R13, DI")
 	g.p("ADDQ R13, DX")
-	g.p("SUBQ $32, CX")
+	g.p("SUBQ $64, CX")
 	g.p("JNZ  loop")
 	g.load("c+0", "AX")
 	for i, base := range []string{"AX", "AX", "R11", "R11"} {
@@ -194,15 +212,20 @@ func (g *generator) splitPairs() {
 	})
 }
 
-// splitColumns splits 32 columns of 16 float32, which are rows of the panel at src, into rows of bfloat16, step bytes apart.
-func (g *generator) splitColumns() {
-	g.fn("splitColumns", "(high, low, src unsafe.Pointer, step int)", 0, 32)
-	g.load("high+0", "DI", "low+8", "DX", "src+16", "SI", "step+24", "R8")
+// places leaves in register 6 where the numbers of a column of a panel lie.
+func (g *generator) places() {
 	places := make([]uint64, 8)
 	for i := range places {
 		places[i] = uint64(2*i*128) | uint64((2*i+1)*128)<<32
 	}
 	g.p("VMOVDQU32 %s, Z6", g.constant("places", places...))
+}
+
+// splitColumns splits 32 columns of 16 float32, which are rows of the panel at src, into rows of bfloat16, step bytes apart.
+func (g *generator) splitColumns() {
+	g.fn("splitColumns", "(high, low, src unsafe.Pointer, step int)", 0, 32)
+	g.load("high+0", "DI", "low+8", "DX", "src+16", "SI", "step+24", "R8")
+	g.places()
 	g.p("MOVQ $32, CX")
 	g.onceOrTwice(func(both bool, loop string) {
 		g.at(loop)
@@ -219,4 +242,125 @@ func (g *generator) splitColumns() {
 		g.p("DECQ CX")
 		g.p("JNZ  %s", loop)
 	})
+}
+
+// bytesOf leaves in register high and low the bytes of the int16 in register r, which are high·256 + low: the low one is
+// signed too.
+func (g *generator) bytesOf(r, high, low int) {
+	g.p("VPADDW %s, Z%d, Z1", g.repeated("half", 0x00800080), r)
+	g.p("VPSRLW $8, Z1, Z1")
+	g.p("VPMOVWB Z1, Y%d", high)
+	g.p("VPMOVWB Z%d, Y%d", r, low)
+}
+
+func (g *generator) bytesOfRow() {
+	g.fn("bytesOfRow", "(high, low, src unsafe.Pointer, n int)", 0, 32)
+	g.load("high+0", "DI", "low+8", "DX", "src+16", "SI", "n+24", "CX")
+	g.at("loop")
+	g.p("VMOVDQU32 (SI), Z0")
+	g.bytesOf(0, 2, 3)
+	g.p("VMOVDQU Y2, (DI)")
+	g.p("VMOVDQU Y3, (DX)")
+	g.p("ADDQ $64, SI")
+	g.p("ADDQ $32, DI")
+	g.p("ADDQ $32, DX")
+	g.p("SUBQ $32, CX")
+	g.p("JNZ  loop")
+	g.ret()
+}
+
+// bytesOfPairs makes quads of the bytes of n pairs in each of two rows.
+func (g *generator) bytesOfPairs() {
+	g.fn("bytesOfPairs", "(high, low, a, b unsafe.Pointer, n int)", 0, 40)
+	g.load("high+0", "DI", "low+8", "DX", "a+16", "SI", "b+24", "R8", "n+32", "CX")
+	g.at("loop")
+	for i, row := range []string{"SI", "R8"} {
+		g.p("VMOVDQU32 (%s), Z0", row)
+		g.bytesOf(0, 2, 3)
+		for _, r := range []int{2, 3} {
+			g.p("VPMOVZXWD Y%d, Z%d", r, r)
+			if i == 1 {
+				g.p("VPSLLD $16, Z%d, Z%d", r, r)
+				g.p("VPORD Z%d, Z%d, Z%d", r+2, r, r+2)
+			} else {
+				g.p("VMOVDQA32 Z%d, Z%d", r, r+2)
+			}
+		}
+	}
+	g.p("VMOVDQU32 Z4, (DI)")
+	g.p("VMOVDQU32 Z5, (DX)")
+	for _, r := range []string{"DI", "DX", "SI", "R8"} {
+		g.p("ADDQ $64, %s", r)
+	}
+	g.p("SUBQ $16, CX")
+	g.p("JNZ  loop")
+	g.ret()
+}
+
+// bytesOfColumns makes 32 rows of bytes, step bytes apart, of the 32 columns of 16 rows of pairs.
+func (g *generator) bytesOfColumns() {
+	g.fn("bytesOfColumns", "(high, low, src unsafe.Pointer, step int)", 0, 32)
+	g.load("high+0", "DI", "low+8", "DX", "src+16", "SI", "step+24", "R8")
+	g.places()
+	g.p("MOVQ $32, CX")
+	g.at("loop")
+	g.p("KXNORW K1, K1, K1")
+	g.p("VPGATHERDD (SI)(Z6*1), K1, Z0")
+	g.bytesOf(0, 2, 3)
+	g.p("VMOVDQU Y2, (DI)")
+	g.p("VMOVDQU Y3, (DX)")
+	g.p("ADDQ $4, SI")
+	g.p("ADDQ R8, DI")
+	g.p("ADDQ R8, DX")
+	g.p("DECQ CX")
+	g.p("JNZ  loop")
+	g.ret()
+}
+
+// quads interleaves the bytes of four rows.
+func (g *generator) quads() {
+	g.fn("quads", "(dst, a, b, c, d unsafe.Pointer, n int)", 0, 48)
+	g.load("dst+0", "DI", "a+8", "SI", "b+16", "R8", "c+24", "R9", "d+32", "R10", "n+40", "CX")
+	g.p("XORQ DX, DX")
+	g.at("loop")
+	for i, row := range []string{"SI", "R8", "R9", "R10"} {
+		g.p("VMOVDQU (%s)(DX*1), Y%d", row, i)
+	}
+	for i := range 2 {
+		g.p("VPUNPCKLBW Y%d, Y%d, Y%d", 2*i+1, 2*i, 4+i)
+		g.p("VPUNPCKHBW Y%d, Y%d, Y%d", 2*i+1, 2*i, 6+i)
+	}
+	for i := range 2 { // columns 8i of each lane on
+		g.p("VPUNPCKLWD Y%d, Y%d, Y%d", 5+2*i, 4+2*i, 2*i)
+		g.p("VPUNPCKHWD Y%d, Y%d, Y%d", 5+2*i, 4+2*i, 2*i+1)
+	}
+	for i := range 4 {
+		g.p("VMOVDQU X%d, %d(DI)", i, 16*i)
+		g.p("VEXTRACTI128 $1, Y%d, %d(DI)", i, 64+16*i)
+	}
+	g.p("ADDQ $32, DX")
+	g.p("ADDQ $128, DI")
+	g.p("SUBQ $32, CX")
+	g.p("JNZ  loop")
+	g.ret()
+}
+
+// joinBytes writes (high·256 + low)·factor of n int32.
+func (g *generator) joinBytes() {
+	g.fn("joinBytes", "(dst, high, low unsafe.Pointer, factor float32, n int)", 0, 40)
+	g.load("dst+0", "DI", "high+8", "SI", "low+16", "R8", "n+32", "CX")
+	g.p("VBROADCASTSS factor+24(FP), Z2")
+	g.p("VMOVUPS %s, Z3", g.float("shift", 256))
+	g.at("loop")
+	g.p("VCVTDQ2PS (SI), Z0")
+	g.p("VCVTDQ2PS (R8), Z1")
+	g.p("VFMADD231PS Z3, Z0, Z1")
+	g.p("VMULPS Z2, Z1, Z1")
+	g.p("VMOVUPS Z1, (DI)")
+	for _, r := range []string{"DI", "SI", "R8"} {
+		g.p("ADDQ $64, %s", r)
+	}
+	g.p("SUBQ $16, CX")
+	g.p("JNZ  loop")
+	g.ret()
 }
