@@ -49,19 +49,30 @@ func (v *variant) dots(x *operand, m *Matrix, r *dotRows) {
 		v.dots4(m.dtype, x.q, r, m.cols)
 		return
 	}
+	if m.cols <= int16Cols {
+		v.dots4(Int8, x.q, r, m.cols)
+	} else {
+		v.longDots(x.q, r, m.cols)
+	}
+	scale := int8Scale(m.cols)
+	for i, row := range r.row {
+		r.sum[i] *= x.scale * *(*float32)(unsafe.Add(row, scale))
+	}
+}
+
+// longDots is dots4 of Int8 for more columns than an int32 holds the sums of.
+func (v *variant) longDots(x unsafe.Pointer, r *dotRows, cols int) {
 	row, sum := r.row, [streams]float32{}
-	for c := 0; c < m.cols; c += int16Cols {
-		n := min(m.cols-c, int16Cols)
-		v.dots4(Int8, unsafe.Add(x.q, 2*c), r, n)
+	for c := 0; c < cols; c += int16Cols {
+		n := min(cols-c, int16Cols)
+		v.dots4(Int8, unsafe.Add(x, 2*c), r, n)
 		for i, s := range r.sum {
 			sum[i] += s
 			r.row[i] = unsafe.Add(r.row[i], n)
 			r.next[i] += uintptr(n)
 		}
 	}
-	for i, s := range sum {
-		r.row[i], r.sum[i] = row[i], s*(x.scale*rowScale(m, row[i]))
-	}
+	r.row, r.sum = row, sum
 }
 
 // dots4 is dot4 of any number of columns.
