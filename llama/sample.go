@@ -17,6 +17,7 @@ type sampler struct {
 	temperature, topP float64
 
 	pcg        rand.PCG
+	weights    []float64 // of all tokens, 1 for the most likely
 	candidates []candidate
 }
 
@@ -54,8 +55,11 @@ func (s *sampler) sample(logits []float32) (int32, error) {
 		return int32(best), nil
 	}
 	var sum float64
+	s.weights = s.weights[:0]
 	for _, x := range logits {
-		sum += math.Exp((float64(x) - highest) / s.temperature)
+		w := math.Exp((float64(x) - highest) / s.temperature)
+		s.weights = append(s.weights, w)
+		sum += w
 	}
 	if math.IsNaN(sum) {
 		return 0, errLogits
@@ -63,8 +67,8 @@ func (s *sampler) sample(logits []float32) (int32, error) {
 	// Tokens below this probability are not in the set, even if all of them were as likely: sorting the rest suffices.
 	cutoff := (1 - s.topP) / float64(max(len(logits)-1, 1))
 	s.candidates = s.candidates[:0]
-	for id, x := range logits {
-		if p := math.Exp((float64(x)-highest)/s.temperature) / sum; p >= cutoff && p > 0 {
+	for id, w := range s.weights {
+		if p := w / sum; p >= cutoff && p > 0 {
 			s.candidates = append(s.candidates, candidate{int32(id), p})
 		}
 	}
