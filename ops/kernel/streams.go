@@ -45,7 +45,11 @@ func (v *variant) dots(x *operand, m *Matrix, r *dotRows) {
 	for _, row := range r.row {
 		raceRead(row, m.rowBytes)
 	}
-	if m.dtype != Int8 {
+	switch {
+	case m.dtype.grouped():
+		v.dot4[m.dtype](unsafe.Pointer(x), r, groups(m.cols))
+		return
+	case m.dtype != Int8:
 		v.dots4(m.dtype, x.q, r, m.cols)
 		return
 	}
@@ -159,42 +163,52 @@ func (t *neuronStreams) piece(w *worker, i int) {
 	n := min(t.chunk, len(t.slots)-first)
 	length := (n + streams - 1) / streams
 	b := streamBlock{neuronTask: (*neuronTask)(t), w: w}
-	for j := range length {
-		b.count = (n - j + length - 1) / length
-		for s := range b.count {
-			k := first + s*length + j
-			b.neuron[s], b.slot[s], b.following[s] = t.neurons[k], int(t.slots[k]), int(t.slots[min(k+1, first+n-1)])
+	depth := rowsPerAxpy(t.down.dtype) / streams // neurons of a stream that are added together
+	for j := 0; j < length; j += depth {
+		b.count = 0
+		for d := j; d < min(j+depth, length); d++ {
+			for k := d; k < n; k += length {
+				k := first + k
+				b.neuron[b.count], b.slot[b.count] = t.neurons[k], int(t.slots[k])
+				b.following[b.count] = int(t.slots[min(k+depth, first+n-1)])
+				b.count++
+			}
 		}
 		b.add(sums)
 	}
 }
 
-// streamBlock is an active neuron of each stream.
+// streamBlock is one or two active neurons of each stream.
 type streamBlock struct {
 	*neuronTask
 	w      *worker
 	count  int
-	neuron [streams]int32
+	neuron [blockNeurons]int32
 
-	slot, following [streams]int // of the neurons and of those that follow
+	slot, following [blockNeurons]int // of the neurons and of those that follow
 }
 
 // add adds what the neurons contribute to sums T×O.
 func (b *streamBlock) add(sums []float32) {
-	const size = streams * smallT
+	const size = blockNeurons * smallT
 	buf := b.w.scratch(3 * size)
 	gates, ups, hidden := buf[:size], buf[size:2*size], buf[2*size:]
 	first := b.down // matrix that is read of a neuron
 	if !b.known {
-		if first = b.up; b.gate != nil {
+		first = b.up
+		if b.gate != nil {
 			first = b.gate
-			b.dots(gates, b.gate, b.up)
 		}
-		b.dots(ups, b.up, b.down)
+		for i := 0; i < b.count; i += streams {
+			if b.gate != nil {
+				b.dots(gates, b.gate, b.up, i)
+			}
+			b.dots(ups, b.up, b.down, i)
+		}
 	}
 	v, r, m, width := b.pool.variant, &b.w.rows, b.down, paddedCols(b.down.cols)
 	for token := range b.tokens {
-		i := token * streams
+		i := token * blockNeurons
 		b.finish(hidden[i:][:b.count], gates[i:], ups[i:], b.neuron[:b.count], token)
 		for s := range b.count {
 			r.row[s], r.coef[s] = m.row(b.slot[s]), hidden[i+s]
@@ -204,16 +218,17 @@ func (b *streamBlock) add(sums []float32) {
 	}
 }
 
-// dots writes to out the products of all tokens with the rows of the neurons in m, behind which those in next are read.
-func (b *streamBlock) dots(out []float32, m, next *Matrix) {
+// dots writes to out the products of all tokens with the rows in m of the neurons from first on, one of each stream, behind
+// which those in next are read.
+func (b *streamBlock) dots(out []float32, m, next *Matrix, first int) {
 	v, r := b.pool.variant, &b.w.dots
 	for s := range r.row {
-		slot := b.slot[min(s, b.count-1)]
+		slot := b.slot[min(first+s, b.count-1)]
 		r.row[s] = m.row(slot)
 		r.next[s] = asked(v.lookahead.dot, r.row[s], m.rowBytes, next.row(slot))
 	}
 	for token := range b.tokens {
 		v.dots(&b.pool.tasks.operands[token], m, r)
-		copy(out[token*streams:][:streams], r.sum[:])
+		copy(out[token*blockNeurons+first:][:streams], r.sum[:])
 	}
 }

@@ -235,7 +235,7 @@ func rowDotsF16AVX512(y, x, rows unsafe.Pointer, stride, n, count int)
 func rowSumF16AVX512(y, coef, rows unsafe.Pointer, stride, n, count int)
 
 //go:noescape
-func dot2Int8GAVX512(x, a, b unsafe.Pointer, n int, nextA, nextB uintptr) (xa, xb float32)
+func dot4Int8GAVX512(x unsafe.Pointer, r *dotRows, n int)
 
 //go:noescape
 func axpy4Int8GAVX512(y unsafe.Pointer, r *axpyRows, n int)
@@ -247,7 +247,7 @@ func axpy1Int8GAVX512(y unsafe.Pointer, r *axpyRows, n int)
 func widenInt8GAVX512(dst unsafe.Pointer, row groupRow, n int)
 
 //go:noescape
-func dot2Int4AVX512(x, a, b unsafe.Pointer, n int, nextA, nextB uintptr) (xa, xb float32)
+func dot4Int4AVX512(x unsafe.Pointer, r *dotRows, n int)
 
 //go:noescape
 func axpy4Int4AVX512(y unsafe.Pointer, r *axpyRows, n int)
@@ -259,7 +259,7 @@ func axpy1Int4AVX512(y unsafe.Pointer, r *axpyRows, n int)
 func widenInt4AVX512(dst unsafe.Pointer, row groupRow, n int)
 
 //go:noescape
-func dot2Int4MAVX512(x, a, b unsafe.Pointer, n int, nextA, nextB uintptr) (xa, xb float32)
+func dot4Int4MAVX512(x unsafe.Pointer, r *dotRows, n int)
 
 //go:noescape
 func axpy4Int4MAVX512(y unsafe.Pointer, r *axpyRows, n int)

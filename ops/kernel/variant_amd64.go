@@ -78,11 +78,9 @@ var avx512 = variant{
 	name:    "avx512",
 	rowDots: [dtypes]func(y, x, rows unsafe.Pointer, stride, n, count int){F32: rowDotsF32AVX512, F16: rowDotsF16AVX512},
 	rowSum:  [dtypes]func(y, coef, rows unsafe.Pointer, stride, n, count int){F32: rowSumF32AVX512, F16: rowSumF16AVX512},
-	dot2: [dtypes]func(x, a, b unsafe.Pointer, n int, nextA, nextB uintptr) (xa, xb float32){
-		Int8G: dot2Int8GAVX512, Int4: dot2Int4AVX512, Int4M: dot2Int4MAVX512,
-	},
 	dot4: [dtypes]func(x unsafe.Pointer, r *dotRows, n int){
 		F32: dot4F32AVX512, F16: dot4F16AVX512, BF16: dot4BF16AVX512, Int8: dot4Int8AVX512,
+		Int8G: dot4Int8GAVX512, Int4: dot4Int4AVX512, Int4M: dot4Int4MAVX512,
 	},
 	lookahead: lookahead{dot: 2048, axpy: 2048, axpyInt8: 2048},
 	axpy4: [dtypes]func(y unsafe.Pointer, r *axpyRows, n int){

@@ -1,6 +1,9 @@
 package main
 
-import "fmt"
+import (
+	"fmt"
+	"math"
+)
 
 var grouped = []string{"Int8G", "Int4", "Int4M"}
 
@@ -15,7 +18,11 @@ func quantBytes(d string) int {
 
 func (g *generator) groupKernels() {
 	for _, d := range grouped {
-		g.dotGroups(d)
+		if g.width == 16 {
+			g.dot4Groups(d)
+		} else {
+			g.dotGroups(d)
+		}
 		for _, rows := range []int{4, 1} {
 			g.axpyGroups(d, rows)
 		}
@@ -23,33 +30,30 @@ func (g *generator) groupKernels() {
 	}
 }
 
-// Registers of the dots of groups: two sums a row, what the offsets add, and
-// the factors of a vector of groups.
+// Registers of dotGroups: two sums a row, what the offsets add, and the factors of a vector of groups.
 const (
-	rSum, rOffset, rFactors, rFactors512  = 0, 4, 6, 24
-	rMin, rX, rWeights, rFactor           = 7, 8, 9, 11
-	rSpare, rShift, rOnes, rMask          = 12, 13, 14, 15
-	rPairs, rTailOffset, rTail, rSpare512 = 16, 10, 28, 26
+	rSum, rOffset, rFactors, rMin = 0, 4, 6, 7
+	rX, rWeights, rTail, rFactor  = 8, 9, 10, 11
+	rSpare, rShift, rOnes, rMask  = 12, 13, 14, 15
 )
 
 func groupBytes(d string) int {
 	return quantBytes(d) + map[string]int{"Int8G": 2, "Int4": 2, "Int4M": 4}[d]
 }
 
-// biased tells whether the quants of d are read as unsigned numbers although
-// they are signed, or have a minimum: what that adds is settled for all groups of
-// a row together, by the sums of the input.
-func (g *generator) biased(d string) bool { return d != "Int8G" || g.width == 16 }
-
-// dotGroups is dot2 of a grouped dtype: x is an operand, n the groups of a row,
-// whose scales follow its quants. A vector holds one group, or two with AVX-512.
-func (g *generator) dotGroups(d string) {
-	step := g.width // groups whose scales fill a vector
-	frame := 64
-	if g.width == 16 {
-		frame = 0
+// offsetOf is what the sums of the input are multiplied with, times the scales of a row, and added to a dot: the quants
+// of d are read as unsigned numbers, or have a minimum. 0 for none.
+func (g *generator) offsetOf(d string) float64 {
+	if d == "Int8G" && g.width == 8 {
+		return 0
 	}
-	g.fn("dot2"+d, dot2Sig, frame, 56)
+	return map[string]float64{"Int8G": -128, "Int4": -8, "Int4M": 1}[d]
+}
+
+// dotGroups is dot2 of a grouped dtype: x is an operand, n the groups of a row, whose scales follow its quants.
+func (g *generator) dotGroups(d string) {
+	const step = 8 // groups whose scales fill a vector
+	g.fn("dot2"+d, dot2Sig, 64, 56)
 	g.load("x+0", "BX", "a+8", "SI", "b+16", "DI", "n+24", "CX", "nextA+32", "R12", "nextB+40", "R14")
 	g.p("MOVQ operand_q(BX), AX")
 	g.p("MOVQ operand_d(BX), R10")
@@ -61,22 +65,11 @@ func (g *generator) dotGroups(d string) {
 	g.p("LEAQ (CX)(CX*1), R13") // from a scale to its minimum
 	g.p("XORQ DX, DX")
 	g.zero(rSum, rSum+1, rSum+2, rSum+3, rOffset, rOffset+1)
-	if d == "Int8G" && g.width == 16 {
-		g.p("VPBROADCASTQ %s, v#%d", g.constant("signs", 0x8080808080808080), rMask)
-	}
 	if d != "Int8G" {
-		g.p("VPBROADCASTQ %s, v#%d", g.constant("nibbles", 0x0f0f0f0f0f0f0f0f), rMask)
-		words := []uint64{0, 0, 4, 4, 0, 0, 4, 4}
-		g.p("VMOVUPS %s, v#%d", g.constant("shifts", words[:g.width/2]...), rShift)
+		g.p("VPBROADCASTQ %s, Y%d", g.constant("nibbles", 0x0f0f0f0f0f0f0f0f), rMask)
+		g.p("VMOVUPS %s, Y%d", g.constant("shifts", 0, 0, 4, 4), rShift)
 	}
-	if g.width == 8 {
-		g.p("VPBROADCASTQ %s, v#%d", g.constant("ones", 0x0001000100010001), rOnes)
-	} else {
-		for j := range 8 {
-			lo, hi := pair(uint32(2*j)), pair(uint32(2*j+1))
-			g.p("VMOVUPS %s, Z%d", g.constant(fmt.Sprint("pair", j), lo, lo, lo, lo, hi, hi, hi, hi), rPairs+j)
-		}
-	}
+	g.p("VPBROADCASTQ %s, Y%d", g.constant("ones", 0x0001000100010001), rOnes)
 	quants, scales := []string{"SI", "DI"}, []string{"R8", "R9"}
 	g.p("SUBQ $%d, CX", step)
 	g.p("JL   rest")
@@ -85,76 +78,51 @@ func (g *generator) dotGroups(d string) {
 		g.scales(d, scales[r], r)
 	}
 	g.prefetch(step*groupBytes(d), "R12", "R14")
-	for j := range 8 {
-		bytes := quantBytes(d) * g.width / 8
-		g.p("VMOVUPS %d(AX), v#%d", 4*g.width*j, rX)
+	for j := range step {
+		g.p("VMOVUPS %d(AX), Y%d", 32*j, rX)
 		for r := range 2 {
 			w := rWeights + r
-			g.products(d, addr(bytes*j, quants[r]), w)
-			if g.width == 8 {
-				g.p("VBROADCASTSS factors-%d(SP), Y%d", 64-32*r-4*j, rFactor)
-			} else {
-				g.p("VPERMPS Z%d, Z%d, Z%d", rFactors512+r, rPairs+j, rFactor)
-			}
-			g.p("VFMADD231PS v#%d, v#%d, v#%d", rFactor, w, rSum+2*r+j&1)
+			g.products(d, addr(quantBytes(d)*j, quants[r]), w)
+			g.p("VBROADCASTSS factors-%d(SP), Y%d", 64-32*r-4*j, rFactor)
+			g.p("VFMADD231PS Y%d, Y%d, Y%d", rFactor, w, rSum+2*r+j&1)
 		}
 	}
 	g.advance(d, step)
 	g.p("SUBQ $%d, CX", step)
 	g.p("JGE  loop")
 	g.at("rest")
-	tail := rSum // registers of the sums of single groups, two apart
-	half := *g
-	half.isa = avx2
-	if g.width == 16 {
-		tail = rTail
-		g.p("VPXORQ Z%d, Z%d, Z%d", tail, tail, tail)
-		g.p("VPXORQ Z%d, Z%d, Z%d", tail+2, tail+2, tail+2)
-	}
-	half.zero(rTailOffset, rSpare)
+	g.zero(rTail, rSpare)
 	g.p("ADDQ $%d, CX", step)
 	g.p("JZ   done")
 	g.at("last")
-	half.p("VMOVUPS (AX), v#%d", rX)
+	g.p("VMOVUPS (AX), Y%d", rX)
 	for r := range 2 {
-		g.oneScale(d, scales[r], []int{rTailOffset, rSpare}[r])
-		if g.width == 16 {
-			g.products512(d, addr(0, quants[r]), rWeights, false)
-		} else {
-			g.products(d, addr(0, quants[r]), rWeights)
-		}
-		half.p("VFMADD231PS v#%d, v#%d, v#%d", rFactor, rWeights, tail+2*r)
+		g.oneScale(d, scales[r], []int{rTail, rSpare}[r])
+		g.products(d, addr(0, quants[r]), rWeights)
+		g.p("VFMADD231PS Y%d, Y%d, Y%d", rFactor, rWeights, rSum+2*r)
 	}
 	g.prefetch(groupBytes(d), "R12", "R14")
 	g.advance(d, 1)
 	g.p("DECQ CX")
 	g.p("JNZ  last")
 	g.at("done")
-	offset := map[string]uint32{"Int8G": 0xc3000000, "Int4": 0xc1000000, "Int4M": 0x3f800000}[d] // −128, −8, 1
 	for r, result := range []string{"xa+48(FP)", "xb+52(FP)"} {
 		s := rSum + 2*r
-		g.p("VADDPS v#%d, v#%d, v#%d", s+1, s, s)
-		if g.width == 16 {
-			g.p("VADDPS Z%d, Z%d, Z%d", tail+2*r, s, s)
-		}
+		g.p("VADDPS Y%d, Y%d, Y%d", s+1, s, s)
 		g.sum(s, rX)
-		if g.biased(d) {
+		if offset := g.offsetOf(d); offset != 0 {
 			g.sum(rOffset+r, rX)
-			g.p("VADDSS X%d, X%d, X%d", []int{rTailOffset, rSpare}[r], rOffset+r, rOffset+r)
-			g.p("VFMADD231SS %s, X%d, X%d", g.constant("offset"+d, pair(offset)), rOffset+r, s)
+			g.p("VADDSS X%d, X%d, X%d", []int{rTail, rSpare}[r], rOffset+r, rOffset+r)
+			g.p("VFMADD231SS %s, X%d, X%d", g.constant("offset"+d, pair(math.Float32bits(float32(offset)))), rOffset+r, s)
 		}
 		g.p("VMOVSS X%d, %s", s, result)
 	}
 	g.ret()
 }
 
-// products leaves in register r the sums of four products each of the weights at
-// mem with the input in rX, as float32. The nibbles, and with VNNI the bytes, are unsigned.
+// products leaves in register r the sums of four products each of the weights at mem with the input in rX, as float32.
+// The nibbles are unsigned.
 func (g *generator) products(d, mem string, r int) {
-	if g.width == 16 {
-		g.products512(d, mem, r, true)
-		return
-	}
 	if d != "Int8G" {
 		g.p("VBROADCASTI128 %s, Y%d", mem, r)
 		g.p("VPSRLVQ Y%d, Y%d, Y%d", rShift, r, r)
@@ -170,50 +138,20 @@ func (g *generator) products(d, mem string, r int) {
 	g.p("VCVTDQ2PS Y%d, Y%d", r, r)
 }
 
-// products512 is products of two groups in a wide register, or of one in its lower half.
-func (g *generator) products512(d, mem string, r int, wide bool) {
-	v := "Y"
-	if wide {
-		v = "Z"
-	}
-	switch {
-	case d == "Int8G":
-		g.p("VMOVDQU32 %s, %s%d", mem, v, r)
-		g.p("VPXORD %s%d, %s%d, %s%d", v, rMask, v, r, v, r)
-	case wide:
-		g.p("VMOVDQU32 %s, Y%d", mem, r)
-		g.p("VSHUFI32X4 $0x50, Z%d, Z%d, Z%d", r, r, r)
-	default:
-		g.p("VBROADCASTI128 %s, Y%d", mem, r)
-	}
-	if d != "Int8G" {
-		g.p("VPSRLVQ %s%d, %s%d, %s%d", v, rShift, v, r, v, r)
-		g.p("VPANDD %s%d, %s%d, %s%d", v, rMask, v, r, v, r)
-	}
-	g.p("VPXORD %s%d, %s%d, %s%d", v, rSpare512, v, rSpare512, v, rSpare512)
-	g.p("VPDPBUSD %s%d, %s%d, %s%d", v, rX, v, r, v, rSpare512)
-	g.p("VCVTDQ2PS %s%d, %s%d", v, rSpare512, v, r)
-}
-
 // scales stores the factors of a vector of groups of row r, whose scales are
 // at base, and adds what the offsets of the weights contribute.
 func (g *generator) scales(d, base string, r int) {
 	f := rFactors
-	if g.width == 16 {
-		f = rFactors512 + r
-	}
-	g.p("VCVTPH2PS (%s), v#%d", base, f)
+	g.p("VCVTPH2PS (%s), Y%d", base, f)
 	switch {
 	case d == "Int4M":
-		g.p("VCVTPH2PS (%s)(R13*1), v#%d", base, rMin)
-		g.p("VFMADD231PS (R11), v#%d, v#%d", rMin, rOffset+r)
-	case g.biased(d):
-		g.p("VFMADD231PS (R11), v#%d, v#%d", f, rOffset+r)
+		g.p("VCVTPH2PS (%s)(R13*1), Y%d", base, rMin)
+		g.p("VFMADD231PS (R11), Y%d, Y%d", rMin, rOffset+r)
+	case g.offsetOf(d) != 0:
+		g.p("VFMADD231PS (R11), Y%d, Y%d", f, rOffset+r)
 	}
-	g.p("VMULPS (R10), v#%d, v#%d", f, f)
-	if g.width == 8 {
-		g.p("VMOVUPS Y%d, factors-%d(SP)", f, 64-32*r)
-	}
+	g.p("VMULPS (R10), Y%d, Y%d", f, f)
+	g.p("VMOVUPS Y%d, factors-%d(SP)", f, 64-32*r)
 }
 
 // oneScale does the same for one group, with the offsets in the lowest element
@@ -229,7 +167,7 @@ func (g *generator) oneScale(d, base string, offset int) {
 	case d == "Int4M":
 		half("("+base+")(R13*1)", rMin)
 		g.p("VFMADD231SS (R11), X%d, X%d", rMin, offset)
-	case g.biased(d):
+	case g.offsetOf(d) != 0:
 		g.p("VFMADD231SS (R11), X%d, X%d", rFactors, offset)
 	}
 	g.p("VMULSS (R10), X%d, X%d", rFactors, rFactors)
