@@ -94,7 +94,7 @@ var avx512 = variant{
 	axpy8: [dtypes]func(y unsafe.Pointer, r *axpyRows, n int){
 		Int4: axpy8Int4AVX512, Int4M: axpy8Int4MAVX512,
 	},
-	axpy8Least: 16, axpy8Step: 16,
+	axpy8Least: 1, axpy8Step: 1,
 	widen: [dtypes]func(dst, src unsafe.Pointer, n int){
 		F32: widenF32, F16: widenF16AVX512, BF16: widenBF16AVX512, Int8: widenInt8AVX512,
 	},

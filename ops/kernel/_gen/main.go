@@ -33,8 +33,13 @@ func run(dir string, check bool) error {
 		g.floatKernels()
 		g.attention()
 		g.groupKernels()
-		g.axpy8("Int4")
-		g.axpy8("Int4M")
+		for _, d := range []string{"Int4", "Int4M"} {
+			if g.width == 16 {
+				g.axpy8VNNI(d)
+			} else {
+				g.axpy8(d)
+			}
+		}
 		g.tile()
 		g.tilePairs()
 		g.turn()
