@@ -4,11 +4,15 @@ package kernel
 // are then added in order: workers need not wait for each other, and the bits
 // do not depend on how many there are, since the chunks depend on the number of rows alone.
 
-// chunkRows returns how many of n rows make a chunk, a multiple of 8: chunks are
-// many enough to share, and their partial sums far fewer than the weights.
+// chunkRows returns how many of n rows make a chunk, a multiple of 8. A chunk starts with rows that nobody has asked for
+// ahead, so that short ones are slow, but 16 should be there to share; and the partial sums of more than 64 would be too
+// much beside the weights.
 func chunkRows(n int) int {
-	const least, most = 32, 64 // rows of a chunk, chunks
-	return (max(least, (n+most-1)/most) + 7) &^ 7
+	const (
+		least, long  = 32, 128 // rows
+		enough, most = 16, 64  // chunks
+	)
+	return (max(least, min(n/enough, long), (n+most-1)/most) + 7) &^ 7
 }
 
 // paddedCols is the length of a row of partial sums: whole groups.
