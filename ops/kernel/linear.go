@@ -149,7 +149,7 @@ func (p *Pool) down(y, h []float32, w *Matrix, bias []float32, tokens int) {
 	*t = downTask{pool: p, h: h, w: w, tokens: tokens, chunk: chunkRows(n)}
 	t.sums = p.partialSums(n, tokens, w.cols)
 	var pieces section = t
-	if p.variant.streamed(w.dtype) && rowsPerAxpy(w.dtype) == streams {
+	if p.variant.streamed(w.dtype) {
 		pieces = (*downStreams)(t)
 	}
 	p.do((n+t.chunk-1)/t.chunk, pieces)

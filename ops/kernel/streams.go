@@ -128,6 +128,29 @@ func (t *linearStreams) piece(w *worker, i int) {
 	}
 }
 
+// rowsOfBlock are the rows of a chunk of n that are added together, and the row that follows each in its stream: one or
+// two of each stream, from its row j on.
+type rowsOfBlock struct {
+	count         int
+	row, followed [blockNeurons]int
+}
+
+func blockOf(d Dtype, n, j int) (b rowsOfBlock) {
+	length, depth := streamLength(n), streamDepth(d)
+	for i := j; i < min(j+depth, length); i++ {
+		for k := i; k < n; k += length {
+			b.row[b.count], b.followed[b.count] = k, min(k+depth, n-1)
+			b.count++
+		}
+	}
+	return b
+}
+
+// streamLength is the number of rows of n in the longest stream, and streamDepth how many rows of d in one are added
+// together.
+func streamLength(n int) int  { return (n + streams - 1) / streams }
+func streamDepth(d Dtype) int { return rowsPerAxpy(d) / streams }
+
 // downStreams is a downTask in streams.
 type downStreams downTask
 
@@ -138,16 +161,15 @@ func (t *downStreams) piece(w *worker, i int) {
 	clear(acc)
 	first := i * t.chunk
 	n := min(t.chunk, m.rows-first)
-	length := (n + streams - 1) / streams
-	for j := range length {
-		count := (n - j + length - 1) / length
+	for j := 0; j < streamLength(n); j += streamDepth(m.dtype) {
+		b := blockOf(m.dtype, n, j)
 		for token := range t.tokens {
-			for s := range count {
-				k := first + s*length + j
+			for s := range b.count {
+				k := first + b.row[s]
 				r.row[s], r.coef[s] = m.row(k), t.h[token*m.rows+k]
-				r.next[s] = asked(v.lookahead.ofAxpy(m.dtype), r.row[s], m.rowBytes, m.row(min(k+1, first+n-1)))
+				r.next[s] = asked(v.lookahead.ofAxpy(m.dtype), r.row[s], m.rowBytes, m.row(first+b.followed[s]))
 			}
-			v.axpy(r, acc[token*width:][:width], m, count)
+			v.axpy(r, acc[token*width:][:width], m, b.count)
 		}
 	}
 }
@@ -161,18 +183,13 @@ func (t *neuronStreams) piece(w *worker, i int) {
 	clear(sums)
 	first := i * t.chunk
 	n := min(t.chunk, len(t.slots)-first)
-	length := (n + streams - 1) / streams
 	b := streamBlock{neuronTask: (*neuronTask)(t), w: w}
-	depth := rowsPerAxpy(t.down.dtype) / streams // neurons of a stream that are added together
-	for j := 0; j < length; j += depth {
-		b.count = 0
-		for d := j; d < min(j+depth, length); d++ {
-			for k := d; k < n; k += length {
-				k := first + k
-				b.neuron[b.count], b.slot[b.count] = t.neurons[k], int(t.slots[k])
-				b.following[b.count] = int(t.slots[min(k+depth, first+n-1)])
-				b.count++
-			}
+	for j := 0; j < streamLength(n); j += streamDepth(t.down.dtype) {
+		rows := blockOf(t.down.dtype, n, j)
+		b.count = rows.count
+		for s := range b.count {
+			k := first + rows.row[s]
+			b.neuron[s], b.slot[s], b.following[s] = t.neurons[k], int(t.slots[k]), int(t.slots[first+rows.followed[s]])
 		}
 		b.add(sums)
 	}
