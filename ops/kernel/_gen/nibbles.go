@@ -6,8 +6,8 @@ import "fmt"
 // group are rounded to int8, so that the nibbles of two rows meet their
 // coefficients in one instruction; eight rows fit the int16 of a column.
 //
-// A turn of the loop takes the groups whose scales fill a vector. With AVX2 the
-// last turn may take an even number of groups less: it goes back to where a whole
+// A turn of the loop takes the eight groups whose scales fill a vector. The last
+// turn may take an even number of groups less: it goes back to where a whole
 // vector ends with them and skips those that have been added.
 func (g *generator) axpy8(d string) {
 	const (
@@ -15,9 +15,7 @@ func (g *generator) axpy8(d string) {
 		// registers: sums of the columns 0–7, 8–15, 16–23 and 24–31 of the groups in a vector, then scratch
 		rOff, rA, rB, rLow, rHigh, rCoef, rLanes, rScale, rNibbles = 7, 8, 9, 10, 11, 12, 13, 14, 15
 	)
-	w := g.width
-	suffix := map[int]string{8: "", 16: "D"}[w]
-	and, or := "VPAND"+suffix, "VPOR"+suffix
+	const w = 8
 	const frame = 392
 	pairs := func(p int) int { return frame - 4*w*p } // offsets of the tables below the frame
 	factors, offsets, current := frame-16*w, frame-20*w, 8
@@ -35,112 +33,104 @@ func (g *generator) axpy8(d string) {
 	for i := range lanes {
 		lanes[i] = pair(uint32(i / 2))
 	}
-	g.p("VMOVUPS %s, v#%d", g.constant("lanes", lanes...), rLanes)
-	g.p("VPBROADCASTQ %s, v#%d", g.constant("nibbles", 0x0f0f0f0f0f0f0f0f), rNibbles)
+	g.p("VMOVUPS %s, Y%d", g.constant("lanes", lanes...), rLanes)
+	g.p("VPBROADCASTQ %s, Y%d", g.constant("nibbles", 0x0f0f0f0f0f0f0f0f), rNibbles)
 	g.p("XORQ DX, DX")
 	g.p("XORQ DI, DI")
-	if w == 8 {
-		g.p("MOVQ $0, table-%d(SP)", skipped)
-	}
+	g.p("MOVQ $0, table-%d(SP)", skipped)
 	g.at("loop")
 
 	// the coefficients of w groups
 	for r := range rows {
 		g.p("MOVQ (axpyRows_scales+%d)(BX), SI", 8*r)
-		g.p("VCVTPH2PS (SI)(DI*1), v#%d", r)
-		g.p("VBROADCASTSS (axpyRows_coef+%d)(BX), v#%d", 4*r, rA)
-		g.p("VMULPS v#%d, v#%d, v#%d", rA, r, r)
+		g.p("VCVTPH2PS (SI)(DI*1), Y%d", r)
+		g.p("VBROADCASTSS (axpyRows_coef+%d)(BX), Y%d", 4*r, rA)
+		g.p("VMULPS Y%d, Y%d, Y%d", rA, r, r)
 		if d == "Int4M" {
 			if r == 0 {
 				g.zero(rCoef)
 			}
-			g.p("VADDPS v#%d, v#%d, v#%d", r, rCoef, rCoef)
+			g.p("VADDPS Y%d, Y%d, Y%d", r, rCoef, rCoef)
 		}
 		dst := rLow
 		if r == 0 {
 			dst = rB
 		}
-		g.p("%s %s, v#%d, v#%d", and, g.repeated("magnitudes", 0x7fffffff), r, dst)
+		g.p("VPAND %s, Y%d, Y%d", g.repeated("magnitudes", 0x7fffffff), r, dst)
 		if r > 0 {
-			g.p("VPMAXUD v#%d, v#%d, v#%d", rLow, rB, rB)
+			g.p("VPMAXUD Y%d, Y%d, Y%d", rLow, rB, rB)
 		}
 	}
-	g.p("VMULPS %s, v#%d, v#%d", g.float("reciprocal127", 1.0/127), rB, rB)
-	g.p("VMOVUPS v#%d, table-%d(SP)", rB, factors)
-	g.p("VMOVUPS %s, v#%d", g.float("one", 1), rA)
-	g.p("VDIVPS v#%d, v#%d, v#%d", rB, rA, rA)
+	g.p("VMULPS %s, Y%d, Y%d", g.float("reciprocal127", 1.0/127), rB, rB)
+	g.p("VMOVUPS Y%d, table-%d(SP)", rB, factors)
+	g.p("VMOVUPS %s, Y%d", g.float("one", 1), rA)
+	g.p("VDIVPS Y%d, Y%d, Y%d", rB, rA, rA)
 	for r := range rows {
-		g.p("VMULPS v#%d, v#%d, v#%d", rA, r, r)
-		g.p("VCVTPS2DQ v#%d, v#%d", r, r)
+		g.p("VMULPS Y%d, Y%d, Y%d", rA, r, r)
+		g.p("VCVTPS2DQ Y%d, Y%d", r, r)
 	}
 	// The middle of the nibbles is taken off with the rounded coefficients and, where it belongs to the weights, added with the exact ones.
-	g.p("VPADDD v#1, v#0, v#%d", rLow)
+	g.p("VPADDD Y1, Y0, Y%d", rLow)
 	for r := 2; r < rows; r++ {
-		g.p("VPADDD v#%d, v#%d, v#%d", r, rLow, rLow)
+		g.p("VPADDD Y%d, Y%d, Y%d", r, rLow, rLow)
 	}
-	g.p("VCVTDQ2PS v#%d, v#%d", rLow, rLow)
-	g.p("VMULPS v#%d, v#%d, v#%d", rB, rLow, rLow)
+	g.p("VCVTDQ2PS Y%d, Y%d", rLow, rLow)
+	g.p("VMULPS Y%d, Y%d, Y%d", rB, rLow, rLow)
 	if d == "Int4M" {
-		g.p("VSUBPS v#%d, v#%d, v#%d", rCoef, rLow, rLow)
+		g.p("VSUBPS Y%d, Y%d, Y%d", rCoef, rLow, rLow)
 	}
-	g.p("VMULPS %s, v#%d, v#%d", g.float("minus8", -8), rLow, rLow)
+	g.p("VMULPS %s, Y%d, Y%d", g.float("minus8", -8), rLow, rLow)
 	if d == "Int4M" {
 		for r := range rows {
 			g.p("MOVQ (axpyRows_mins+%d)(BX), SI", 8*r)
-			g.p("VCVTPH2PS (SI)(DI*1), v#%d", rA)
-			g.p("VBROADCASTSS (axpyRows_coef+%d)(BX), v#%d", 4*r, rHigh)
-			g.p("VFMADD231PS v#%d, v#%d, v#%d", rA, rHigh, rLow)
+			g.p("VCVTPH2PS (SI)(DI*1), Y%d", rA)
+			g.p("VBROADCASTSS (axpyRows_coef+%d)(BX), Y%d", 4*r, rHigh)
+			g.p("VFMADD231PS Y%d, Y%d, Y%d", rA, rHigh, rLow)
 		}
 	}
-	g.p("VMOVUPS v#%d, table-%d(SP)", rLow, offsets)
+	g.p("VMOVUPS Y%d, table-%d(SP)", rLow, offsets)
 	for p := range rows / 2 {
 		a, b := 2*p, 2*p+1
-		g.p("VPSLLD $24, v#%d, v#%d", a, a)
-		g.p("VPSRLD $24, v#%d, v#%d", a, a)
-		g.p("VPSLLD $24, v#%d, v#%d", b, b)
-		g.p("VPSRLD $16, v#%d, v#%d", b, b)
-		g.p("%s v#%d, v#%d, v#%d", or, a, b, a)
-		g.p("VPSLLD $16, v#%d, v#%d", a, b)
-		g.p("%s v#%d, v#%d, v#%d", or, a, b, a)
-		g.p("VMOVUPS v#%d, table-%d(SP)", a, pairs(p))
+		g.p("VPSLLD $24, Y%d, Y%d", a, a)
+		g.p("VPSRLD $24, Y%d, Y%d", a, a)
+		g.p("VPSLLD $24, Y%d, Y%d", b, b)
+		g.p("VPSRLD $16, Y%d, Y%d", b, b)
+		g.p("VPOR Y%d, Y%d, Y%d", a, b, a)
+		g.p("VPSLLD $16, Y%d, Y%d", a, b)
+		g.p("VPOR Y%d, Y%d, Y%d", a, b, a)
+		g.p("VMOVUPS Y%d, table-%d(SP)", a, pairs(p))
 	}
 
-	if w == 8 {
-		g.p("MOVQ table-%d(SP), SI", skipped)
-		for j := 1; j < 4; j++ {
-			g.p("CMPQ SI, $%d", 2*j)
-			g.p("JEQ  step%d", j)
-		}
+	g.p("MOVQ table-%d(SP), SI", skipped)
+	for j := 1; j < 4; j++ {
+		g.p("CMPQ SI, $%d", 2*j)
+		g.p("JEQ  step%d", j)
 	}
-	perVector := w / 4 // groups
+	const perVector = 2 // groups
 	for j := range 4 {
-		if w == 8 && j > 0 {
+		if j > 0 {
 			g.at(fmt.Sprint("step", j))
 		}
 		for p := range rows / 2 {
 			mem := func(r int) string { return addr(16*perVector*j, ptr[r]) }
-			g.p("VMOVUPS %s, v#%d", mem(2*p), rA)
-			g.p("VMOVUPS %s, v#%d", mem(2*p+1), rB)
-			g.p("VPUNPCKLBW v#%d, v#%d, v#%d", rB, rA, rLow)
-			g.p("VPUNPCKHBW v#%d, v#%d, v#%d", rB, rA, rHigh)
+			g.p("VMOVUPS %s, Y%d", mem(2*p), rA)
+			g.p("VMOVUPS %s, Y%d", mem(2*p+1), rB)
+			g.p("VPUNPCKLBW Y%d, Y%d, Y%d", rB, rA, rLow)
+			g.p("VPUNPCKHBW Y%d, Y%d, Y%d", rB, rA, rHigh)
 			coef := fmt.Sprintf("table-%d(SP)", pairs(p)-4*perVector*j)
-			if w == 16 {
-				g.p("VBROADCASTI32X4 %s, Z%d", coef, rCoef)
-			} else {
-				g.p("VPBROADCASTQ %s, Y%d", coef, rCoef)
-			}
-			g.p("VPERMILPS v#%d, v#%d, v#%d", rLanes, rCoef, rCoef)
+			g.p("VPBROADCASTQ %s, Y%d", coef, rCoef)
+			g.p("VPERMILPS Y%d, Y%d, Y%d", rLanes, rCoef, rCoef)
 			add := func(src, sum int) {
-				g.p("%s v#%d, v#%d, v#%d", and, rNibbles, src, src)
+				g.p("VPAND Y%d, Y%d, Y%d", rNibbles, src, src)
 				if p == 0 {
-					g.p("VPMADDUBSW v#%d, v#%d, v#%d", rCoef, src, sum)
+					g.p("VPMADDUBSW Y%d, Y%d, Y%d", rCoef, src, sum)
 					return
 				}
-				g.p("VPMADDUBSW v#%d, v#%d, v#%d", rCoef, src, src)
-				g.p("VPADDW v#%d, v#%d, v#%d", src, sum, sum)
+				g.p("VPMADDUBSW Y%d, Y%d, Y%d", rCoef, src, src)
+				g.p("VPADDW Y%d, Y%d, Y%d", src, sum, sum)
 			}
-			g.p("VPSRLW $4, v#%d, v#%d", rLow, rA)
-			g.p("VPSRLW $4, v#%d, v#%d", rHigh, rB)
+			g.p("VPSRLW $4, Y%d, Y%d", rLow, rA)
+			g.p("VPSRLW $4, Y%d, Y%d", rHigh, rB)
 			add(rLow, 0)
 			add(rHigh, 1)
 			add(rA, 2)
@@ -160,31 +150,20 @@ func (g *generator) axpy8(d string) {
 		g.at(fmt.Sprint("same", j))
 		for l := range perVector {
 			group := perVector*j + l
-			g.p("VBROADCASTSS table-%d(SP), v#%d", factors-4*group, rScale)
-			g.p("VBROADCASTSS table-%d(SP), v#%d", offsets-4*group, rOff)
+			g.p("VBROADCASTSS table-%d(SP), Y%d", factors-4*group, rScale)
+			g.p("VBROADCASTSS table-%d(SP), Y%d", offsets-4*group, rOff)
 			for i := range 32 / w { // vectors of a group
-				if w == 8 {
-					if l == 0 {
-						g.p("VPMOVSXWD X%d, Y%d", i, rLow)
-					} else {
-						g.p("VEXTRACTI128 $1, Y%d, X%d", i, rLow)
-						g.p("VPMOVSXWD X%d, Y%d", rLow, rLow)
-					}
+				if l == 0 {
+					g.p("VPMOVSXWD X%d, Y%d", i, rLow)
 				} else {
-					a, b := 2*i, 2*i+1
-					if l == 2 && i == 0 {
-						for s := range 4 {
-							g.p("VEXTRACTI64X4 $1, Z%d, Y%d", s, s)
-						}
-					}
-					g.p("VPERM2I128 $%d, Y%d, Y%d, Y%d", []int{0x20, 0x31}[l%2], b, a, rLow)
-					g.p("VPMOVSXWD Y%d, Z%d", rLow, rLow)
+					g.p("VEXTRACTI128 $1, Y%d, X%d", i, rLow)
+					g.p("VPMOVSXWD X%d, Y%d", rLow, rLow)
 				}
 				o := 128*group + 4*w*i
-				g.p("VCVTDQ2PS v#%d, v#%d", rLow, rLow)
-				g.p("VADDPS %d(AX), v#%d, v#%d", o, rOff, rHigh)
-				g.p("VFMADD231PS v#%d, v#%d, v#%d", rLow, rScale, rHigh)
-				g.p("VMOVUPS v#%d, %d(AX)", rHigh, o)
+				g.p("VCVTDQ2PS Y%d, Y%d", rLow, rLow)
+				g.p("VADDPS %d(AX), Y%d, Y%d", o, rOff, rHigh)
+				g.p("VFMADD231PS Y%d, Y%d, Y%d", rLow, rScale, rHigh)
+				g.p("VMOVUPS Y%d, %d(AX)", rHigh, o)
 			}
 		}
 	}
@@ -194,11 +173,6 @@ func (g *generator) axpy8(d string) {
 	g.p("ADDQ $%d, AX", 128*w)
 	g.p("ADDQ $%d, DI", 2*w)
 	g.p("SUBQ $%d, CX", w)
-	if w == 16 {
-		g.p("JNZ  loop")
-		g.ret()
-		return
-	}
 	g.p("JLE  done")
 	g.p("CMPQ CX, $%d", w)
 	g.p("JGE  loop")
