@@ -99,7 +99,7 @@ func asInput(v *variant, d Dtype, T int, x []float32) []float64 {
 		return rounded(d, x)
 	case onUnit(v, d):
 		y := rounded(F32, x)
-		if !lowInputs(d) {
+		if d.grouped() {
 			for i := range y {
 				y[i] = float64(fromBF16(toBF16(x[i])))
 			}
@@ -130,10 +130,24 @@ func asWeights(v *variant, m *Matrix, T int) [][]float64 {
 // epsilon is eps or, where both factors are split, what splitting them and leaving out the product of the low parts costs
 // at most.
 func epsilon(v *variant, d Dtype, T int, eps float64) float64 {
-	if T >= smallT && onUnit(v, d) && lowInputs(d) {
+	if T >= smallT && onUnit(v, d) && !d.grouped() {
 		return 2 * 0x1p-16
 	}
 	return eps
+}
+
+// poison fills what p computes with in between with NaN: what is read of it must have been written.
+func poison(p *Pool) {
+	for _, w := range p.workers {
+		for i := range w.floats {
+			w.floats[i] = float32(math.NaN())
+		}
+	}
+	for _, s := range [][]float32{p.tasks.packed, p.tasks.hidden, p.tasks.partial, p.tasks.pairs, p.tasks.halves, p.tasks.factors, p.tasks.sums} {
+		for i := range s {
+			s[i] = float32(math.NaN())
+		}
+	}
 }
 
 // near fails unless every got is within eps·(Σ|terms|) of want.
@@ -155,6 +169,7 @@ func TestLinear(t *testing.T) {
 				w := randomMatrix(r, d, O, K)
 				x, bias := randoms(r, T*K), randoms(r, O)
 				y := make([]float32, T*O)
+				poison(p)
 				Linear(p, y, x, w, bias)
 				wf := asWeights(p.variant, w, T)
 				want, terms := make([]float64, T*O), make([]float64, T*O)

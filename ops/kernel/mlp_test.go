@@ -17,6 +17,7 @@ func TestLinearT(t *testing.T) {
 				w := randomMatrix(r, d, K, O)
 				x, bias := randoms(r, T*K), randoms(r, O)
 				y := make([]float32, T*O)
+				poison(p)
 				LinearT(p, y, x, w, bias)
 				wf := asWeights(p.variant, w, T)
 				want, terms := make([]float64, T*O), make([]float64, T*O)
@@ -77,7 +78,7 @@ const mlpEpsilon = 4e-6
 
 // mlpError is mlpEpsilon or more, where hidden activations are rounded to bfloat16 or coefficients to 8 or 15 bits.
 func mlpError(v *variant, d Dtype, T int) float64 {
-	if T >= smallT && onUnit(v, d) && !lowInputs(d) {
+	if T >= smallT && onUnit(v, d) && d.grouped() {
 		return 0x1p-9 + mlpEpsilon
 	}
 	return sumEpsilon(v, d, T, mlpEpsilon, 1e-2)
@@ -198,6 +199,7 @@ func TestSparseMLP(t *testing.T) {
 						r.Shuffle(len(slots), func(i, j int) { slots[i], slots[j] = slots[j], slots[i] })
 					}
 					x, y := randoms(r, T*H), make([]float32, T*O)
+					poison(p)
 					SparseMLP(p, y, x, m, slots, neurons, gate)
 					want, terms := referenceMLP(p.variant, m, x, slots, neurons, gate, T)
 					near(t, fmt.Sprintf("%v T=%d H=%d mode %d", d, T, H, mode), y, want, terms, mlpError(p.variant, d, T))

@@ -253,10 +253,9 @@ func (g *gemmTask) rowsOfBytes(v *variant, c, low, scratch []float32, m *Matrix,
 		padded := (width + 63) &^ 63
 		for i := range n {
 			g.askFor(v, m, first, i, n, k)
-			src, dst := unsafe.Add(g.rowOf(m, first+i), k), values[byte](unsafe.Add(w.high, i*w.step), padded)
+			src, dst := unsafe.Add(g.rowOf(m, first+i), k), unsafe.Add(w.high, i*w.step)
 			raceRead(src, width)
-			copy(dst, values[byte](src, width))
-			clear(dst[width:])
+			copy(values[byte](dst, width), values[byte](src, width)) // behind them the inputs are 0
 		}
 		for t := 0; t*unitTile < g.tokens; t++ {
 			x := g.halves.at((t*g.panelRows + k) / 4 * g.halves.step)
@@ -304,14 +303,12 @@ func (g *gemmTask) columnsOfBytes(v *variant, c, low, scratch []float32, first, 
 			}
 			v.unit.quads(unsafe.Add(w.high, i/4*w.step), rows[0], rows[1], rows[2], rows[3], padded)
 		}
-		bytes := (width + 63) &^ 63
-		w.clear((width+3)/4, bytes/4)
 		for t := 0; t < g.tokens; t += unitTile {
 			x := g.halves.at(t*g.halves.step + k)
 			for i := 0; i < n; i += unitTile {
 				b, at := unsafe.Add(w.high, 4*i), t*blockRows+i
-				v.unit.tileBytes(address(c[at:]), 4*blockRows, x.high, nil, x.step, b, nil, w.step, bytes)
-				v.unit.tileBytes(address(low[at:]), 4*blockRows, x.low, nil, x.step, b, nil, w.step, bytes)
+				v.unit.tileBytes(address(c[at:]), 4*blockRows, x.high, nil, x.step, b, nil, w.step, (width+63)&^63)
+				v.unit.tileBytes(address(low[at:]), 4*blockRows, x.low, nil, x.step, b, nil, w.step, (width+63)&^63)
 			}
 		}
 	}
