@@ -44,6 +44,8 @@ func (v *variant) product(d Dtype, k int, transposed bool) product {
 	return onFloats
 }
 
+func (how product) onUnit() bool { return how == onHalves || how == onBytes }
+
 // panelRows is the number of rows of a packed panel of k inputs.
 func (how product) panelRows(k int) int {
 	switch how {
@@ -60,7 +62,7 @@ func (g *gemmTask) pack(x []float32) {
 	p, v := g.pool, g.pool.variant
 	g.product = v.product(g.w.dtype, g.k, g.transposed)
 	g.panelRows = g.product.panelRows(g.k)
-	if g.transposed && (g.product == onHalves || g.product == onBytes) {
+	if g.transposed && g.product.onUnit() {
 		g.scaleInputs()
 		g.unitInputs(x)
 		return
@@ -77,7 +79,7 @@ func (g *gemmTask) convert() {
 		g.scaleInputs()
 		g.quantize()
 	}
-	if g.product == onHalves || g.product == onBytes {
+	if g.product.onUnit() {
 		g.unitInputs(nil)
 	}
 }
@@ -428,7 +430,7 @@ func (g *gemmTask) columnPairs(v *variant, c, scratch []float32, first, n int) {
 
 // unpack writes the outputs first to first+n−1 from a block of tiles.
 func (g *gemmTask) unpack(v *variant, c []float32, first, n int) {
-	if g.transposed && (g.product == onHalves || g.product == onBytes) {
+	if g.transposed && g.product.onUnit() {
 		for t := range g.tokens {
 			copy(g.y[t*g.out+first:][:n], c[t*blockRows:])
 		}
