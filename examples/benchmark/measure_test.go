@@ -156,7 +156,11 @@ func TestTrialsComputeTheMLP(t *testing.T) {
 			for i := range half {
 				half[i] += m.y[i]
 			}
-			assertClose(t, dense, half, 1e-4)
+			eps := 1e-4
+			if d == kernel.Int4 || d == kernel.Int4M { // which round what eight rows are multiplied with
+				eps = 1e-2
+			}
+			assertClose(t, dense, half, eps)
 		}
 		if d != kernel.F32 {
 			continue
