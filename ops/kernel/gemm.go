@@ -63,7 +63,9 @@ func (g *gemmTask) pack(x []float32) {
 	g.product = v.product(g.w.dtype, g.k, g.transposed)
 	g.panelRows = g.product.panelRows(g.k)
 	if g.transposed && g.product.onUnit() {
-		g.scaleInputs()
+		if g.product == onBytes {
+			g.scaleInputs()
+		}
 		g.unitInputs(x)
 		return
 	}
@@ -177,6 +179,7 @@ func (g *gemmTask) scaleInputs() {
 	p, width := g.pool, g.pool.variant.tileCols
 	p.tasks.tokenScales = resize(p.tasks.tokenScales, (g.tokens+width-1)/width*width)
 	g.scales = p.tasks.tokenScales
+	clear(g.scales) // which stay 0 where there are no inputs
 	if !g.transposed || g.w.dtype != Int8 {
 		return
 	}
@@ -215,7 +218,6 @@ func (g *quantizeTask) piece(w *worker, i int) {
 	x := g.x[i*n*width:][:n*width]
 	scales := g.scales[i*width:][:width]
 	if n == 0 {
-		clear(scales)
 		return
 	}
 	factors, step := unsafe.Pointer(&one), 0

@@ -120,7 +120,7 @@ func asInput(v *variant, d Dtype, T int, x []float32) []float64 {
 // asWeights is decoded of weights that meet T tokens.
 func asWeights(v *variant, m *Matrix, T int) [][]float64 {
 	w := decoded(m)
-	if T < smallT || !onUnit(v, m.dtype) || !m.dtype.grouped() {
+	if T < smallT || !onUnit(v, m.dtype) || !m.dtype.grouped() || m.cols == 0 {
 		return w
 	}
 	row := make([]float32, groups(m.cols)*group)
@@ -149,7 +149,7 @@ func poison(p *Pool) {
 			w.floats[i] = float32(math.NaN())
 		}
 	}
-	for _, s := range [][]float32{p.tasks.packed, p.tasks.hidden, p.tasks.partial, p.tasks.pairs, p.tasks.halves, p.tasks.factors, p.tasks.sums} {
+	for _, s := range [][]float32{p.tasks.packed, p.tasks.hidden, p.tasks.partial, p.tasks.pairs, p.tasks.halves, p.tasks.factors, p.tasks.sums, p.tasks.tokenScales} {
 		for i := range s {
 			s[i] = float32(math.NaN())
 		}
@@ -170,7 +170,7 @@ func TestLinear(t *testing.T) {
 	everywhere(t, func(t *testing.T, p *Pool) {
 		r := rand.New(rand.NewPCG(1, 2))
 		for _, d := range floatDtypes {
-			for _, shape := range [][3]int{{1, 64, 96}, {1, 101, 576}, {2, 7, 100}, {3, 33, 192}, {8, 97, 288}, {17, 200, 100}, {32, 130, 576}, {1, 1, 1}, {9, 1, 31}, {16, 1, 31}, {47, 33, 70}, {1, 5, 8300}} {
+			for _, shape := range [][3]int{{1, 64, 96}, {1, 101, 576}, {2, 7, 100}, {3, 33, 192}, {8, 97, 288}, {17, 200, 100}, {32, 130, 576}, {1, 1, 1}, {9, 1, 31}, {16, 1, 31}, {47, 33, 70}, {1, 5, 8300}, {17, 5, 0}, {3, 5, 0}} {
 				T, O, K := shape[0], shape[1], shape[2]
 				w := randomMatrix(r, d, O, K)
 				x, bias := randoms(r, T*K), randoms(r, O)

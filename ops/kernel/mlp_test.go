@@ -12,7 +12,7 @@ func TestLinearT(t *testing.T) {
 	everywhere(t, func(t *testing.T, p *Pool) {
 		r := rand.New(rand.NewPCG(3, 4))
 		for _, d := range floatDtypes {
-			for _, shape := range [][3]int{{1, 576, 192}, {1, 100, 33}, {2, 64, 101}, {3, 192, 576}, {8, 288, 97}, {17, 100, 200}, {32, 576, 31}, {1, 1, 1}, {9, 130, 400}, {19, 130, 400}} {
+			for _, shape := range [][3]int{{1, 576, 192}, {1, 100, 33}, {2, 64, 101}, {3, 192, 576}, {8, 288, 97}, {17, 100, 200}, {32, 576, 31}, {1, 1, 1}, {9, 130, 400}, {19, 130, 400}, {17, 5, 0}, {3, 5, 0}} {
 				T, O, K := shape[0], shape[1], shape[2]
 				w := randomMatrix(r, d, K, O)
 				x, bias := randoms(r, T*K), randoms(r, O)

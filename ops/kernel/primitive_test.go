@@ -144,6 +144,9 @@ func TestAxpy(t *testing.T) {
 	assemblies(t, func(t *testing.T, v *variant, r *rand.Rand) {
 		for _, d := range floatDtypes {
 			for n := group; n <= 43*group; n += group {
+				if v.axpy4[d] == nil && v.axpy8Least == 1 && v.axpy8Step == 1 {
+					continue // TestAxpy8 tests what adds its rows
+				}
 				for _, rows := range []int{1, 4} {
 					y := fencedValues(randoms(r, n), 4*r.IntN(16))
 					start := append([]float32(nil), values[float32](y.p(), n)...)
@@ -244,7 +247,7 @@ func TestAxpyBytes(t *testing.T) {
 func TestAxpy8(t *testing.T) {
 	assemblies(t, func(t *testing.T, v *variant, r *rand.Rand) {
 		for _, d := range []Dtype{Int4, Int4M} {
-			for groups := v.axpy8Least; groups <= 3*v.axpy8Least; groups += v.axpy8Step {
+			for groups := v.axpy8Least; groups <= 40; groups += v.axpy8Step {
 				for round := range 20 {
 					n := groups * group
 					y := fencedValues(randoms(r, n), 4*r.IntN(16))
@@ -370,7 +373,6 @@ func TestTiles(t *testing.T) {
 	})
 }
 
-// The largest numbers fill an int32 almost to the last bit; none may be lost.
 func TestTurn(t *testing.T) {
 	assemblies(t, func(t *testing.T, v *variant, r *rand.Rand) {
 		for range 20 {
@@ -393,6 +395,7 @@ func TestTurn(t *testing.T) {
 	})
 }
 
+// The largest numbers fill an int32 almost to the last bit; none may be lost.
 func TestTilePairs(t *testing.T) {
 	assemblies(t, func(t *testing.T, v *variant, r *rand.Rand) {
 		size := v.tileRows * v.tileCols

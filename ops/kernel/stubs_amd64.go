@@ -250,22 +250,10 @@ func widenInt8GAVX512(dst unsafe.Pointer, row groupRow, n int)
 func dot4Int4AVX512(x unsafe.Pointer, r *dotRows, n int)
 
 //go:noescape
-func axpy4Int4AVX512(y unsafe.Pointer, r *axpyRows, n int)
-
-//go:noescape
-func axpy1Int4AVX512(y unsafe.Pointer, r *axpyRows, n int)
-
-//go:noescape
 func widenInt4AVX512(dst unsafe.Pointer, row groupRow, n int)
 
 //go:noescape
 func dot4Int4MAVX512(x unsafe.Pointer, r *dotRows, n int)
-
-//go:noescape
-func axpy4Int4MAVX512(y unsafe.Pointer, r *axpyRows, n int)
-
-//go:noescape
-func axpy1Int4MAVX512(y unsafe.Pointer, r *axpyRows, n int)
 
 //go:noescape
 func widenInt4MAVX512(dst unsafe.Pointer, row groupRow, n int)

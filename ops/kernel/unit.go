@@ -45,7 +45,7 @@ const (
 	unitTile  = 32             // rows and columns of a tile
 	unitBytes = 2 * blockCols  // of a row of weights that are read at a time
 	unitStep  = unitBytes + 64 // bytes from row to row of them: they do not all start in one cache set
-	mostBytes = 1 << 17        // columns whose products of int8 an int32 holds
+	mostBytes = 1<<17 - 1      // columns whose products of int8 an int32 holds
 )
 
 // lowInputs and lowWeights tell whether low halves count of the inputs and of weights of d.

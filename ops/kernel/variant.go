@@ -25,8 +25,9 @@ type variant struct {
 
 	// axpy4 adds the n numbers of four rows, times a coefficient each, to y, in
 	// the order of the rows; axpy1 does it for the first row. n is a multiple of 32.
-	// axpy4 asks for the next rows meanwhile: for one after the other or, where there is dot4, for some of each. It may
-	// round the coefficients of Int8 to multiples of a 16383rd of the largest.
+	// axpy4 asks for the next rows meanwhile: of the dtypes without groups for some of each, else for one after the other.
+	// It may round the coefficients of Int8 to multiples of a 16383rd of the largest. Dtypes of 4 bits need neither where
+	// axpy8 takes any number of groups.
 	axpy4, axpy1 [dtypes]func(y unsafe.Pointer, r *axpyRows, n int)
 
 	// axpy8 adds eight rows of 4 bits to y, n groups of each, n a multiple of axpy8Step and at least axpy8Least. In

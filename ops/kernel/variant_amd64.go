@@ -85,11 +85,11 @@ var avx512 = variant{
 	lookahead: lookahead{dot: 2048, axpy: 2048, axpyInt8: 2048},
 	axpy4: [dtypes]func(y unsafe.Pointer, r *axpyRows, n int){
 		F32: axpy4F32AVX512, F16: axpy4F16AVX512, BF16: axpy4BF16AVX512, Int8: axpy4Int8AVX512,
-		Int8G: axpy4Int8GAVX512, Int4: axpy4Int4AVX512, Int4M: axpy4Int4MAVX512,
+		Int8G: axpy4Int8GAVX512,
 	},
 	axpy1: [dtypes]func(y unsafe.Pointer, r *axpyRows, n int){
 		F32: axpy1F32AVX512, F16: axpy1F16AVX512, BF16: axpy1BF16AVX512, Int8: axpy1Int8AVX512,
-		Int8G: axpy1Int8GAVX512, Int4: axpy1Int4AVX512, Int4M: axpy1Int4MAVX512,
+		Int8G: axpy1Int8GAVX512,
 	},
 	axpy8: [dtypes]func(y unsafe.Pointer, r *axpyRows, n int){
 		Int4: axpy8Int4AVX512, Int4M: axpy8Int4MAVX512,

@@ -224,24 +224,32 @@ func (g *generator) places() {
 // splitColumns splits 32 columns of 16 float32, which are rows of the panel at src, into rows of bfloat16, step bytes apart.
 func (g *generator) splitColumns() {
 	g.fn("splitColumns", "(high, low, src unsafe.Pointer, step int)", 0, 32)
+	g.columns()
+	g.onceOrTwice(func(both bool, loop string) { g.column(loop, both, func() { g.halves(2, 3, both) }) })
+}
+
+// columns begins a function that makes rows of the columns of a panel.
+func (g *generator) columns() {
 	g.load("high+0", "DI", "low+8", "DX", "src+16", "SI", "step+24", "R8")
 	g.places()
 	g.p("MOVQ $32, CX")
-	g.onceOrTwice(func(both bool, loop string) {
-		g.at(loop)
-		g.p("KXNORW K1, K1, K1")
-		g.p("VGATHERDPS (SI)(Z6*1), K1, Z0")
-		g.halves(2, 3, both)
-		g.p("VMOVDQU Y2, (DI)")
-		if both {
-			g.p("VMOVDQU Y3, (DX)")
-			g.p("ADDQ R8, DX")
-		}
-		g.p("ADDQ $4, SI")
-		g.p("ADDQ R8, DI")
-		g.p("DECQ CX")
-		g.p("JNZ  %s", loop)
-	})
+}
+
+// column is the loop of such a function: a column is gathered into register 0, of which parts makes registers 2 and 3.
+func (g *generator) column(loop string, both bool, parts func()) {
+	g.at(loop)
+	g.p("KXNORW K1, K1, K1")
+	g.p("VPGATHERDD (SI)(Z6*1), K1, Z0")
+	parts()
+	g.p("VMOVDQU Y2, (DI)")
+	if both {
+		g.p("VMOVDQU Y3, (DX)")
+		g.p("ADDQ R8, DX")
+	}
+	g.p("ADDQ $4, SI")
+	g.p("ADDQ R8, DI")
+	g.p("DECQ CX")
+	g.p("JNZ  %s", loop)
 }
 
 // bytesOf leaves in register high and low the bytes of the int16 in register r, which are high·256 + low: the low one is
@@ -300,20 +308,8 @@ func (g *generator) bytesOfPairs() {
 // bytesOfColumns makes 32 rows of bytes, step bytes apart, of the 32 columns of 16 rows of pairs.
 func (g *generator) bytesOfColumns() {
 	g.fn("bytesOfColumns", "(high, low, src unsafe.Pointer, step int)", 0, 32)
-	g.load("high+0", "DI", "low+8", "DX", "src+16", "SI", "step+24", "R8")
-	g.places()
-	g.p("MOVQ $32, CX")
-	g.at("loop")
-	g.p("KXNORW K1, K1, K1")
-	g.p("VPGATHERDD (SI)(Z6*1), K1, Z0")
-	g.bytesOf(0, 2, 3)
-	g.p("VMOVDQU Y2, (DI)")
-	g.p("VMOVDQU Y3, (DX)")
-	g.p("ADDQ $4, SI")
-	g.p("ADDQ R8, DI")
-	g.p("ADDQ R8, DX")
-	g.p("DECQ CX")
-	g.p("JNZ  loop")
+	g.columns()
+	g.column("loop", true, func() { g.bytesOf(0, 2, 3) })
 	g.ret()
 }
 

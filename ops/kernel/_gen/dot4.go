@@ -12,10 +12,7 @@ func (g *generator) dot4(d string) {
 	w, size := g.width, bytes1[d]
 	g.fn("dot4"+d, dot4Sig, 0, 24)
 	g.load("x+0", "AX", "r+8", "BX", "n+16", "CX")
-	for i := range 4 {
-		g.p("MOVQ (dotRows_row+%d)(BX), %s", 8*i, rowRegs[i])
-		g.p("MOVQ (dotRows_next+%d)(BX), %s", 8*i, nextRegs[i])
-	}
+	g.dotRows("BX")
 	g.p("XORQ DX, DX")
 	g.zero(0, 1, 2, 3, 4, 5, 6, 7)
 	const rX, rW = 8, 12
@@ -77,6 +74,14 @@ func (g *generator) dot4(d string) {
 	}
 	g.sums4()
 	g.ret()
+}
+
+// dotRows loads the rows of the dotRows at r and what to ask for.
+func (g *generator) dotRows(r string) {
+	for i := range 4 {
+		g.p("MOVQ (dotRows_row+%d)(%s), %s", 8*i, r, rowRegs[i])
+		g.p("MOVQ (dotRows_next+%d)(%s), %s", 8*i, r, nextRegs[i])
+	}
 }
 
 // sums4 writes the sums of the floats of registers 0 to 3 to the dotRows at BX.

@@ -23,8 +23,9 @@ func (g *generator) groupKernels() {
 		} else {
 			g.dotGroups(d)
 		}
-		for _, rows := range []int{4, 1} {
-			g.axpyGroups(d, rows)
+		if d == "Int8G" || g.width == 8 { // axpy8VNNI takes any number of groups
+			g.axpyGroups(d, 4)
+			g.axpyGroups(d, 1)
 		}
 		g.widenGroups(d)
 	}
@@ -187,7 +188,7 @@ func (g *generator) advance(d string, n int) {
 	}
 }
 
-// groupFactor leaves coefficient·scale of the group at scale in register t.
+// spread fills register t with the float16 at mem as float32.
 func (g *generator) spread(mem string, t int) {
 	half := "X"
 	if g.width == 16 {

@@ -18,10 +18,7 @@ func (g *generator) dot4Groups(d string) {
 
 	g.fn("dot4"+d, dot4Sig, 8, 24)
 	g.load("x+0", "BX", "r+8", "DX", "n+16", "R15")
-	for i := range 4 {
-		g.p("MOVQ (dotRows_row+%d)(DX), %s", 8*i, rowRegs[i])
-		g.p("MOVQ (dotRows_next+%d)(DX), %s", 8*i, nextRegs[i])
-	}
+	g.dotRows("DX")
 	g.p("MOVQ operand_q(BX), AX")
 	g.p("MOVQ operand_s(BX), CX")
 	g.p("MOVQ operand_d(BX), BX")
