@@ -27,7 +27,7 @@ type Pool struct {
 
 	mu      sync.Mutex // held by the caller from the first section of a kernel to the last
 	section section
-	pieces  int64
+	pieces  int
 	slots   []int32 // 0, 1, 2, …: the numbers never change, the slice grows
 
 	_    [64]byte
@@ -57,6 +57,8 @@ type section interface {
 
 // worker is the scratch memory of one worker.
 type worker struct {
+	pool    *Pool
+	next    int // piece that was claimed ahead, -1: none
 	floats  []float32
 	operand operand
 	dots    dotRows
@@ -136,7 +138,7 @@ func NewPool(threads int, opts ...PoolOption) *Pool {
 		o(p)
 	}
 	for i := range threads {
-		w := new(worker)
+		w := &worker{pool: p}
 		p.workers = append(p.workers, w)
 		if i > 0 {
 			go p.work(w)
@@ -192,14 +194,12 @@ func (t *runTask) piece(_ *worker, i int) { t.f(i) }
 
 // do runs the n pieces of s and returns when all are done. Callers hold p.mu.
 func (p *Pool) do(n int, s section) {
+	p.section, p.pieces = s, n
+	p.next.Store(0)
 	if n <= 1 || p.threads == 1 || p.closed.Load() {
-		for i := range n {
-			s.piece(p.workers[0], i)
-		}
+		p.take(p.workers[0])
 		return
 	}
-	p.section, p.pieces = s, int64(n)
-	p.next.Store(0)
 	p.state.Store(p.state.Load()&^(epoch-1) + epoch | open)
 	if p.asleep.Load() > 0 {
 		p.parking.Lock()
@@ -210,14 +210,24 @@ func (p *Pool) do(n int, s section) {
 	p.take(p.workers[0])
 }
 
+// take runs pieces of the section until there are no more.
 func (p *Pool) take(w *worker) {
-	for {
-		i := p.next.Add(1) - 1
-		if i >= p.pieces {
-			return
-		}
-		p.section.piece(w, int(i))
+	w.next = unclaimed
+	for i := w.claim(); i < p.pieces; i = w.claim() {
+		w.next = unclaimed
+		p.section.piece(w, i)
 	}
+}
+
+const unclaimed = -1
+
+// claim returns the piece that w runs next, which is its own from now on; the number of pieces or more: there is none.
+// Near its end a piece may so learn what to ask memory for.
+func (w *worker) claim() int {
+	if w.next == unclaimed {
+		w.next = int(w.pool.next.Add(1) - 1)
+	}
+	return w.next
 }
 
 // leave closes the section and waits for the workers that are still in it.

@@ -28,6 +28,48 @@ func TestPoolRunsEveryPieceOnce(t *testing.T) {
 	}
 }
 
+// claiming is a section whose odd pieces claim the next piece of their worker, some of them twice.
+type claiming struct {
+	mu     sync.Mutex
+	runs   []int
+	claims map[*worker]int
+	wrong  []int // pieces that a worker ran after it had claimed another
+}
+
+func (c *claiming) piece(w *worker, i int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.runs[i]++
+	if claimed, ok := c.claims[w]; ok && claimed != i {
+		c.wrong = append(c.wrong, i)
+	}
+	delete(c.claims, w)
+	for range i % 4 {
+		c.claims[w] = w.claim()
+	}
+}
+
+func TestClaim(t *testing.T) {
+	for threads := 1; threads <= 5; threads++ {
+		p := NewPool(threads)
+		for n := range 100 {
+			c := &claiming{runs: make([]int, n), claims: map[*worker]int{}}
+			p.mu.Lock()
+			p.do(n, c)
+			p.mu.Unlock()
+			if slices.ContainsFunc(c.runs, func(runs int) bool { return runs != 1 }) || c.wrong != nil {
+				t.Fatalf("threads=%d n=%d: runs of pieces %d, others than claimed %d", threads, n, c.runs, c.wrong)
+			}
+			for _, claimed := range c.claims {
+				if claimed < n {
+					t.Fatalf("threads=%d n=%d: piece %d was claimed and not run", threads, n, claimed)
+				}
+			}
+		}
+		p.Close()
+	}
+}
+
 // Sessions that share a pool, with more threads than CPUs.
 func TestPoolIsShared(t *testing.T) {
 	for _, threads := range []int{1, 2, 3 * runtime.NumCPU()} {

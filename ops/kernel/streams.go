@@ -13,9 +13,14 @@ const streams = 4
 func (v *variant) streamed(d Dtype) bool { return v.dot4[d] != nil }
 
 // lookahead is how many bytes behind where it is read a stream is asked for, by dot4, by axpy4, and by axpy4 of Int8, which
-// has so much work with a row that much more can be fetched meanwhile. AVX2 was measured on Zen 3, a core of which drops
-// what it is asked for when its misses are many; AVX-512 on Emerald Rapids.
-type lookahead struct{ dot, axpy, axpyInt8 int }
+// has so much work with a row that much more can be fetched meanwhile. With byRow, short rows of a neuron, and all if the
+// next neuron does not lie behind it, are asked for while the row before them is read: then nothing is asked for that is
+// not needed, which costs up to a quarter where rows are short. AVX2 was measured on Zen 3, a core of which drops what it
+// is asked for when its misses are many; AVX-512 on Emerald Rapids.
+type lookahead struct {
+	dot, axpy, axpyInt8 int
+	byRow               bool
+}
 
 func (a lookahead) ofAxpy(d Dtype) int {
 	if d == Int8 {
@@ -23,6 +28,9 @@ func (a lookahead) ofAxpy(d Dtype) int {
 	}
 	return a.axpy
 }
+
+// shortRow is the most bytes of a row that is short.
+const shortRow = 4096
 
 // asked is what to ask for while a row of size bytes is read: what lies ahead of it or, if the row that follows in its
 // stream does not lie behind it, that row.
@@ -42,8 +50,8 @@ type dotRows struct {
 
 // dots writes to r.sum the products of x with the rows of r, which are rows of m.
 func (v *variant) dots(x *operand, m *Matrix, r *dotRows) {
-	for _, row := range r.row {
-		raceRead(row, m.rowBytes)
+	for i := range r.row { // by index: a copy of what was just written would wait for it
+		raceRead(r.row[i], m.rowBytes)
 	}
 	switch {
 	case m.dtype.grouped():
@@ -59,8 +67,8 @@ func (v *variant) dots(x *operand, m *Matrix, r *dotRows) {
 		v.longDots(x.q, r, m.cols)
 	}
 	scale := int8Scale(m.cols)
-	for i, row := range r.row {
-		r.sum[i] *= x.scale * *(*float32)(unsafe.Add(row, scale))
+	for i := range r.row {
+		r.sum[i] *= x.scale * *(*float32)(unsafe.Add(r.row[i], scale))
 	}
 }
 
@@ -107,18 +115,21 @@ func (t *linearStreams) piece(w *worker, i int) {
 	v, m, r := t.pool.variant, t.w, &w.dots
 	first := i * t.rows
 	n := min(t.rows, m.rows-first)
-	length := (n + streams - 1) / streams
-	var at [streams]int
-	for j := range length {
-		for s := range at {
-			k := first + min(s*length+j, n-1)
-			at[s], r.row[s] = k, m.row(k)
-			r.next[s] = asked(v.lookahead.dot, r.row[s], m.rowBytes, m.row(min(k+1, first+n-1)))
+	var b block
+	for j := range streamLength(n) {
+		b.fill(first, n, j, 1)
+		if j+1 == streamLength(n) {
+			b.goOn(w, t.rows, m.rows, 1)
+		}
+		for s := range r.row {
+			k := min(s, b.count-1)
+			r.row[s] = m.row(b.row[k])
+			r.next[s] = asked(v.lookahead.dot, r.row[s], m.rowBytes, m.row(b.following[k]))
 		}
 		for token := range t.tokens {
 			v.dots(&t.pool.tasks.operands[token], m, r)
 			out := t.y[token*m.rows:]
-			for s, k := range at {
+			for s, k := range b.row[:b.count] {
 				out[k] = r.sum[s]
 				if t.bias != nil {
 					out[k] += t.bias[k]
@@ -128,22 +139,36 @@ func (t *linearStreams) piece(w *worker, i int) {
 	}
 }
 
-// rowsOfBlock are the rows of a chunk of n that are added together, and the row that follows each in its stream: one or
-// two of each stream, from its row j on.
-type rowsOfBlock struct {
-	count         int
-	row, followed [blockNeurons]int
+// block is the rows of a piece that are read together: one or, to add together eight, two of each stream.
+type block struct {
+	count     int
+	row       [blockNeurons]int
+	following [blockNeurons]int // what is read behind them in their streams
 }
 
-func blockOf(d Dtype, n, j int) (b rowsOfBlock) {
-	length, depth := streamLength(n), streamDepth(d)
+// fill takes depth rows of each stream of the n rows from first on, those from row j of the stream on.
+func (b *block) fill(first, n, j, depth int) {
+	length := streamLength(n)
+	b.count = 0
 	for i := j; i < min(j+depth, length); i++ {
 		for k := i; k < n; k += length {
-			b.row[b.count], b.followed[b.count] = k, min(k+depth, n-1)
+			b.row[b.count], b.following[b.count] = first+k, first+min(k+depth, n-1)
 			b.count++
 		}
 	}
-	return b
+}
+
+// goOn lets the last block of a piece be followed by the first one of the next piece of w. A piece has rows of all.
+func (b *block) goOn(w *worker, rows, all, depth int) {
+	first := w.claim() * rows
+	if first >= all {
+		return
+	}
+	var next block
+	next.fill(first, min(rows, all-first), 0, depth)
+	for i := range b.count {
+		b.following[i] = next.row[min(i, next.count-1)]
+	}
 }
 
 // streamLength is the number of rows of n in the longest stream, and streamDepth how many rows of d in one are added
@@ -160,14 +185,17 @@ func (t *downStreams) piece(w *worker, i int) {
 	acc := t.sums[i*t.tokens*width:][:t.tokens*width]
 	clear(acc)
 	first := i * t.chunk
-	n := min(t.chunk, m.rows-first)
-	for j := 0; j < streamLength(n); j += streamDepth(m.dtype) {
-		b := blockOf(m.dtype, n, j)
+	n, depth := min(t.chunk, m.rows-first), streamDepth(m.dtype)
+	var b block
+	for j := 0; j < streamLength(n); j += depth {
+		b.fill(first, n, j, depth)
+		if j+depth >= streamLength(n) {
+			b.goOn(w, t.chunk, m.rows, depth)
+		}
 		for token := range t.tokens {
-			for s := range b.count {
-				k := first + b.row[s]
+			for s, k := range b.row[:b.count] {
 				r.row[s], r.coef[s] = m.row(k), t.h[token*m.rows+k]
-				r.next[s] = asked(v.lookahead.ofAxpy(m.dtype), r.row[s], m.rowBytes, m.row(first+b.followed[s]))
+				r.next[s] = asked(v.lookahead.ofAxpy(m.dtype), r.row[s], m.rowBytes, m.row(b.following[s]))
 			}
 			v.axpy(r, acc[token*width:][:width], m, b.count)
 		}
@@ -182,31 +210,34 @@ func (t *neuronStreams) piece(w *worker, i int) {
 	sums := t.sums[i*t.tokens*width:][:t.tokens*width]
 	clear(sums)
 	first := i * t.chunk
-	n := min(t.chunk, len(t.slots)-first)
-	b := streamBlock{neuronTask: (*neuronTask)(t), w: w}
-	for j := 0; j < streamLength(n); j += streamDepth(t.down.dtype) {
-		rows := blockOf(t.down.dtype, n, j)
-		b.count = rows.count
+	n, depth := min(t.chunk, len(t.slots)-first), streamDepth(t.down.dtype)
+	byRow, short := t.pool.variant.lookahead.byRow, max(t.up.rowBytes, t.down.rowBytes) <= shortRow
+	b := neuronBlock{neuronTask: (*neuronTask)(t), w: w}
+	for j := 0; j < streamLength(n); j += depth {
+		b.fill(first, n, j, depth)
+		if j+depth >= streamLength(n) {
+			b.goOn(w, t.chunk, len(t.slots), depth)
+		}
 		for s := range b.count {
-			k := first + rows.row[s]
-			b.neuron[s], b.slot[s], b.following[s] = t.neurons[k], int(t.slots[k]), int(t.slots[first+rows.followed[s]])
+			k, row, following := b.row[s], int(t.slots[b.row[s]]), int(t.slots[b.following[s]])
+			b.neuron[s], b.row[s], b.following[s] = t.neurons[k], row, following
+			b.byRow[s] = byRow && (short || following-row != depth)
 		}
 		b.add(sums)
 	}
 }
 
-// streamBlock is one or two active neurons of each stream.
-type streamBlock struct {
+// neuronBlock is a block of active neurons: its rows are their slots.
+type neuronBlock struct {
 	*neuronTask
+	block
 	w      *worker
-	count  int
 	neuron [blockNeurons]int32
-
-	slot, following [blockNeurons]int // of the neurons and of those that follow
+	byRow  [blockNeurons]bool // of lookahead
 }
 
 // add adds what the neurons contribute to sums T×O.
-func (b *streamBlock) add(sums []float32) {
+func (b *neuronBlock) add(sums []float32) {
 	const size = blockNeurons * smallT
 	buf := b.w.scratch(3 * size)
 	gates, ups, hidden := buf[:size], buf[size:2*size], buf[2*size:]
@@ -228,8 +259,8 @@ func (b *streamBlock) add(sums []float32) {
 		i := token * blockNeurons
 		b.finish(hidden[i:][:b.count], gates[i:], ups[i:], b.neuron[:b.count], token)
 		for s := range b.count {
-			r.row[s], r.coef[s] = m.row(b.slot[s]), hidden[i+s]
-			r.next[s] = asked(v.lookahead.ofAxpy(m.dtype), r.row[s], m.rowBytes, first.row(b.following[s]))
+			r.row[s], r.coef[s] = m.row(b.row[s]), hidden[i+s]
+			r.next[s] = b.asked(v.lookahead.ofAxpy(m.dtype), s, m, first.row(b.following[s]))
 		}
 		v.axpy(r, sums[token*width:][:width], m, b.count)
 	}
@@ -237,15 +268,23 @@ func (b *streamBlock) add(sums []float32) {
 
 // dots writes to out the products of all tokens with the rows in m of the neurons from first on, one of each stream, behind
 // which those in next are read.
-func (b *streamBlock) dots(out []float32, m, next *Matrix, first int) {
+func (b *neuronBlock) dots(out []float32, m, next *Matrix, first int) {
 	v, r := b.pool.variant, &b.w.dots
 	for s := range r.row {
-		slot := b.slot[min(first+s, b.count-1)]
-		r.row[s] = m.row(slot)
-		r.next[s] = asked(v.lookahead.dot, r.row[s], m.rowBytes, next.row(slot))
+		i := min(first+s, b.count-1)
+		r.row[s] = m.row(b.row[i])
+		r.next[s] = b.asked(v.lookahead.dot, i, m, next.row(b.row[i]))
 	}
 	for token := range b.tokens {
 		v.dots(&b.pool.tasks.operands[token], m, r)
 		copy(out[token*blockNeurons+first:][:streams], r.sum[:])
 	}
+}
+
+// asked is what to ask for while the row in m of neuron i of the block is read, behind which follows is.
+func (b *neuronBlock) asked(ahead, i int, m *Matrix, follows unsafe.Pointer) uintptr {
+	if b.byRow[i] {
+		return uintptr(follows)
+	}
+	return asked(ahead, m.row(b.row[i]), m.rowBytes, follows)
 }

@@ -82,7 +82,7 @@ var avx512 = variant{
 		F32: dot4F32AVX512, F16: dot4F16AVX512, BF16: dot4BF16AVX512, Int8: dot4Int8AVX512,
 		Int8G: dot4Int8GAVX512, Int4: dot4Int4AVX512, Int4M: dot4Int4MAVX512,
 	},
-	lookahead: lookahead{dot: 2048, axpy: 2048, axpyInt8: 2048},
+	lookahead: lookahead{dot: 2048, axpy: 2048, axpyInt8: 2048, byRow: true},
 	axpy4: [dtypes]func(y unsafe.Pointer, r *axpyRows, n int){
 		F32: axpy4F32AVX512, F16: axpy4F16AVX512, BF16: axpy4BF16AVX512, Int8: axpy4Int8AVX512,
 		Int8G: axpy4Int8GAVX512,
