@@ -15,8 +15,10 @@ func chunkRows(n int) int {
 	return (max(least, min(n/enough, long), (n+most-1)/most) + 7) &^ 7
 }
 
-// paddedCols is the length of a row of partial sums: whole groups.
-func paddedCols(cols int) int { return groups(cols) * group }
+// paddedCols is the length of a row of partial sums: whole blocks of every sumOrder.
+func paddedCols(cols int) int { return (cols + sumBlock - 1) / sumBlock * sumBlock }
+
+const sumBlock = 128
 
 // partialSums returns room for the partial sums of n rows: chunks × T × padded columns.
 func (p *Pool) partialSums(n, tokens, cols int) []float32 {
@@ -25,14 +27,18 @@ func (p *Pool) partialSums(n, tokens, cols int) []float32 {
 	return p.tasks.partial
 }
 
-// addPartialSums writes y T×cols, the sum of all chunks of n rows plus bias.
-func (p *Pool) addPartialSums(y []float32, n, tokens, cols int, bias []float32) {
-	c := chunkRows(n)
+// addPartialSums writes y T×O, the sum of all chunks of the n rows, of w or some of them, plus bias. It adds them up in
+// the first chunk.
+func (p *Pool) addPartialSums(y []float32, n, tokens int, w *Matrix, bias []float32) {
+	c, cols := chunkRows(n), w.cols
 	t := &p.tasks.reduce
-	*t = reduceTask{pool: p, y: y, sums: p.tasks.partial, bias: bias, tokens: tokens, width: cols, chunks: (n + c - 1) / c}
+	*t = reduceTask{
+		pool: p, y: y, sums: p.tasks.partial, bias: bias, order: p.variant.sumOrder[w.dtype], tokens: tokens, width: cols,
+		chunks: (n + c - 1) / c,
+	}
 	t.cols = cols
 	if t.chunks*tokens*cols > 4*elementsPerPiece {
-		t.cols = min(256, cols)
+		t.cols = min(2*sumBlock, cols)
 	}
 	p.do((cols+t.cols-1)/t.cols, t)
 	*t = reduceTask{}
@@ -42,11 +48,12 @@ func (p *Pool) addPartialSums(y []float32, n, tokens, cols int, bias []float32) 
 type reduceTask struct {
 	pool                  *Pool
 	y, sums, bias         []float32
+	order                 int
 	tokens, width, chunks int
-	cols                  int // in a piece
+	cols                  int // in a piece, a multiple of sumBlock or all
 }
 
-func (t *reduceTask) piece(_ *worker, i int) {
+func (t *reduceTask) piece(w *worker, i int) {
 	v, padded := t.pool.variant, paddedCols(t.width)
 	c := i * t.cols
 	n := min(t.cols, t.width-c)
@@ -55,18 +62,44 @@ func (t *reduceTask) piece(_ *worker, i int) {
 		raceWrite(address(y), 4*n)
 		if t.chunks == 0 {
 			clear(y)
-		}
-		for chunk := range t.chunks {
-			s := t.sums[(chunk*t.tokens+token)*padded+c:][:n]
-			raceRead(address(s), 4*n)
-			if chunk == 0 {
-				copy(y, s)
-			} else {
-				v.add(address(y), address(y), address(s), n)
+		} else {
+			chunk := func(i int) []float32 { return t.sums[(i*t.tokens+token)*padded+c:][:paddedCols(n)] }
+			sum := chunk(0)
+			for i := 1; i < t.chunks; i++ {
+				v.addTo(sum, chunk(i))
 			}
+			v.inOrder(y, sum, t.order, w.scratch(sumBlock))
 		}
 		if t.bias != nil {
-			v.add(address(y), address(y), address(t.bias[c:]), n)
+			v.addTo(y, t.bias[c:][:n])
+		}
+	}
+}
+
+func (v *variant) addTo(y, x []float32) {
+	raceRead(address(x), 4*len(x))
+	raceWrite(address(y), 4*len(y))
+	v.add(address(y), address(y), address(x), len(y))
+}
+
+// inOrder writes the sums that stand in a sumOrder, whole blocks of them, to y as far as it goes; last is scratch for the
+// last block.
+func (v *variant) inOrder(y, sums []float32, order int, last []float32) {
+	if order == 0 {
+		copy(y, sums)
+		return
+	}
+	block := 4 * order
+	for c := 0; c < len(y); c += block {
+		out := y[c:]
+		if len(out) < block {
+			out = last
+		}
+		for h := 0; h < order; h += 16 {
+			v.straighten(address(out[h:]), address(sums[c+4*h:]), 4*order)
+		}
+		if len(y)-c < block {
+			copy(y[c:], last)
 		}
 	}
 }

@@ -154,7 +154,7 @@ func (p *Pool) down(y, h []float32, w *Matrix, bias []float32, tokens int) {
 	}
 	p.do((n+t.chunk-1)/t.chunk, pieces)
 	*t = downTask{}
-	p.addPartialSums(y, n, tokens, w.cols, bias)
+	p.addPartialSums(y, n, tokens, w, bias)
 }
 
 // downTask adds up rows times coefficients. A piece is a chunk of rows.

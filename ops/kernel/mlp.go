@@ -162,7 +162,7 @@ func (p *Pool) sparse(t *neuronTask, y, x, bias []float32) {
 		pieces = (*neuronStreams)(t)
 	}
 	p.do((n+t.chunk-1)/t.chunk, pieces)
-	p.addPartialSums(y, n, t.tokens, cols, bias)
+	p.addPartialSums(y, n, t.tokens, t.down, bias)
 }
 
 func (t *neuronTask) piece(w *worker, i int) {

@@ -40,15 +40,15 @@ func TestLinearT(t *testing.T) {
 }
 
 // sumEpsilon is what sums over weight rows may be wrong by: those of 4 bits round the coefficients of few tokens to 8
-// bits, those of Int8 to 15.
+// bits, those of Int8 and Int8G may round them to 15.
 func sumEpsilon(v *variant, d Dtype, T int, exact, rounded float64) float64 {
 	switch {
 	case T >= smallT:
 		return epsilon(v, d, T, exact)
 	case d == Int4 || d == Int4M:
 		return rounded
-	case d == Int8:
-		return 1e-4
+	case d == Int8, d == Int8G && v.sumOrder[d] != 0:
+		return max(exact, 1e-4)
 	}
 	return exact
 }

@@ -94,8 +94,8 @@ func rowsPerAxpy(d Dtype) int {
 	return 4
 }
 
-// axpy adds to y, which has room for whole groups, count rows of m whose
-// addresses and coefficients stand in r. It may change r.
+// axpy adds to y, sums in the order of v.sumOrder with room for whole blocks, count rows of m whose addresses and
+// coefficients stand in r. It may change r.
 func (v *variant) axpy(r *axpyRows, y []float32, m *Matrix, count int) {
 	d, n := m.dtype, m.cols
 	for i := range count {
@@ -110,19 +110,30 @@ func (v *variant) axpy(r *axpyRows, y []float32, m *Matrix, count int) {
 		}
 	}
 	p := address(y)
-	raceWrite(p, 4*n)
+	raceWrite(p, 4*len(y))
 	r.bytes = m.rowBytes
 	for i := rowsPerAxpy(d); i < len(r.next); i++ {
 		r.next[i] = r.next[0]
 	}
-	if rowsPerAxpy(d) == 8 {
-		v.axpyNibbles(r, p, d, count, groups(n))
+	if d.grouped() {
+		n = groups(n) * group
+	}
+	switch rows := rowsPerAxpy(d); {
+	case n == 0:
+		return
+	case v.sumOrder[d] != 0:
+		r.fill(count, rows)
+		if rows == 8 {
+			v.axpy8[d](p, r, n/group)
+		} else {
+			v.axpy4[d](p, r, n)
+		}
+		return
+	case rows == 8:
+		v.axpyNibbles(r, p, d, count, n/group)
 		return
 	}
 	whole := n &^ (group - 1)
-	if d.grouped() {
-		whole = groups(n) * group
-	}
 	if whole > 0 {
 		v.axpyUpTo4(r, p, d, count, whole)
 	}
@@ -141,9 +152,7 @@ func (v *variant) axpyNibbles(r *axpyRows, y unsafe.Pointer, d Dtype, count, n i
 		whole = 0
 	}
 	if whole > 0 {
-		for i := count; i < 8; i++ {
-			r.row[i], r.scales[i], r.mins[i], r.next[i], r.coef[i] = r.row[0], r.scales[0], r.mins[0], r.next[0], 0
-		}
+		r.fill(count, 8)
 		v.axpy8[d](y, r, whole)
 	}
 	if whole == n {

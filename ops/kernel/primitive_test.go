@@ -140,16 +140,47 @@ func TestDots(t *testing.T) {
 	})
 }
 
+// columnSums are what axpy adds to: numbers of columns in the sumOrder of a dtype, in whole blocks.
+type columnSums struct {
+	*fenced
+	v *variant
+	d Dtype
+	n int
+}
+
+func fencedSums(v *variant, d Dtype, columns []float32, offset int) *columnSums {
+	step := v.sumOrder[d]
+	if step == 0 {
+		return &columnSums{fencedValues(columns, offset), v, d, len(columns)}
+	}
+	places := make([]float32, (len(columns)+4*step-1)/(4*step)*4*step)
+	for c, x := range columns {
+		block, l, h, k, i := c/(4*step)*4*step, c/step%4, c%step/16, c%16/4, c%4
+		places[block+64*h+16*k+4*l+i] = x
+	}
+	return &columnSums{fencedValues(places, offset), v, d, len(columns)}
+}
+
+func (s *columnSums) inOrder() []float32 {
+	y := make([]float32, s.n)
+	s.v.inOrder(y, values[float32](s.p(), s.fenced.n/4), s.v.sumOrder[s.d], make([]float32, sumBlock))
+	return y
+}
+
 func TestAxpy(t *testing.T) {
 	assemblies(t, func(t *testing.T, v *variant, r *rand.Rand) {
 		for _, d := range floatDtypes {
-			for n := group; n <= 43*group; n += group {
-				if v.axpy4[d] == nil && v.axpy8Least == 1 && v.axpy8Step == 1 {
-					continue // TestAxpy8 tests what adds its rows
+			for whole := group; whole <= 43*group; whole += group {
+				n := whole
+				if d == Int8 && v.sumOrder[d] != 0 {
+					n -= r.IntN(group)
 				}
 				for _, rows := range []int{1, 4} {
-					y := fencedValues(randoms(r, n), 4*r.IntN(16))
-					start := append([]float32(nil), values[float32](y.p(), n)...)
+					if rows == 1 && v.axpy1[d] == nil || v.axpy4[d] == nil {
+						continue // axpy4 of Int8 and Int8G, or axpy8 of 4 bits, does what they would
+					}
+					y := fencedSums(v, d, randoms(r, n), 4*r.IntN(16))
+					start := y.inOrder()
 					var ar axpyRows
 					coef := randoms(r, 4)
 					const epsilon = 1e-6
@@ -180,6 +211,10 @@ func TestAxpy(t *testing.T) {
 							if rows == 4 && d == Int8 { // coefficients may be rounded
 								size[k] += largest * math.Abs(float64(w/scale)) * 0.501 / 16383 / epsilon
 							}
+							if d == Int8G { // by its scale, this coefficient may be the largest
+								rounding := math.Abs(float64(coef[i]) * float64(fromF16(values[uint16](ar.scales[i], n/group)[k/group])))
+								size[k] += float64(rows-1) / 3 * rounding * 4 * 127 * 0.501 / 16383 / epsilon
+							}
 							if d == Int4 || d == Int4M { // the offset is added for itself
 								size[k] += math.Abs(float64(coef[i])) * 5
 							}
@@ -192,7 +227,7 @@ func TestAxpy(t *testing.T) {
 					}
 					what := fmt.Sprintf("%v n=%d rows=%d", d, n, rows)
 					y.check(t, what)
-					near(t, what, values[float32](y.p(), n), want, size, epsilon)
+					near(t, what, y.inOrder(), want, size, epsilon)
 				}
 			}
 		}
@@ -203,7 +238,7 @@ func TestAxpy(t *testing.T) {
 // coefficients fill an int32 almost to the last bit.
 func TestAxpyBytes(t *testing.T) {
 	assemblies(t, func(t *testing.T, v *variant, r *rand.Rand) {
-		const n = 3 * group
+		const n = 5 * group
 		for name, c := range map[string]struct {
 			coef [4]float32
 			sum  float64 // of the coefficients
@@ -217,7 +252,7 @@ func TestAxpyBytes(t *testing.T) {
 			"NaN":      {[4]float32{1, 1, 1, float32(math.NaN())}, math.NaN()},
 		} {
 			start := randoms(r, n)
-			y := fencedValues(start, 4*r.IntN(16))
+			y := fencedSums(v, Int8, start, 4*r.IntN(16))
 			var ar axpyRows
 			copy(ar.coef[:], c.coef[:])
 			largest := 0.0
@@ -228,7 +263,7 @@ func TestAxpyBytes(t *testing.T) {
 			}
 			v.axpy4[Int8](y.p(), &ar, n)
 			y.check(t, name)
-			for k, got := range values[float32](y.p(), n) {
+			for k, got := range y.inOrder() {
 				want := float64(start[k]) - 128*c.sum
 				if want != want {
 					if got == got && !(name == "infinite" && math.IsInf(float64(got), 0)) {
@@ -247,11 +282,11 @@ func TestAxpyBytes(t *testing.T) {
 func TestAxpy8(t *testing.T) {
 	assemblies(t, func(t *testing.T, v *variant, r *rand.Rand) {
 		for _, d := range []Dtype{Int4, Int4M} {
-			for groups := v.axpy8Least; groups <= 40; groups += v.axpy8Step {
+			for groups := max(v.axpy8Least, 1); groups <= 40; groups += max(v.axpy8Step, 1) {
 				for round := range 20 {
 					n := groups * group
-					y := fencedValues(randoms(r, n), 4*r.IntN(16))
-					want := append([]float32(nil), values[float32](y.p(), n)...)
+					y := fencedSums(v, d, randoms(r, n), 4*r.IntN(16))
+					want := y.inOrder()
 					var ar axpyRows
 					size := 100.0
 					for i := range ar.row {
@@ -274,7 +309,7 @@ func TestAxpy8(t *testing.T) {
 					generic.axpy8[d](address(want), &ar, groups)
 					what := fmt.Sprintf("%v groups=%d round=%d", d, groups, round)
 					y.check(t, what)
-					for k, got := range values[float32](y.p(), n) {
+					for k, got := range y.inOrder() {
 						if !(math.Abs(float64(got)-float64(want[k])) <= 1e-6*size) && (got == got || want[k] == want[k]) || round == 3 && got == got {
 							t.Fatalf("%s: element %d is %v, want %v", what, k, got, want[k])
 						}

@@ -85,6 +85,9 @@ func axpy4Int4AVX2(y unsafe.Pointer, r *axpyRows, n int)
 func axpy1Int4AVX2(y unsafe.Pointer, r *axpyRows, n int)
 
 //go:noescape
+func axpy8Int4AVX2(y unsafe.Pointer, r *axpyRows, n int)
+
+//go:noescape
 func widenInt4AVX2(dst unsafe.Pointer, row groupRow, n int)
 
 //go:noescape
@@ -97,13 +100,10 @@ func axpy4Int4MAVX2(y unsafe.Pointer, r *axpyRows, n int)
 func axpy1Int4MAVX2(y unsafe.Pointer, r *axpyRows, n int)
 
 //go:noescape
-func widenInt4MAVX2(dst unsafe.Pointer, row groupRow, n int)
-
-//go:noescape
-func axpy8Int4AVX2(y unsafe.Pointer, r *axpyRows, n int)
-
-//go:noescape
 func axpy8Int4MAVX2(y unsafe.Pointer, r *axpyRows, n int)
+
+//go:noescape
+func widenInt4MAVX2(dst unsafe.Pointer, row groupRow, n int)
 
 //go:noescape
 func tileAVX2(c, w unsafe.Pointer, rowStep, colStep int, x unsafe.Pointer, k int)
@@ -217,9 +217,6 @@ func dot4Int8AVX512(x unsafe.Pointer, r *dotRows, n int)
 func axpy4Int8AVX512(y unsafe.Pointer, r *axpyRows, n int)
 
 //go:noescape
-func axpy1Int8AVX512(y unsafe.Pointer, r *axpyRows, n int)
-
-//go:noescape
 func widenInt8AVX512(dst, src unsafe.Pointer, n int)
 
 //go:noescape
@@ -241,13 +238,13 @@ func dot4Int8GAVX512(x unsafe.Pointer, r *dotRows, n int)
 func axpy4Int8GAVX512(y unsafe.Pointer, r *axpyRows, n int)
 
 //go:noescape
-func axpy1Int8GAVX512(y unsafe.Pointer, r *axpyRows, n int)
-
-//go:noescape
 func widenInt8GAVX512(dst unsafe.Pointer, row groupRow, n int)
 
 //go:noescape
 func dot4Int4AVX512(x unsafe.Pointer, r *dotRows, n int)
+
+//go:noescape
+func axpy8Int4AVX512(y unsafe.Pointer, r *axpyRows, n int)
 
 //go:noescape
 func widenInt4AVX512(dst unsafe.Pointer, row groupRow, n int)
@@ -256,13 +253,10 @@ func widenInt4AVX512(dst unsafe.Pointer, row groupRow, n int)
 func dot4Int4MAVX512(x unsafe.Pointer, r *dotRows, n int)
 
 //go:noescape
-func widenInt4MAVX512(dst unsafe.Pointer, row groupRow, n int)
-
-//go:noescape
-func axpy8Int4AVX512(y unsafe.Pointer, r *axpyRows, n int)
-
-//go:noescape
 func axpy8Int4MAVX512(y unsafe.Pointer, r *axpyRows, n int)
+
+//go:noescape
+func widenInt4MAVX512(dst unsafe.Pointer, row groupRow, n int)
 
 //go:noescape
 func tileAVX512(c, w unsafe.Pointer, rowStep, colStep int, x unsafe.Pointer, k int)
@@ -272,6 +266,9 @@ func tilePairsAVX512(c, w unsafe.Pointer, rowStep, colStep int, x, factors unsaf
 
 //go:noescape
 func turnAVX512(dst, src unsafe.Pointer, dstStep, srcStep int)
+
+//go:noescape
+func straightenAVX512(dst, src unsafe.Pointer, step int)
 
 //go:noescape
 func packPairsAVX512(dst, src, scales, factors unsafe.Pointer, factorStep, n int)

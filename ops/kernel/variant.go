@@ -25,10 +25,17 @@ type variant struct {
 
 	// axpy4 adds the n numbers of four rows, times a coefficient each, to y, in
 	// the order of the rows; axpy1 does it for the first row. n is a multiple of 32.
-	// axpy4 asks for the next rows meanwhile: of the dtypes without groups for some of each, else for one after the other.
-	// It may round the coefficients of Int8 to multiples of a 16383rd of the largest. Dtypes of 4 bits need neither where
-	// axpy8 takes any number of groups.
+	// axpy4 asks for the next rows meanwhile: of streamed dtypes for some of each, else for one after the other.
+	// It may round the coefficients of Int8 and, times the scales of a group of columns, of Int8G to multiples of a
+	// 16383rd of the largest. Dtypes of 4 bits need neither where axpy8 takes any number of groups.
 	axpy4, axpy1 [dtypes]func(y unsafe.Pointer, r *axpyRows, n int)
+
+	// sumOrder tells of a dtype whether its axpy4 or axpy8 finds the sums in y in an order of its own; it is the number s
+	// of columns from one lane of a vector to the next, or 0. In blocks of 4s columns, column s·l + 16·h + 4·k + i, l, k
+	// and i < 4, then stands at 64·h + 16·k + 4·l + i. y has whole blocks, and n is any number. straighten puts the 64
+	// sums of an h in order: those of each l in a row of 16, step bytes apart.
+	sumOrder   [dtypes]int
+	straighten func(dst, src unsafe.Pointer, step int)
 
 	// axpy8 adds eight rows of 4 bits to y, n groups of each, n a multiple of axpy8Step and at least axpy8Least. In
 	// each group of columns the products of coefficients and scales are rounded to whole multiples, up to ±127, of a
@@ -109,6 +116,13 @@ type axpyRows struct {
 	next              [8]uintptr // rows that come next
 	bytes             int        // of each of them
 	coef              [8]float32
+}
+
+// fill makes of count rows as many as there should be, with coefficients of 0.
+func (r *axpyRows) fill(count, rows int) {
+	for i := count; i < rows; i++ {
+		r.row[i], r.scales[i], r.mins[i], r.next[i], r.coef[i] = r.row[0], r.scales[0], r.mins[0], r.next[0], 0
+	}
 }
 
 // variants lists what this CPU can run, best first; generic is always last.

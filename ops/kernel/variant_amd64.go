@@ -88,13 +88,12 @@ var avx512 = variant{
 		Int8G: axpy4Int8GAVX512,
 	},
 	axpy1: [dtypes]func(y unsafe.Pointer, r *axpyRows, n int){
-		F32: axpy1F32AVX512, F16: axpy1F16AVX512, BF16: axpy1BF16AVX512, Int8: axpy1Int8AVX512,
-		Int8G: axpy1Int8GAVX512,
+		F32: axpy1F32AVX512, F16: axpy1F16AVX512, BF16: axpy1BF16AVX512,
 	},
 	axpy8: [dtypes]func(y unsafe.Pointer, r *axpyRows, n int){
 		Int4: axpy8Int4AVX512, Int4M: axpy8Int4MAVX512,
 	},
-	axpy8Least: 1, axpy8Step: 1,
+	sumOrder: [dtypes]int{Int8: 16, Int8G: 16, Int4: 32, Int4M: 32}, straighten: straightenAVX512,
 	widen: [dtypes]func(dst, src unsafe.Pointer, n int){
 		F32: widenF32, F16: widenF16AVX512, BF16: widenBF16AVX512, Int8: widenInt8AVX512,
 	},

@@ -29,12 +29,16 @@ func (g *generator) widen(d, mem string, r int) {
 func (g *generator) floatKernels() {
 	for _, d := range plain {
 		g.dot4(d)
-		if d == "Int8" && g.width == 8 {
-			g.axpyPairs()
-		} else {
+		switch {
+		case d != "Int8":
 			g.axpy(d, 4)
+			g.axpy(d, 1)
+		case g.width == 8:
+			g.axpyPairs()
+			g.axpy(d, 1)
+		default:
+			g.axpyBytes(d)
 		}
-		g.axpy(d, 1)
 		if d != "F32" {
 			g.widenRow(d)
 		}

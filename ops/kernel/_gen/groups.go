@@ -18,14 +18,20 @@ func quantBytes(d string) int {
 
 func (g *generator) groupKernels() {
 	for _, d := range grouped {
-		if g.width == 16 {
-			g.dot4Groups(d)
-		} else {
+		switch {
+		case g.width == 8:
 			g.dotGroups(d)
-		}
-		if d == "Int8G" || g.width == 8 { // axpy8VNNI takes any number of groups
 			g.axpyGroups(d, 4)
 			g.axpyGroups(d, 1)
+			if d != "Int8G" {
+				g.axpy8(d)
+			}
+		case d == "Int8G":
+			g.dot4Groups(d)
+			g.axpyBytes(d)
+		default:
+			g.dot4Groups(d)
+			g.axpy8VNNI(d)
 		}
 		g.widenGroups(d)
 	}

@@ -33,16 +33,12 @@ func run(dir string, check bool) error {
 		g.floatKernels()
 		g.attention()
 		g.groupKernels()
-		for _, d := range []string{"Int4", "Int4M"} {
-			if g.width == 16 {
-				g.axpy8VNNI(d)
-			} else {
-				g.axpy8(d)
-			}
-		}
 		g.tile()
 		g.tilePairs()
 		g.turn()
+		if g.width == 16 {
+			g.straighten()
+		}
 		g.packPairs()
 		g.widenPairs()
 		g.widen16()

@@ -2,22 +2,21 @@ package main
 
 import "fmt"
 
-// axpy8VNNI is axpy8 for AVX-512. Coefficients are made for 16 groups at a time, under a mask; a turn then takes four
-// groups of the rows. The bytes of four rows are interleaved, so that one instruction multiplies them with their
-// coefficients: once the low nibbles, once whole bytes, of which the low ones are taken off for all rows together. Lane l
-// of the sums belongs to group l.
+// axpy8VNNI is axpy8 for AVX-512, of any number of groups. Coefficients are made for 16 groups at a time, under a mask; a
+// turn then takes four groups of the rows. The bytes of four rows are interleaved, so that one instruction multiplies them
+// with their coefficients: once the low nibbles, once whole bytes, of which the low ones are taken off for all rows
+// together. Lane l of the sums belongs to group l, and they are left so: variant.sumOrder.
 func (g *generator) axpy8VNNI(d string) {
 	const (
-		rows                                              = 8
-		low, high, t                                      = 0, 4, 8 // four registers each, and eight of scratch
-		coefs, factor, sixteenth, offset                  = 16, 18, 19, 20
-		lanes, nibbles                                    = 21, 22
-		quadA, quadB, starts, startsHigh, factors, addend = 0, 64, 128, 192, 256, 320 // tables of a number a group
-		left, bytes, current                              = 8, 16, 24                 // locals
-		frame                                             = 416
+		rows                                               = 8
+		low, high, t                                       = 0, 4, 8            // four registers each, and eight of scratch
+		quadsOf, startsOf, startsHighOf, factorsOf, addend = 16, 18, 19, 20, 21 // a number a group; quadsOf are two
+		coefs, factor, sixteenth, offset                   = 22, 24, 25, 26     // those of a turn, in its lanes
+		places, nibbles                                    = 27, 28
+		left, bytes, current                               = 8, 16, 24 // locals
+		frame                                              = 24
 	)
 	local := func(o int) string { return fmt.Sprintf("local-%d(SP)", o) }
-	table := func(o int) string { return fmt.Sprintf("table-%d(SP)", frame-o) }
 	g.fn("axpy8"+d, "(y unsafe.Pointer, r *axpyRows, n int)", frame, 24)
 	g.load("y+0", "AX", "r+8", "BX", "n+16", "CX")
 	ptr := []string{"R8", "R9", "R10", "R11", "R12", "R13", "R14", "R15"}
@@ -28,11 +27,10 @@ func (g *generator) axpy8VNNI(d string) {
 	g.p("MOVQ SI, %s", local(current))
 	g.p("MOVQ axpyRows_bytes(BX), SI")
 	g.p("MOVQ SI, %s", local(bytes))
-	words := make([]uint64, 8)
-	for i := range words {
-		words[i] = pair(uint32(i / 2))
+	lanes := make([]uint64, 8)
+	for i := range lanes {
+		lanes[i] = pair(uint32(i / 2))
 	}
-	g.p("VMOVUPS %s, Z%d", g.constant("lanes", words...), lanes)
 	g.p("VPBROADCASTQ %s, Z%d", g.constant("nibbles", 0x0f0f0f0f0f0f0f0f), nibbles)
 	g.p("XORQ DX, DX")
 	g.p("XORQ DI, DI")
@@ -51,17 +49,17 @@ func (g *generator) axpy8VNNI(d string) {
 	g.p("DECQ SI")
 	g.at("whole")
 	g.p("KMOVW SI, K1")
+	g.p("VMOVUPS %s, Z%d", g.constant("lanes", lanes...), places)
 	const largest, exact, a, b = 8, 9, 10, 11
-	scale := func(field string, r, to int) { // times the coefficient, which is left in b
+	scale := func(field string, r, to int) { // times the coefficient
 		g.p("MOVQ (axpyRows_%s+%d)(BX), SI", field, 8*r)
 		g.p("VMOVDQU16.Z (SI)(DI*1), K1, Y%d", a)
 		g.p("VCVTPH2PS Y%d, Z%d", a, a)
-		g.p("VBROADCASTSS (axpyRows_coef+%d)(BX), Z%d", 4*r, b)
 		if field == "mins" {
-			g.p("VFMADD231PS Z%d, Z%d, Z%d", a, b, to)
+			g.p("VFMADD231PS.BCST (axpyRows_coef+%d)(BX), Z%d, Z%d", 4*r, a, to)
 			return
 		}
-		g.p("VMULPS Z%d, Z%d, Z%d", b, a, to)
+		g.p("VMULPS.BCST (axpyRows_coef+%d)(BX), Z%d, Z%d", 4*r, a, to)
 	}
 	g.zero(largest, exact)
 	for r := range rows {
@@ -77,12 +75,11 @@ func (g *generator) axpy8VNNI(d string) {
 		for r := range rows {
 			scale("mins", r, exact)
 		}
-		g.p("VMOVUPS Z%d, %s", exact, table(addend))
+		g.p("VMOVAPS Z%d, Z%d", exact, addend)
 	}
-	g.p("VMULPS %s, Z%d, Z%d", g.float("reciprocal127", 1.0/127), largest, largest)
-	g.p("VMOVUPS Z%d, %s", largest, table(factors))
+	g.p("VMULPS %s, Z%d, Z%d", g.float("reciprocal127", 1.0/127), largest, factorsOf)
 	g.p("VMOVUPS %s, Z%d", g.float("one", 1), a)
-	g.p("VDIVPS Z%d, Z%d, Z%d", largest, a, a)
+	g.p("VDIVPS Z%d, Z%d, Z%d", factorsOf, a, a)
 	for r := range rows {
 		g.p("VMULPS Z%d, Z%d, Z%d", a, r, r)
 		g.p("VCVTPS2DQ Z%d, Z%d", r, r)
@@ -94,23 +91,19 @@ func (g *generator) axpy8VNNI(d string) {
 	}
 	g.zero(b)
 	g.p("VPSLLD $3, Z%d, Z%d", a, a)
-	g.p("VPSUBD Z%d, Z%d, Z%d", a, b, a)
-	g.p("VMOVDQU32 Z%d, %s", a, table(starts))
-	g.p("VPSLLD $4, Z%d, Z%d", a, b)
-	g.p("VPADDD Z%d, Z%d, Z%d", a, b, b)
-	g.p("VMOVDQU32 Z%d, %s", b, table(startsHigh))
-	for q, at := range []int{quadA, quadB} {
+	g.p("VPSUBD Z%d, Z%d, Z%d", a, b, startsOf)
+	g.p("VPSLLD $4, Z%d, Z%d", startsOf, b)
+	g.p("VPADDD Z%d, Z%d, Z%d", startsOf, b, startsHighOf)
+	for q := range 2 {
 		c := 4 * q
 		for i := range 3 {
 			g.p("VPANDD %s, Z%d, Z%d", g.repeated("byte", 0xff), c+i, c+i)
 		}
 		for i := 1; i < 4; i++ {
 			g.p("VPSLLD $%d, Z%d, Z%d", 8*i, c+i, c+i)
-			g.p("VPORD Z%d, Z%d, Z%d", c+i, c, c)
+			g.p("VPORD Z%d, Z%d, Z%d", c+i, c, []int{c, quadsOf + q}[i/3])
 		}
-		g.p("VMOVDQU32 Z%d, %s", c, table(at))
 	}
-	g.p("LEAQ %s, SI", table(0))
 
 	g.at("turn")
 	n := rows * 4 * groupBytes(d)
@@ -125,23 +118,22 @@ func (g *generator) axpy8VNNI(d string) {
 	g.p("ADDQ $8, %s", local(current))
 	g.p("XORQ DX, DX")
 	g.at("same")
-	ofGroup := func(at, to int) {
-		g.p("VBROADCASTI32X4 %d(SI), Z%d", at, to)
-		g.p("VPERMILPS Z%d, Z%d, Z%d", lanes, to, to)
+	ofGroup := func(table, to int) { g.p("VPERMD Z%d, Z%d, Z%d", table, places, to) }
+	for q := range 2 {
+		ofGroup(quadsOf+q, coefs+q)
 	}
-	ofGroup(quadA, coefs)
-	ofGroup(quadB, coefs+1)
-	ofGroup(starts, low)
-	ofGroup(startsHigh, high)
+	ofGroup(startsOf, low)
+	ofGroup(startsHighOf, high)
 	for k := 1; k < 4; k++ {
 		g.p("VMOVDQA32 Z%d, Z%d", low, low+k)
 		g.p("VMOVDQA32 Z%d, Z%d", high, high+k)
 	}
-	ofGroup(factors, factor)
+	ofGroup(factorsOf, factor)
 	g.p("VMULPS %s, Z%d, Z%d", g.float("sixteenth", 1.0/16), factor, sixteenth)
 	if d == "Int4M" {
 		ofGroup(addend, offset)
 	}
+	g.p("VPADDD %s, Z%d, Z%d", g.repeated("fours", 4), places, places)
 	body := func(masked bool) {
 		for q := range 2 {
 			for i := range 4 {
@@ -167,37 +159,16 @@ func (g *generator) axpy8VNNI(d string) {
 		}
 		for k := range 4 {
 			g.p("VPSUBD Z%d, Z%d, Z%d", low+k, high+k, high+k)
-			for _, s := range [][2]int{{low + k, factor}, {high + k, sixteenth}} {
+			for i, s := range [][2]int{{low + k, factor}, {high + k, sixteenth}} {
+				y := fmt.Sprintf("%d(AX)", 256*i+64*k)
 				g.p("VCVTDQ2PS Z%d, Z%d", s[0], s[0])
 				if d == "Int4M" {
 					g.p("VFMADD213PS Z%d, Z%d, Z%d", offset, s[1], s[0])
+					g.p("VADDPS %s, Z%d, Z%d", y, s[0], s[0])
 				} else {
-					g.p("VMULPS Z%d, Z%d, Z%d", s[1], s[0], s[0])
+					g.p("VFMADD213PS %s, Z%d, Z%d", y, s[1], s[0])
 				}
-			}
-		}
-		for i, s := range []int{low, high} { // lane l of the four goes to group l
-			const even, odd = 0x88, 0xdd
-			u := t + 4*i
-			for j, order := range []int{even, odd} {
-				g.p("VSHUFF32X4 $%#x, Z%d, Z%d, Z%d", order, s+1, s, u+2*j)
-				g.p("VSHUFF32X4 $%#x, Z%d, Z%d, Z%d", order, s+3, s+2, u+2*j+1)
-			}
-			for l := range 4 {
-				g.p("VSHUFF32X4 $%#x, Z%d, Z%d, Z%d", []int{even, odd}[l/2], u+l%2*2+1, u+l%2*2, s+l)
-			}
-		}
-		for l := range 4 {
-			if masked {
-				if l == 3 {
-					break
-				}
-				g.p("CMPQ %s, $%d", local(left), l)
-				g.p("JLE  done")
-			}
-			for i, s := range []int{low, high} {
-				g.p("VADDPS %d(AX), Z%d, Z%d", 128*l+64*i, s+l, s+l)
-				g.p("VMOVUPS Z%d, %d(AX)", s+l, 128*l+64*i)
+				g.p("VMOVUPS Z%d, %s", s[0], y)
 			}
 		}
 	}
@@ -208,7 +179,6 @@ func (g *generator) axpy8VNNI(d string) {
 		g.p("ADDQ $64, %s", reg)
 	}
 	g.p("ADDQ $512, AX")
-	g.p("ADDQ $16, SI")
 	g.p("SUBQ $4, %s", local(left))
 	g.p("JNZ  turn")
 	g.p("ADDQ $32, DI")
@@ -224,5 +194,23 @@ func (g *generator) axpy8VNNI(d string) {
 	g.p("KMOVW BX, K1")
 	body(true)
 	g.at("done")
+	g.ret()
+}
+
+// straighten puts 64 sums, of which lane l of register k belongs to columns 4k to 4k+3 of a row of 16, into four such
+// rows, step bytes apart.
+func (g *generator) straighten() {
+	g.fn("straighten", "(dst, src unsafe.Pointer, step int)", 0, 24)
+	g.load("dst+0", "DI", "src+8", "SI", "step+16", "R8")
+	for k := range 4 {
+		g.p("VMOVUPS %d(SI), Z%d", 64*k, k)
+	}
+	g.lanes([4]int{0, 1, 2, 3}, [4]int{4, 5, 6, 7})
+	for l := range 4 {
+		g.p("VMOVUPS Z%d, (DI)", l)
+		if l < 3 {
+			g.p("ADDQ R8, DI")
+		}
+	}
 	g.ret()
 }

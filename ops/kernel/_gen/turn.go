@@ -36,17 +36,23 @@ func (g *generator) turn() {
 			out[c], out[c+4] = 8+c, 12+c
 			continue
 		}
-		const even, odd = 0x88, 0xdd // lanes
 		t := w + 4*c
-		g.p("VSHUFF32X4 $%#x, Z%d, Z%d, Z%d", even, c+4, c, t)
-		g.p("VSHUFF32X4 $%#x, Z%d, Z%d, Z%d", even, c+12, c+8, t+1)
-		g.p("VSHUFF32X4 $%#x, Z%d, Z%d, Z%d", odd, c+4, c, t+2)
-		g.p("VSHUFF32X4 $%#x, Z%d, Z%d, Z%d", odd, c+12, c+8, t+3)
-		for i := range 4 { // registers c, c+4, c+8 and c+12 are free now
-			g.p("VSHUFF32X4 $%#x, Z%d, Z%d, Z%d", []int{even, odd}[i/2], t+2*(i%2)+1, t+2*(i%2), c+4*i)
+		g.lanes([4]int{c, c + 4, c + 8, c + 12}, [4]int{t, t + 1, t + 2, t + 3})
+		for i := range 4 {
 			out[c+4*i] = c + 4*i
 		}
 	}
 	rows("DI", "R8", func(i int, mem string) { g.p("VMOVUPS v#%d, %s", out[i], mem) })
 	g.ret()
+}
+
+// lanes gives lane i of register r[k] to lane k of register r[i]; t are scratch.
+func (g *generator) lanes(r, t [4]int) {
+	for i, order := range []int{0x88, 0xdd} { // the even lanes, the odd ones
+		g.p("VSHUFF32X4 $%#x, Z%d, Z%d, Z%d", order, r[1], r[0], t[2*i])
+		g.p("VSHUFF32X4 $%#x, Z%d, Z%d, Z%d", order, r[3], r[2], t[2*i+1])
+	}
+	for i, from := range []int{0, 2, 0, 2} {
+		g.p("VSHUFF32X4 $%#x, Z%d, Z%d, Z%d", []int{0x88, 0xdd}[i/2], t[from+1], t[from], r[i])
+	}
 }
