@@ -43,31 +43,24 @@ func MaskTopK[E Elem](mask []bool, scores []E, columns, k int) {
 	}
 	scratch := topKScratch.Get().(*[]uint64)
 	defer topKScratch.Put(scratch)
-	*scratch = slices.Grow((*scratch)[:0], columns)
+	*scratch = slices.Grow((*scratch)[:0], 2*columns)
+	keys, copies := (*scratch)[:columns], (*scratch)[columns:2*columns]
 	for o := 0; o < len(scores); o += columns {
-		row, out := scores[o:][:columns], mask[o:][:columns]
-		keys := (*scratch)[:0]
-		for _, s := range row {
-			if s == s {
-				keys = append(keys, orderedKey(s))
-			}
+		out := mask[o:][:columns]
+		k := min(k, orderedKeys(keys, scores[o:][:columns]))
+		if k == 0 {
+			clear(out)
+			continue
 		}
-		limit, ties := uint64(0), len(keys) // everything that is a number
-		if k < len(keys) {
-			limit, ties = kthLargest(keys, k)
+		copy(copies, keys)
+		limit, equal, ties := kthLargest(copies, k)
+		for i, key := range keys {
+			out[i] = key >= limit
 		}
-		for i, s := range row {
-			out[i] = false
-			if s != s {
-				continue
-			}
-			switch key := orderedKey(s); {
-			case k == 0:
-			case key > limit || k >= len(keys):
-				out[i] = true
-			case key == limit && ties > 0:
-				out[i] = true
-				ties--
+		for i := columns - 1; equal > ties; i-- {
+			if keys[i] == limit {
+				out[i] = false
+				equal--
 			}
 		}
 	}
@@ -75,55 +68,65 @@ func MaskTopK[E Elem](mask []bool, scores []E, columns, k int) {
 
 var topKScratch = sync.Pool{New: func() any { return new([]uint64) }}
 
-// orderedKey orders like s does; −0 and 0 are equal.
-func orderedKey[E Elem](s E) uint64 {
-	if d := dtypeOf[E](); d == Int32 || d == Int64 {
-		return uint64(int64(s)) ^ 1<<63
-	}
-	b := math.Float64bits(float64(s) + 0)
-	if b>>63 != 0 {
-		return ^b
-	}
-	return b | 1<<63
-}
-
-// kthLargest returns the k-th largest key, 1 ≤ k ≤ len(keys), and how many keys
-// equal to it are among the k largest. It reorders keys.
-func kthLargest(keys []uint64, k int) (key uint64, ties int) {
-	if k == 0 {
-		return math.MaxUint64, 0
-	}
-	lo, hi, need := 0, len(keys), k
-	for {
-		pivot := median(keys[lo], keys[(lo+hi)/2], keys[hi-1])
-		// larger | equal | smaller
-		larger, i, smaller := lo, lo, hi
-		for i < smaller {
-			switch x := keys[i]; {
-			case x > pivot:
-				keys[i], keys[larger] = keys[larger], x
-				larger++
-				i++
-			case x < pivot:
-				smaller--
-				keys[i], keys[smaller] = keys[smaller], x
-			default:
-				i++
+// orderedKeys writes numbers that are ordered as the scores are, −0 and 0 being equal and NaN 0, and returns how many
+// scores are numbers.
+func orderedKeys[E Elem](keys []uint64, scores []E) (numbers int) {
+	numbers = len(scores)
+	switch floats := any(scores).(type) {
+	case []float32:
+		for i, s := range floats {
+			b := math.Float32bits(s + 0)
+			keys[i] = uint64(b^(uint32(int32(b)>>31)|1<<31)) << 32
+			if s != s {
+				keys[i] = 0
+				numbers--
 			}
 		}
-		switch {
-		case need <= larger-lo:
-			hi = larger
-		case need <= smaller-lo:
-			return pivot, need - (larger - lo)
-		default:
-			need -= smaller - lo
-			lo = smaller
+	case []float64:
+		for i, s := range floats {
+			b := math.Float64bits(s + 0)
+			keys[i] = b ^ (uint64(int64(b)>>63) | 1<<63)
+			if s != s {
+				keys[i] = 0
+				numbers--
+			}
+		}
+	default:
+		for i, s := range scores {
+			keys[i] = uint64(int64(s)) ^ 1<<63
+		}
+	}
+	return numbers
+}
+
+// kthLargest returns the k-th largest key, 1 ≤ k ≤ len(keys), how many keys are equal to it, and how many of them are
+// among the k largest. Keys are counted by their first digit, then those that share it with the key by the next one: that
+// takes no branch that cannot be foreseen. It overwrites keys.
+func kthLargest(keys []uint64, k int) (key uint64, equal, ties int) {
+	const bits = 12
+	for shift := 64 - bits; ; shift = max(shift-bits, 0) {
+		var counts [1 << bits]uint32
+		for _, key := range keys {
+			counts[key>>shift%(1<<bits)]++
+		}
+		digit := uint64(len(counts) - 1)
+		for k > int(counts[digit]) {
+			k -= int(counts[digit])
+			digit--
+		}
+		n := 0
+		for _, key := range keys {
+			keys[n] = key
+			if key>>shift%(1<<bits) == digit {
+				n++
+			}
+		}
+		keys = keys[:n]
+		if shift == 0 || n == 1 {
+			return keys[0], n, k
 		}
 	}
 }
-
-func median(a, b, c uint64) uint64 { return max(min(a, b), min(max(a, b), c)) }
 
 // MaskStatistical marks, in every row of columns numbers, the scores above
 // mean + std·z, std being the unbiased estimate (divisor columns−1), as
