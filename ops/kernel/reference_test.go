@@ -158,12 +158,26 @@ func TestCopyAndTranspose(t *testing.T) {
 
 func TestMaskTopK(t *testing.T) {
 	r := rand.New(rand.NewPCG(57, 58))
-	for range 500 {
+	few := func() int { return r.IntN(9) - 4 }
+	testTopK(t, r, func() float32 { return float32(few()) })
+	testTopK(t, r, func() float32 { return math.Float32frombits(r.Uint32()) }) // NaN and infinities among them
+	testTopK(t, r, func() float32 { return strange[r.IntN(len(strange))] })
+	testTopK(t, r, func() float32 { return math.Float32frombits(0x3f800000 + r.Uint32N(5)) })
+	testTopK(t, r, func() float64 { return float64(few()) })
+	testTopK(t, r, func() float64 { return math.Float64frombits(r.Uint64()) })
+	testTopK(t, r, func() float64 { return math.Float64frombits(0x3ff0000000000000 + r.Uint64N(5)) })
+	testTopK(t, r, func() int32 { return int32(few()) })
+	testTopK(t, r, func() int32 { return int32(r.Uint32()) })
+	testTopK(t, r, func() int64 { return int64(few()) })
+	testTopK(t, r, func() int64 { return int64(r.Uint64()) })
+	testTopK(t, r, func() int64 { return math.MinInt64 + int64(r.IntN(2)) })
+}
+
+func testTopK[E Elem](t *testing.T, r *rand.Rand, score func() E) {
+	t.Helper()
+	for range 300 {
 		n := 1 + r.IntN(40)
-		scores := numbers(n, func(int) float32 { return float32(r.IntN(9) - 4) })
-		if r.IntN(3) == 0 {
-			scores[r.IntN(n)] = float32(math.NaN())
-		}
+		scores := numbers(n, func(int) E { return score() })
 		k := r.IntN(n + 1)
 		order := numbers(n, func(i int) int { return i })
 		slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(scores[b], scores[a]) })
