@@ -103,12 +103,12 @@ func TestDots(t *testing.T) {
 					in = o.q
 				}
 				var rows dotRows
-				var want [streams]float32
+				var want [rowsPerDot]float32
 				for i := range rows.row {
 					f := fencedRow(r, d, n, r.IntN(64))
-					rows.row[i], rows.next[i] = f.p(), uintptr(f.p())+uintptr(v.lookahead.dot)
+					rows.row[i], rows.next[i] = f.p(), uintptr(f.p())+uintptr(v.streaming.dot)
 				}
-				for i := 0; i < streams; i += 2 {
+				for i := 0; i < rowsPerDot; i += 2 {
 					a, b := rows.row[i], rows.row[i+1]
 					want[i], want[i+1] = generic.dot2[d](in, a, b, count, 0, 0)
 					if v.dot4[d] == nil {

@@ -2,31 +2,34 @@ package kernel
 
 import "unsafe"
 
-// Where a variant has dot4 for a dtype, the rows of a piece are read as four streams, one from each quarter of the piece:
-// a core then reads as fast as memory goes, and with two streams up to a fifth less. Where the rows of a neuron lie side
-// by side, as in a neuron store, each stream goes on from the gate row of a neuron to its up and down rows and to the next
-// neuron.
-
-const streams = 4
+// Where a variant has dot4 for a dtype, the rows of a piece are read as several streams, one from each part of the piece: a
+// core then reads as fast as memory goes. Where the rows of a neuron lie side by side, as in a neuron store, each stream
+// goes on from the gate row of a neuron to its up and down rows and to the next neuron.
 
 // streamed tells whether rows of d are read as streams.
 func (v *variant) streamed(d Dtype) bool { return v.dot4[d] != nil }
 
-// lookahead is how many bytes behind where it is read a stream is asked for, by dot4, by axpy4, and by axpy4 of Int8, which
-// has so much work with a row that much more can be fetched meanwhile. With byRow, short rows of a neuron, and all if the
-// next neuron does not lie behind it, are asked for while the row before them is read: then nothing is asked for that is
-// not needed, which costs up to a quarter where rows are short. AVX2 was measured on Zen 3, a core of which drops what it
-// is asked for when its misses are many; AVX-512 on Emerald Rapids.
-type lookahead struct {
+// streaming is how a variant reads streams.
+type streaming struct {
+	// streams is how many there are, 4 or 8, where rows are added up. Neurons of 4 bits, which take the most work, are read
+	// up to a third faster as 8 than as 4. Where rows are only multiplied there are rowsPerDot, which is faster than 8 and,
+	// by up to a quarter, than 2.
+	streams int
+
+	// dot, axpy and axpyInt8 are how many bytes behind where it is read a stream is asked for, by dot4, by axpy4, and by
+	// axpy4 of Int8, which may have so much work with a row that much more can be fetched meanwhile.
 	dot, axpy, axpyInt8 int
-	byRow               bool
+
+	// byRow: short rows of a neuron, and all if the next neuron does not lie behind it, are asked for while the row before
+	// them is read. Then nothing is asked for that is not needed, which costs up to a quarter where rows are short.
+	byRow bool
 }
 
-func (a lookahead) ofAxpy(d Dtype) int {
+func (s *streaming) ofAxpy(d Dtype) int {
 	if d == Int8 {
-		return a.axpyInt8
+		return s.axpyInt8
 	}
-	return a.axpy
+	return s.axpy
 }
 
 // shortRow is the most bytes of a row that is short.
@@ -41,11 +44,13 @@ func asked(ahead int, row unsafe.Pointer, size int, follows unsafe.Pointer) uint
 	return uintptr(follows)
 }
 
-// dotRows are a row of each stream, which may be the same, what comes behind them, and their products.
+const rowsPerDot = 4
+
+// dotRows are rows of streams, which may be the same, what comes behind them, and their products.
 type dotRows struct {
-	row  [streams]unsafe.Pointer
-	next [streams]uintptr // asked for as far as row is read
-	sum  [streams]float32
+	row  [rowsPerDot]unsafe.Pointer
+	next [rowsPerDot]uintptr // asked for as far as row is read
+	sum  [rowsPerDot]float32
 }
 
 // dots writes to r.sum the products of x with the rows of r, which are rows of m.
@@ -74,7 +79,7 @@ func (v *variant) dots(x *operand, m *Matrix, r *dotRows) {
 
 // longDots is dots4 of Int8 for more columns than an int32 holds the sums of.
 func (v *variant) longDots(x unsafe.Pointer, r *dotRows, cols int) {
-	row, sum := r.row, [streams]float32{}
+	row, sum := r.row, [rowsPerDot]float32{}
 	for c := 0; c < cols; c += int16Cols {
 		n := min(cols-c, int16Cols)
 		v.dots4(Int8, unsafe.Add(x, 2*c), r, n)
@@ -90,7 +95,7 @@ func (v *variant) longDots(x unsafe.Pointer, r *dotRows, cols int) {
 // dots4 is dot4 of any number of columns.
 func (v *variant) dots4(d Dtype, x unsafe.Pointer, r *dotRows, n int) {
 	whole := n &^ (group - 1)
-	r.sum = [streams]float32{}
+	r.sum = [rowsPerDot]float32{}
 	if whole > 0 {
 		v.dot4[d](x, r, whole)
 	}
@@ -102,9 +107,42 @@ func (v *variant) dots4(d Dtype, x unsafe.Pointer, r *dotRows, n int) {
 		xs = 2
 	}
 	rest := func(i int) unsafe.Pointer { return unsafe.Add(r.row[i], whole*d.size()) }
-	for i := 0; i < streams; i += 2 {
+	for i := 0; i < rowsPerDot; i += 2 {
 		a, b := generic.dot2[d](unsafe.Add(x, whole*xs), rest(i), rest(i+1), n-whole, 0, 0)
 		r.sum[i], r.sum[i+1] = r.sum[i]+a, r.sum[i+1]+b
+	}
+}
+
+// block is the rows of a piece that are read together, one of each stream.
+type block struct {
+	count     int
+	row       [blockNeurons]int
+	following [blockNeurons]int // what is read behind them in their streams
+}
+
+// blocks is how many blocks there are in n rows.
+func blocks(streams, n int) int { return (n + streams - 1) / streams }
+
+// fill takes row j of each stream of the n rows from first on.
+func (b *block) fill(streams, first, n, j int) {
+	length := blocks(streams, n)
+	b.count = 0
+	for k := j; k < n; k += length {
+		b.row[b.count], b.following[b.count] = first+k, first+min(k+1, n-1)
+		b.count++
+	}
+}
+
+// goOn lets the last block of a piece be followed by the first one of the next piece of w. A piece has rows of all.
+func (b *block) goOn(w *worker, streams, rows, all int) {
+	first := w.claim() * rows
+	if first >= all {
+		return
+	}
+	var next block
+	next.fill(streams, first, min(rows, all-first), 0)
+	for i := range b.count {
+		b.following[i] = next.row[min(i, next.count-1)]
 	}
 }
 
@@ -116,15 +154,15 @@ func (t *linearStreams) piece(w *worker, i int) {
 	first := i * t.rows
 	n := min(t.rows, m.rows-first)
 	var b block
-	for j := range streamLength(n) {
-		b.fill(first, n, j, 1)
-		if j+1 == streamLength(n) {
-			b.goOn(w, t.rows, m.rows, 1)
+	for j := range blocks(rowsPerDot, n) {
+		b.fill(rowsPerDot, first, n, j)
+		if j+1 == blocks(rowsPerDot, n) {
+			b.goOn(w, rowsPerDot, t.rows, m.rows)
 		}
 		for s := range r.row {
 			k := min(s, b.count-1)
 			r.row[s] = m.row(b.row[k])
-			r.next[s] = asked(v.lookahead.dot, r.row[s], m.rowBytes, m.row(b.following[k]))
+			r.next[s] = asked(v.streaming.dot, r.row[s], m.rowBytes, m.row(b.following[k]))
 		}
 		for token := range t.tokens {
 			v.dots(&t.pool.tasks.operands[token], m, r)
@@ -139,65 +177,31 @@ func (t *linearStreams) piece(w *worker, i int) {
 	}
 }
 
-// block is the rows of a piece that are read together: one or, to add together eight, two of each stream.
-type block struct {
-	count     int
-	row       [blockNeurons]int
-	following [blockNeurons]int // what is read behind them in their streams
-}
-
-// fill takes depth rows of each stream of the n rows from first on, those from row j of the stream on.
-func (b *block) fill(first, n, j, depth int) {
-	length := streamLength(n)
-	b.count = 0
-	for i := j; i < min(j+depth, length); i++ {
-		for k := i; k < n; k += length {
-			b.row[b.count], b.following[b.count] = first+k, first+min(k+depth, n-1)
-			b.count++
-		}
-	}
-}
-
-// goOn lets the last block of a piece be followed by the first one of the next piece of w. A piece has rows of all.
-func (b *block) goOn(w *worker, rows, all, depth int) {
-	first := w.claim() * rows
-	if first >= all {
-		return
-	}
-	var next block
-	next.fill(first, min(rows, all-first), 0, depth)
-	for i := range b.count {
-		b.following[i] = next.row[min(i, next.count-1)]
-	}
-}
-
-// streamLength is the number of rows of n in the longest stream, and streamDepth how many rows of d in one are added
-// together.
-func streamLength(n int) int  { return (n + streams - 1) / streams }
-func streamDepth(d Dtype) int { return rowsPerAxpy(d) / streams }
-
 // downStreams is a downTask in streams.
 type downStreams downTask
 
 func (t *downStreams) piece(w *worker, i int) {
 	m, r, v := t.w, &w.rows, t.pool.variant
-	width := paddedCols(m.cols)
+	width, streams, step := paddedCols(m.cols), v.streaming.streams, rowsPerAxpy(m.dtype)
 	acc := t.sums[i*t.tokens*width:][:t.tokens*width]
 	clear(acc)
 	first := i * t.chunk
-	n, depth := min(t.chunk, m.rows-first), streamDepth(m.dtype)
+	n := min(t.chunk, m.rows-first)
 	var b block
-	for j := 0; j < streamLength(n); j += depth {
-		b.fill(first, n, j, depth)
-		if j+depth >= streamLength(n) {
-			b.goOn(w, t.chunk, m.rows, depth)
+	for j := range blocks(streams, n) {
+		b.fill(streams, first, n, j)
+		if j+1 == blocks(streams, n) {
+			b.goOn(w, streams, t.chunk, m.rows)
 		}
-		for token := range t.tokens {
-			for s, k := range b.row[:b.count] {
-				r.row[s], r.coef[s] = m.row(k), t.h[token*m.rows+k]
-				r.next[s] = asked(v.lookahead.ofAxpy(m.dtype), r.row[s], m.rowBytes, m.row(b.following[s]))
+		for from := 0; from < b.count; from += step {
+			to := min(from+step, b.count)
+			for token := range t.tokens {
+				for s, k := range b.row[from:to] {
+					r.row[s], r.coef[s] = m.row(k), t.h[token*m.rows+k]
+					r.next[s] = asked(v.streaming.ofAxpy(m.dtype), r.row[s], m.rowBytes, m.row(b.following[from+s]))
+				}
+				v.axpy(r, acc[token*width:][:width], m, to-from)
 			}
-			v.axpy(r, acc[token*width:][:width], m, b.count)
 		}
 	}
 }
@@ -206,22 +210,23 @@ func (t *downStreams) piece(w *worker, i int) {
 type neuronStreams neuronTask
 
 func (t *neuronStreams) piece(w *worker, i int) {
-	width := paddedCols(t.down.cols)
+	v, width := t.pool.variant, paddedCols(t.down.cols)
+	streams := v.streaming.streams
 	sums := t.sums[i*t.tokens*width:][:t.tokens*width]
 	clear(sums)
 	first := i * t.chunk
-	n, depth := min(t.chunk, len(t.slots)-first), streamDepth(t.down.dtype)
-	byRow, short := t.pool.variant.lookahead.byRow, max(t.up.rowBytes, t.down.rowBytes) <= shortRow
+	n := min(t.chunk, len(t.slots)-first)
+	short := max(t.up.rowBytes, t.down.rowBytes) <= shortRow
 	b := neuronBlock{neuronTask: (*neuronTask)(t), w: w}
-	for j := 0; j < streamLength(n); j += depth {
-		b.fill(first, n, j, depth)
-		if j+depth >= streamLength(n) {
-			b.goOn(w, t.chunk, len(t.slots), depth)
+	for j := range blocks(streams, n) {
+		b.fill(streams, first, n, j)
+		if j+1 == blocks(streams, n) {
+			b.goOn(w, streams, t.chunk, len(t.slots))
 		}
 		for s := range b.count {
 			k, row, following := b.row[s], int(t.slots[b.row[s]]), int(t.slots[b.following[s]])
 			b.neuron[s], b.row[s], b.following[s] = t.neurons[k], row, following
-			b.byRow[s] = byRow && (short || following-row != depth)
+			b.byRow[s] = v.streaming.byRow && (short || following != row+1)
 		}
 		b.add(sums)
 	}
@@ -233,7 +238,7 @@ type neuronBlock struct {
 	block
 	w      *worker
 	neuron [blockNeurons]int32
-	byRow  [blockNeurons]bool // of lookahead
+	byRow  [blockNeurons]bool // as in streaming
 }
 
 // add adds what the neurons contribute to sums T×O.
@@ -241,43 +246,47 @@ func (b *neuronBlock) add(sums []float32) {
 	const size = blockNeurons * smallT
 	buf := b.w.scratch(3 * size)
 	gates, ups, hidden := buf[:size], buf[size:2*size], buf[2*size:]
-	first := b.down // matrix that is read of a neuron
+	begin := b.down // matrix that is read of a neuron first
 	if !b.known {
-		first = b.up
+		begin = b.up
 		if b.gate != nil {
-			first = b.gate
+			begin = b.gate
 		}
-		for i := 0; i < b.count; i += streams {
+		for from := 0; from < b.count; from += rowsPerDot {
 			if b.gate != nil {
-				b.dots(gates, b.gate, b.up, i)
+				b.dots(gates, b.gate, b.up, from)
 			}
-			b.dots(ups, b.up, b.down, i)
+			b.dots(ups, b.up, b.down, from)
 		}
 	}
 	v, r, m, width := b.pool.variant, &b.w.rows, b.down, paddedCols(b.down.cols)
+	step := rowsPerAxpy(m.dtype)
 	for token := range b.tokens {
-		i := token * blockNeurons
-		b.finish(hidden[i:][:b.count], gates[i:], ups[i:], b.neuron[:b.count], token)
-		for s := range b.count {
-			r.row[s], r.coef[s] = m.row(b.row[s]), hidden[i+s]
-			r.next[s] = b.asked(v.lookahead.ofAxpy(m.dtype), s, m, first.row(b.following[s]))
+		h := hidden[token*blockNeurons:][:b.count]
+		b.finish(h, gates[token*blockNeurons:], ups[token*blockNeurons:], b.neuron[:b.count], token)
+		for from := 0; from < b.count; from += step {
+			to := min(from+step, b.count)
+			for s, row := range b.row[from:to] {
+				r.row[s], r.coef[s] = m.row(row), h[from+s]
+				r.next[s] = b.asked(v.streaming.ofAxpy(m.dtype), from+s, m, begin.row(b.following[from+s]))
+			}
+			v.axpy(r, sums[token*width:][:width], m, to-from)
 		}
-		v.axpy(r, sums[token*width:][:width], m, b.count)
 	}
 }
 
-// dots writes to out the products of all tokens with the rows in m of the neurons from first on, one of each stream, behind
-// which those in next are read.
-func (b *neuronBlock) dots(out []float32, m, next *Matrix, first int) {
+// dots writes to out the products of all tokens with the rows in m of a few neurons of the block, behind which those in next
+// are read.
+func (b *neuronBlock) dots(out []float32, m, next *Matrix, from int) {
 	v, r := b.pool.variant, &b.w.dots
 	for s := range r.row {
-		i := min(first+s, b.count-1)
+		i := min(from+s, b.count-1)
 		r.row[s] = m.row(b.row[i])
-		r.next[s] = b.asked(v.lookahead.dot, i, m, next.row(b.row[i]))
+		r.next[s] = b.asked(v.streaming.dot, i, m, next.row(b.row[i]))
 	}
 	for token := range b.tokens {
 		v.dots(&b.pool.tasks.operands[token], m, r)
-		copy(out[token*blockNeurons+first:][:streams], r.sum[:])
+		copy(out[token*blockNeurons+from:][:rowsPerDot], r.sum[:])
 	}
 }
 

@@ -21,7 +21,7 @@ type variant struct {
 	// dot4, if a dtype has it, writes to r.sum the products of x with four rows as dot2 has them. It asks for r.next
 	// meanwhile. There is no dot2 then.
 	dot4      [dtypes]func(x unsafe.Pointer, r *dotRows, n int)
-	lookahead lookahead
+	streaming streaming
 
 	// axpy4 adds the n numbers of four rows, times a coefficient each, to y, in
 	// the order of the rows; axpy1 does it for the first row. n is a multiple of 32.
