@@ -85,7 +85,8 @@ func (kv *KV) row(sequence, head int) int { return (sequence*kv.heads + head) * 
 // sequences[t]. First all keys and values are stored, then row t attends to
 // positions 0 to positions[t] of its sequence, scores times scale; heads share
 // the key-value heads in groups of heads/kvHeads. A row of position −1 is
-// padding: nothing is stored and its y is zero.
+// padding: nothing is stored and its y is zero. Where many rows are of one
+// sequence, what is no number in a value may reach the rows before it too.
 func Attention(p *Pool, y, q, k, v []float32, heads int, positions, sequences []int32, kv *KV, scale float32) {
 	tokens := len(positions)
 	if heads <= 0 || heads%kv.heads != 0 || len(sequences) != tokens || len(q) != tokens*heads*kv.headDim ||
@@ -111,6 +112,12 @@ func Attention(p *Pool, y, q, k, v []float32, heads int, positions, sequences []
 	*t = attentionTask{
 		pool: p, y: y, q: q, heads: heads, positions: positions, sequences: sequences, kv: kv, scale: scale,
 		share: heads / kv.heads,
+	}
+	if t.manyQueries() {
+		queries := tokens * t.share
+		p.do(kv.heads*((queries+p.variant.tileCols-1)/p.variant.tileCols), (*attentionTiles)(t))
+		*t = attentionTask{}
+		return
 	}
 	if tokens*kv.heads < 4*p.threads { // a head alone reads the keys again, but from the cache
 		t.share = 1
@@ -167,8 +174,8 @@ func (t *attentionTask) piece(w *worker, i int) {
 	scores := w.scratch(t.share * n)
 	clear(scores)
 	clear(y)
-	// The heads of a share read a block of rows in turn, while it is in the cache.
-	const block = 256
+	// The heads of a share read a block of rows in turn, while it is in the L1 cache.
+	block := max(24<<10/kv.keys.stride&^3, 4)
 	for j := 0; j < n; j += block {
 		count := min(block, n-j)
 		for h := range t.share {

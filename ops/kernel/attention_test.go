@@ -105,6 +105,93 @@ func testGrowingAttention(t *testing.T, p *Pool, dtype Dtype, d int) {
 	}
 }
 
+// Padding among the rows of a prompt: rows of position −1 are zero, and the others are what they are without it.
+func TestAttentionOfPaddedPrompts(t *testing.T) {
+	everywhere(t, func(t *testing.T, p *Pool) {
+		r := rand.New(rand.NewPCG(61, 62))
+		const heads, kvHeads, d, tokens = 6, 2, 40, 150
+		attend := func(positions []int32, q, k, v []float32) []float32 {
+			kv, err := NewKV(F32, 3, tokens, kvHeads, d)
+			if err != nil {
+				t.Fatal(err)
+			}
+			y := slices.Repeat([]float32{7}, len(q))
+			poison(p)
+			Attention(p, y, q, k, v, heads, positions, slices.Repeat([]int32{2}, len(positions)), kv, 0.3)
+			return y
+		}
+		var positions, without []int32
+		var q, k, v, q0, k0, v0 []float32
+		for pos := int32(0); pos < tokens; {
+			qt, kt, vt := randoms(r, heads*d), randoms(r, kvHeads*d), randoms(r, kvHeads*d)
+			q, k, v = append(q, qt...), append(k, kt...), append(v, vt...)
+			if len(positions) < 20 || len(positions)%3 == 0 {
+				positions = append(positions, -1)
+				continue
+			}
+			positions, without = append(positions, pos), append(without, pos)
+			q0, k0, v0 = append(q0, qt...), append(k0, kt...), append(v0, vt...)
+			pos++
+		}
+		got, want := attend(positions, q, k, v), attend(without, q0, k0, v0)
+		for i, pos := range positions {
+			row := got[i*heads*d:][:heads*d]
+			if pos < 0 {
+				if slices.ContainsFunc(row, func(x float32) bool { return x != 0 }) {
+					t.Fatalf("row %d is padding and not zero", i)
+				}
+				continue
+			}
+			for j, w := range want[int(pos)*heads*d:][:heads*d] {
+				if !(abs(row[j]-w) <= 1e-5) {
+					t.Fatalf("position %d, element %d is %v, want %v", pos, j, row[j], w)
+				}
+			}
+		}
+	})
+}
+
+func TestColumns(t *testing.T) {
+	assemblies(t, func(t *testing.T, v *variant, r *rand.Rand) {
+		n := v.tileCols
+		for rows := 1; rows <= 9; rows++ {
+			start := numbers(rows*n, func(i int) float32 { return strange[r.IntN(len(strange))] })
+			if rows > 3 {
+				start = randoms(r, rows*n)
+			}
+			x := fencedValues(start, 4*r.IntN(16))
+			largest, sums := fencedValues(randoms(r, n), 4*r.IntN(16)), fencedValues(randoms(r, n), 4*r.IntN(16))
+			shifts := append([]float32(nil), values[float32](largest.p(), n)...)
+			before := append([]float32(nil), values[float32](sums.p(), n)...)
+			v.maxColumns(largest.p(), x.p(), rows)
+			v.expColumns(x.p(), address(shifts), sums.p(), rows)
+			for _, f := range []*fenced{x, largest, sums} {
+				f.check(t, fmt.Sprintf("rows=%d", rows))
+			}
+			for c := range n {
+				most, sum, nan := shifts[c], float64(before[c]), false
+				for i := range rows {
+					s := start[i*n+c]
+					nan = nan || s != s
+					most = max(most, s)
+					e := math.Exp(float64(s - shifts[c])) // the difference is rounded
+					sum += e
+					got := float64(values[float32](x.p(), rows*n)[i*n+c])
+					if !(math.Abs(got-e) <= 1e-6*e+1e-38) && (got == got || e == e) && !(math.IsInf(got, 1) && e > 1e38) {
+						t.Fatalf("exp(%v − %v) is %v, want %v", s, shifts[c], got, e)
+					}
+				}
+				if got := values[float32](largest.p(), n)[c]; got != most && !nan {
+					t.Fatalf("column %d: largest is %v, want %v", c, got, most)
+				}
+				if got := float64(values[float32](sums.p(), n)[c]); !(math.Abs(got-sum) <= 1e-5*math.Abs(sum)) && (got == got || sum == sum) && !(math.IsInf(got, 1) && sum > 1e38) {
+					t.Fatalf("column %d: sum is %v, want %v", c, got, sum)
+				}
+			}
+		}
+	})
+}
+
 // A context that is never used costs nothing.
 func TestLongContextsTakeNoMemory(t *testing.T) {
 	kv, err := NewKV(F32, 1, 1<<30, 2, 4)

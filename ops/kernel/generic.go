@@ -35,7 +35,7 @@ var generic = variant{
 	widenGroups: [dtypes]func(dst unsafe.Pointer, row groupRow, n int){
 		Int8G: widenGroupsGeneric(Int8G), Int4: widenGroupsGeneric(Int4), Int4M: widenGroupsGeneric(Int4M),
 	},
-	tile: tileGeneric, tileRows: 4, tileCols: 4,
+	tile: tileGeneric, tileRows: 4, tileCols: genericCols,
 	turn: turnGeneric, turnSize: 4,
 	tilePairs: tilePairsGeneric, packPairs: packPairsGeneric, widenPairs: widenPairsGeneric, prefetch: func(uintptr, int) {},
 	widen16: [dtypes]func(dst, src unsafe.Pointer, n int){
@@ -45,8 +45,8 @@ var generic = variant{
 		SiLU: activateGeneric(SiLU), GELU: activateGeneric(GELU), GELUTanh: activateGeneric(GELUTanh), ReLU: activateGeneric(ReLU),
 	},
 	mul: mulGeneric, add: addGeneric, scale: scaleGeneric,
-	expSum: expSumGeneric,
-	norm:   normGeneric, sumSquares: sumSquaresGeneric,
+	expSum: expSumGeneric, maxColumns: maxColumnsGeneric, expColumns: expColumnsGeneric,
+	norm: normGeneric, sumSquares: sumSquaresGeneric,
 	read:       [5]func(p unsafe.Pointer, step, n int) float32{1: readGeneric(1), 2: readGeneric(2), 4: readGeneric(4)},
 	quantize16: quantize16Generic, quantizeGroups: quantizeGroupsGeneric,
 }
@@ -429,6 +429,26 @@ func expSumGeneric(yp, xp unsafe.Pointer, shift float32, n int) float32 {
 		sum += e
 	}
 	return float32(sum)
+}
+
+const genericCols = 4 // of its tiles
+
+func maxColumnsGeneric(largest, xp unsafe.Pointer, rows int) {
+	m := values[float32](largest, genericCols)
+	for i, x := range values[float32](xp, rows*genericCols) {
+		if j := i % genericCols; !(x <= m[j]) {
+			m[j] = x
+		}
+	}
+}
+
+func expColumnsGeneric(xp, shifts, sums unsafe.Pointer, rows int) {
+	shift, sum := values[float32](shifts, genericCols), values[float32](sums, genericCols)
+	x := values[float32](xp, rows*genericCols)
+	for i := range x {
+		x[i] = float32(math.Exp(float64(x[i]) - float64(shift[i%genericCols])))
+		sum[i%genericCols] += x[i]
+	}
 }
 
 func normGeneric(yp, xp, wp unsafe.Pointer, scale float32, n int) {

@@ -154,6 +154,12 @@ func expSumAVX2(y, x unsafe.Pointer, shift float32, n int) float32
 func normAVX2(y, x, w unsafe.Pointer, scale float32, n int)
 
 //go:noescape
+func maxColumnsAVX2(largest, x unsafe.Pointer, rows int)
+
+//go:noescape
+func expColumnsAVX2(x, shifts, sums unsafe.Pointer, rows int)
+
+//go:noescape
 func scaleAVX2(y unsafe.Pointer, factor float32, n int)
 
 //go:noescape
@@ -293,6 +299,12 @@ func expSumAVX512(y, x unsafe.Pointer, shift float32, n int) float32
 
 //go:noescape
 func normAVX512(y, x, w unsafe.Pointer, scale float32, n int)
+
+//go:noescape
+func maxColumnsAVX512(largest, x unsafe.Pointer, rows int)
+
+//go:noescape
+func expColumnsAVX512(x, shifts, sums unsafe.Pointer, rows int)
 
 //go:noescape
 func scaleAVX512(y unsafe.Pointer, factor float32, n int)

@@ -96,6 +96,11 @@ type variant struct {
 	// expSum writes exp(x−shift) and returns the sum, for n numbers.
 	expSum func(y, x unsafe.Pointer, shift float32, n int) float32
 
+	// maxColumns raises numbers to the largest of their columns in x rows × tileCols; expColumns writes exp(x−shift), a
+	// shift for each column, and adds to their sums. There is a row at least.
+	maxColumns func(largest, x unsafe.Pointer, rows int)
+	expColumns func(x, shifts, sums unsafe.Pointer, rows int)
+
 	// norm writes x·scale⊙w for n numbers; sumSquares returns Σx².
 	norm       func(y, x, w unsafe.Pointer, scale float32, n int)
 	sumSquares func(x unsafe.Pointer, n int) float64

@@ -68,8 +68,8 @@ var avx2 = variant{
 		SiLU: siluAVX2, GELU: activateGeneric(GELU), GELUTanh: geluTanhAVX2, ReLU: reluAVX2,
 	},
 	mul: mulAVX2, add: addAVX2, scale: scaleAVX2,
-	expSum: expSumAVX2,
-	norm:   normAVX2, sumSquares: sumSquaresAVX2,
+	expSum: expSumAVX2, maxColumns: maxColumnsAVX2, expColumns: expColumnsAVX2,
+	norm: normAVX2, sumSquares: sumSquaresAVX2,
 	read:       [5]func(p unsafe.Pointer, step, n int) float32{1: read1AVX2, 2: read2AVX2, 4: read4AVX2},
 	quantize16: quantize16Vector, quantizeGroups: quantizeGroupsVector,
 }
@@ -110,8 +110,8 @@ var avx512 = variant{
 		SiLU: siluAVX512, GELU: activateGeneric(GELU), GELUTanh: geluTanhAVX512, ReLU: reluAVX512,
 	},
 	mul: mulAVX512, add: addAVX512, scale: scaleAVX512,
-	expSum: expSumAVX512,
-	norm:   normAVX512, sumSquares: sumSquaresAVX512,
+	expSum: expSumAVX512, maxColumns: maxColumnsAVX512, expColumns: expColumnsAVX512,
+	norm: normAVX512, sumSquares: sumSquaresAVX512,
 	read:       [5]func(p unsafe.Pointer, step, n int) float32{1: read1AVX512, 2: read2AVX512, 4: read4AVX512},
 	quantize16: quantize16Vector, quantizeGroups: quantizeGroupsVector,
 }

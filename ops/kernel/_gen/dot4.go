@@ -73,6 +73,7 @@ func (g *generator) dot4(d string) {
 		}
 	}
 	g.sums4()
+	g.p("VMOVUPS X0, dotRows_sum(BX)")
 	g.ret()
 }
 
@@ -84,7 +85,7 @@ func (g *generator) dotRows(r string) {
 	}
 }
 
-// sums4 writes the sums of the floats of registers 0 to 3 to the dotRows at BX.
+// sums4 leaves the sums of the floats of registers 0 to 3 in the lowest lane of register 0. Registers up to 7 are scratch.
 func (g *generator) sums4() {
 	if g.width == 16 {
 		for r := range 4 {
@@ -97,5 +98,4 @@ func (g *generator) sums4() {
 	g.p("VHADDPS Y2, Y0, Y0")
 	g.p("VEXTRACTF128 $1, Y0, X1")
 	g.p("VADDPS X1, X0, X0")
-	g.p("VMOVUPS X0, dotRows_sum(BX)")
 }

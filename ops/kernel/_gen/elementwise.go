@@ -183,6 +183,42 @@ func (g *generator) elementwise() {
 	})
 	g.ret()
 
+	// Columns of two vectors.
+	g.fn("maxColumns", "(largest, x unsafe.Pointer, rows int)", 0, 24)
+	g.load("largest+0", "DI", "x+8", "SI", "rows+16", "CX")
+	two := func(base string, use func(i int, mem string)) {
+		for i := range 2 {
+			use(i, addr(4*g.width*i, base))
+		}
+	}
+	two("DI", func(i int, mem string) { g.p("VMOVUPS %s, v#%d", mem, i) })
+	g.at("loop")
+	two("SI", func(i int, mem string) { g.p("VMAXPS %s, v#%d, v#%d", mem, i, i) })
+	g.p("ADDQ $%d, SI", 8*g.width)
+	g.p("DECQ CX")
+	g.p("JNZ  loop")
+	two("DI", func(i int, mem string) { g.p("VMOVUPS v#%d, %s", i, mem) })
+	g.ret()
+
+	g.fn("expColumns", "(x, shifts, sums unsafe.Pointer, rows int)", 0, 32)
+	g.load("x+0", "SI", "shifts+8", "DX", "sums+16", "DI", "rows+24", "CX")
+	g.expBounds()
+	two("DX", func(i int, mem string) { g.p("VMOVUPS %s, v#%d", mem, 8+i) })
+	two("DI", func(i int, mem string) { g.p("VMOVUPS %s, v#%d", mem, 10+i) })
+	g.at("loop")
+	two("SI", func(i int, mem string) {
+		g.p("VMOVUPS %s, v#%d", mem, i)
+		g.p("VSUBPS v#%d, v#%d, v#%d", 8+i, i, i)
+		g.exp(i, 2+2*i, 3+2*i)
+		g.p("VMOVUPS v#%d, %s", i, mem)
+		g.p("VADDPS v#%d, v#%d, v#%d", i, 10+i, 10+i)
+	})
+	g.p("ADDQ $%d, SI", 8*g.width)
+	g.p("DECQ CX")
+	g.p("JNZ  loop")
+	two("DI", func(i int, mem string) { g.p("VMOVUPS v#%d, %s", 10+i, mem) })
+	g.ret()
+
 	g.fn("scale", "(y unsafe.Pointer, factor float32, n int)", 0, 24)
 	g.load("y+0", "DI", "n+16", "CX")
 	g.p("VBROADCASTSS factor+8(FP), v#1")

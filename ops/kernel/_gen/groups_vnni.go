@@ -180,5 +180,6 @@ func (g *generator) dot4Groups(d string) {
 	}
 	g.load("r+8", "BX")
 	g.sums4()
+	g.p("VMOVUPS X0, dotRows_sum(BX)")
 	g.ret()
 }

@@ -1,0 +1,132 @@
+package kernel
+
+import "math"
+
+// attentionTiles is the attention of many rows of one sequence, on the tiles of the matrix product: a panel of as many
+// queries as a tile has columns, of all heads that share a key-value head, meets a block of positions at a time, and what
+// it found before is scaled to the largest score so far (as in FlashAttention, Dao et al. 2022). A piece is a panel of one
+// key-value head; the last queries, which see the most positions, come first.
+type attentionTiles attentionTask
+
+// attentionBlock is the number of positions of a block: its scores, keys and values stay in the cache.
+const attentionBlock = 128
+
+// manyQueries tells whether the queries that share a key-value head fill tiles.
+func (t *attentionTask) manyQueries() bool {
+	if 2*len(t.positions)*t.share < t.pool.variant.tileCols {
+		return false
+	}
+	sequence := int32(-1)
+	for i, pos := range t.positions {
+		if pos < 0 {
+			continue
+		}
+		if sequence >= 0 && t.sequences[i] != sequence {
+			return false
+		}
+		sequence = t.sequences[i]
+	}
+	return sequence >= 0
+}
+
+func (t *attentionTiles) piece(w *worker, i int) {
+	v, kv := t.pool.variant, t.kv
+	d, cols := kv.headDim, v.tileCols
+	all := len(t.positions) * t.share
+	head, panel := i%kv.heads, (all+cols-1)/cols-1-i/kv.heads
+	first := panel * cols
+	queries := min(cols, all-first)
+
+	// The row of a query, and the position that it sees last.
+	row := func(x []float32, query int) []float32 {
+		u := first + query
+		return x[(u/t.share*t.heads+head*t.share+u%t.share)*d:][:d]
+	}
+	position := func(query int) int { return int(t.positions[(first+query)/t.share]) }
+
+	positions, sequence := 0, 0
+	for q := range queries {
+		if pos := position(q); pos >= 0 {
+			positions, sequence = max(positions, pos+1), int(t.sequences[(first+q)/t.share])
+		}
+	}
+	base := kv.row(sequence, head)
+
+	buf := w.scratch((2*d+v.wholeTiles(attentionBlock)+v.wholeTiles(d)+4)*cols + v.wholeTiles(attentionBlock)*d + group)
+	take := func(n int) []float32 {
+		part := buf[:n]
+		buf = buf[n:]
+		return part
+	}
+	rows, packed := take(cols*d), take(cols*d) // of queries, and their transpose
+	scores := take(v.wholeTiles(attentionBlock) * cols)
+	sums := take(v.wholeTiles(d) * cols) // transposed
+	largest, weights, factors, unused := take(cols), take(cols), take(cols), take(cols)
+	stored := buf // keys or values of a block
+
+	clear(rows)
+	for q := range queries {
+		copy(rows[q*d:], row(t.q, q))
+	}
+	v.scale(address(rows), t.scale, len(rows))
+	v.turned(packed, cols, rows, d, cols, d)
+	clear(sums)
+	clear(weights)
+	for q := range largest {
+		largest[q] = float32(math.Inf(-1))
+	}
+	for j := 0; j < positions; j += attentionBlock {
+		n := min(attentionBlock, positions-j)
+		keys := t.rows(kv.keys, base+j, n, stored)
+		clear(scores[:v.wholeTiles(n)*cols])
+		for r := 0; r < n; r += v.tileRows {
+			v.tile(address(scores[r*cols:]), address(keys[r*d:]), 4*d, 4, address(packed), d)
+		}
+		for q := range queries {
+			for r := max(position(q)+1-j, 0); r < n; r++ {
+				scores[r*cols+q] = float32(math.Inf(-1))
+			}
+		}
+		copy(factors, largest)
+		v.maxColumns(address(largest), address(scores), n)
+		if j > 0 {
+			v.expColumns(address(factors), address(largest), address(unused), 1)
+			v.mul(address(weights), address(weights), address(factors), cols)
+			for c := range d {
+				v.mul(address(sums[c*cols:]), address(sums[c*cols:]), address(factors), cols)
+			}
+		}
+		v.expColumns(address(scores), address(largest), address(weights), n)
+		values := t.rows(kv.values, base+j, n, stored)
+		for c := 0; c < d; c += v.tileRows {
+			v.tile(address(sums[c*cols:]), address(values[c:]), 4, 4*d, address(scores), n)
+		}
+	}
+
+	v.turned(rows, d, sums, cols, d, cols)
+	for q := range queries {
+		y := row(t.y, q)
+		if position(q) < 0 {
+			clear(y)
+			continue
+		}
+		v.scale(address(rows[q*d:]), 1/weights[q], d)
+		copy(y, rows[q*d:][:d])
+	}
+}
+
+// rows are n rows of m as float32: where they lie, if tiles may read what is behind them, else in buf.
+func (t *attentionTiles) rows(m *Matrix, first, n int, buf []float32) []float32 {
+	v := t.pool.variant
+	if m.dtype == F32 && first+v.wholeTiles(n)+v.tileRows <= m.rows {
+		raceRead(m.row(first), n*m.stride)
+		return values[float32](m.row(first), v.wholeTiles(n)*m.cols)
+	}
+	for r := range n {
+		v.widenPart(buf[r*m.cols:], m, m.row(first+r), 0, m.cols)
+	}
+	return buf
+}
+
+// wholeTiles is n rounded up to rows of whole tiles.
+func (v *variant) wholeTiles(n int) int { return (n + v.tileRows - 1) / v.tileRows * v.tileRows }
