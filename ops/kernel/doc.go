@@ -25,15 +25,17 @@
 // rounds the inputs of a token to int16, the grouped dtypes to int8 by groups of
 // 32, or from 16 tokens on to int16 by token. Sums over rows (LinearT and the down
 // rows of SparseMLP) take the inputs as they are, except that those of Int8 round
-// them, times the scales of the rows, to int16 from 16 tokens on, and those of
-// 4 bits, with fewer tokens, round them, times the scales, to int8 by 8 rows × 32
-// columns.
+// them, times the scales of the rows, to int16, with fewer than 16 tokens to 15
+// bits by 4 rows. With fewer tokens those of Int8G may do so by 4 rows × 32
+// columns, and those of 4 bits round them, times the scales, to int8 by 8 rows ×
+// 32 columns.
 //
 // The variant amx multiplies bfloat16 from 16 tokens on, where weights are not F32
 // or Int8: inputs of F16 and BF16 weights keep 16 bits, as two bfloat16; those of
 // grouped weights are rounded to one, and so are these weights times their scales.
 //
-// NaN propagates. An infinity behaves as in IEEE 754 arithmetic, except that
+// NaN propagates, in attention of many rows of a sequence from a value perhaps to
+// rows before it too. An infinity behaves as in IEEE 754 arithmetic, except that
 // where inputs are rounded or split one that is infinite may give NaN, for all that
 // shares its scale. Denormal numbers count; only results of exponentials (SiLU,
 // GELUTanh, softmax) below 1e-35 may be 0. With bfloat16, inputs beyond 3.39e38
