@@ -134,11 +134,11 @@ func (g *generator) axpyBytes(d string) {
 	ask("R14")
 	g.p("ADDQ $32, R14")
 	round(coefsOf, factorsOf)
-	words2 := make([]uint64, 8)
-	for i := range words2 {
-		words2[i] = pair(uint32(i / 4))
+	groupOf := make([]uint64, 8)
+	for i := range groupOf {
+		groupOf[i] = pair(uint32(i / 4))
 	}
-	g.p("VMOVDQU32 %s, Z%d", g.constant("halves", words2...), places)
+	g.p("VMOVDQU32 %s, Z%d", g.constant("halves", groupOf...), places)
 	ofGroups := func() {
 		for p := range 2 {
 			g.p("VPERMD Z%d, Z%d, Z%d", coefsOf+p, places, coefs+p)
