@@ -4,9 +4,9 @@ package kernel
 // are then added in order: workers need not wait for each other, and the bits
 // do not depend on how many there are, since the chunks depend on the number of rows alone.
 
-// chunkRows returns how many of n rows make a chunk, a multiple of 8. A chunk starts with rows that nobody has asked for
-// ahead, so that short ones are slow, but 16 should be there to share; and the partial sums of more than 64 would be too
-// much beside the weights.
+// chunkRows returns how many of n rows make a chunk, a multiple of 8. A chunk costs its partial sums, and the first one
+// of a worker starts with rows that nobody has asked for ahead, so that short ones are slow, but 16 should be there to
+// share; and the partial sums of more than 64 would be too much beside the weights.
 func chunkRows(n int) int {
 	const (
 		least, long  = 32, 128 // rows

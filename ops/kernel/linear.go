@@ -8,9 +8,8 @@ const (
 	smallT = 16
 
 	// A product is cut into piecesPerThread for each thread. Of weights, a piece
-	// has between leastPiece bytes, for less of which the first rows of a piece,
-	// which nobody has asked for ahead, cost too much, and mostPiece, so that the
-	// last pieces end together. A product of fewer than alone is not worth waking
+	// has between leastPiece bytes, since with less sharing them costs more than it
+	// brings, and mostPiece, so that the last pieces end together. A product of fewer than alone is not worth waking
 	// anybody for.
 	piecesPerThread = 4
 	leastPiece      = 64 << 10
