@@ -58,7 +58,7 @@ func TestReadsEndWithTheRow(t *testing.T) {
 				for i := range rowsPerAxpy(d) {
 					rows.row[i], rows.coef[i] = p, 1
 				}
-				v.axpy(&rows, floats(n), m, rowsPerAxpy(d))
+				v.axpy(&rows, floats(paddedCols(n)), m, rowsPerAxpy(d))
 				v.widenPart(floats(n), m, p, 0, n)
 			}
 		}
