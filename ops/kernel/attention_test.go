@@ -151,24 +151,6 @@ func TestAttentionOfPaddedPrompts(t *testing.T) {
 	})
 }
 
-// Tiles read whole tiles of rows, and behind the last one; at the end of the memory they get a copy.
-func TestTilesReadNoFurther(t *testing.T) {
-	everywhere(t, func(t *testing.T, p *Pool) {
-		m := NewMatrix(F32, 300, 40)
-		task := &attentionTiles{pool: p}
-		buf := make([]float32, p.variant.wholeTiles(attentionBlock)*40+group)
-		for n := 1; n <= attentionBlock; n++ {
-			for first := 0; first+n <= m.rows; first++ {
-				rows := task.rows(m, first, n, buf)
-				enough := first+p.variant.wholeTiles(n)+p.variant.tileRows <= m.rows
-				if inPlace := address(rows) == m.row(first); inPlace != enough {
-					t.Fatalf("rows %d to %d of %d are read in place: %t", first, first+n, m.rows, inPlace)
-				}
-			}
-		}
-	})
-}
-
 func TestColumns(t *testing.T) {
 	assemblies(t, func(t *testing.T, v *variant, r *rand.Rand) {
 		n := v.tileCols

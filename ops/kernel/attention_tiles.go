@@ -77,7 +77,7 @@ func (t *attentionTiles) piece(w *worker, i int) {
 	}
 	for j := 0; j < positions; j += attentionBlock {
 		n := min(attentionBlock, positions-j)
-		keys := t.rows(kv.keys, base+j, n, stored)
+		keys := t.asFloats(kv.keys, base+j, n, stored)
 		clear(scores[:v.wholeTiles(n)*cols])
 		for r := 0; r < n; r += v.tileRows {
 			v.tile(address(scores[r*cols:]), address(keys[r*d:]), 4*d, 4, address(packed), d)
@@ -97,7 +97,7 @@ func (t *attentionTiles) piece(w *worker, i int) {
 			}
 		}
 		v.expColumns(address(scores), address(largest), address(weights), n)
-		values := t.rows(kv.values, base+j, n, stored)
+		values := t.asFloats(kv.values, base+j, n, stored)
 		for c := 0; c < d; c += v.tileRows {
 			v.tile(address(sums[c*cols:]), address(values[c:]), 4, 4*d, address(scores), n)
 		}
@@ -115,8 +115,8 @@ func (t *attentionTiles) piece(w *worker, i int) {
 	}
 }
 
-// rows are n rows of m as float32: where they lie, if tiles may read what is behind them, else in buf.
-func (t *attentionTiles) rows(m *Matrix, first, n int, buf []float32) []float32 {
+// asFloats returns n rows of m as float32: where they lie, if tiles may read what is behind them, else in buf.
+func (t *attentionTiles) asFloats(m *Matrix, first, n int, buf []float32) []float32 {
 	v := t.pool.variant
 	if m.dtype == F32 && first+v.wholeTiles(n)+v.tileRows <= m.rows {
 		raceRead(m.row(first), n*m.stride)

@@ -25,9 +25,9 @@
 // rounds the inputs of a token to int16, the grouped dtypes to int8 by groups of
 // 32, or from 16 tokens on to int16 by token. Sums over rows (LinearT and the down
 // rows of SparseMLP) take the inputs as they are, except that those of Int8 round
-// them, times the scales of the rows, to int16, with fewer than 16 tokens to 15
-// bits by 4 rows. With fewer tokens those of Int8G may do so by 4 rows × 32
-// columns, and those of 4 bits round them, times the scales, to int8 by 8 rows ×
+// them, times the scales of the rows, to int16 from 16 tokens on. With fewer
+// tokens, those of Int8 and Int8G may round them, times the scales, to 15 bits, by
+// 4 rows or by 4 rows × 32 columns, and those of 4 bits do so to int8, by 8 rows ×
 // 32 columns.
 //
 // The variant amx multiplies bfloat16 from 16 tokens on, where weights are not F32

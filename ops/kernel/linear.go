@@ -9,8 +9,8 @@ const (
 
 	// A product is cut into piecesPerThread for each thread. Of weights, a piece
 	// has between leastPiece bytes, since with less sharing them costs more than it
-	// brings, and mostPiece, so that the last pieces end together. A product of fewer than alone is not worth waking
-	// anybody for.
+	// brings, and mostPiece, so that the last pieces end together. A product of
+	// fewer than alone is not worth waking anybody for.
 	piecesPerThread = 4
 	leastPiece      = 64 << 10
 	mostPiece       = 1 << 20

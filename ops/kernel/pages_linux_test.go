@@ -9,30 +9,36 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Rows that end where a page ends behind which there is no memory: who reads past a row dies.
-func TestReadsEndWithTheRow(t *testing.T) {
-	const pages = 4
+// lastPages returns that many pages, behind which there is no memory: who reads past them dies.
+func lastPages(t *testing.T, pages int) []byte {
+	t.Helper()
 	size := unix.Getpagesize()
 	memory, err := unix.Mmap(-1, 0, (pages+1)*size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() {
+	t.Cleanup(func() {
 		if err := unix.Munmap(memory); err != nil {
 			t.Error(err)
 		}
-	}()
+	})
 	if err := unix.Mprotect(memory[pages*size:], unix.PROT_NONE); err != nil {
 		t.Fatal(err)
 	}
+	return memory[: pages*size : pages*size]
+}
+
+// Rows that end where the memory ends.
+func TestReadsEndWithTheRow(t *testing.T) {
+	memory := lastPages(t, 4)
 	assemblies(t, func(t *testing.T, v *variant, r *rand.Rand) {
 		for _, d := range floatDtypes {
 			for n := group; n <= 43*group; n += group {
 				bytes := d.RowBytes(n)
-				if bytes > pages*size {
+				if bytes > len(memory) {
 					break
 				}
-				row := memory[pages*size-bytes : pages*size]
+				row := memory[len(memory)-bytes:]
 				encode(d, row, randoms(r, n))
 				p := unsafe.Pointer(&row[0])
 				m, err := MatrixView(d, 1, n, bytes, row)
@@ -60,6 +66,37 @@ func TestReadsEndWithTheRow(t *testing.T) {
 				}
 				v.axpy(&rows, floats(paddedCols(n)), m, rowsPerAxpy(d))
 				v.widenPart(floats(n), m, p, 0, n)
+			}
+		}
+	})
+}
+
+// Keys and values that end where the memory ends, of as many positions as fill a block of tiles, and fewer, and more.
+func TestAttentionReadsNoFurther(t *testing.T) {
+	const pages, tokens = 16, 40
+	keys, values := lastPages(t, pages), lastPages(t, pages)
+	everywhere(t, func(t *testing.T, p *Pool) {
+		r := rand.New(rand.NewPCG(63, 64))
+		for _, dtype := range []Dtype{F32, F16} {
+			for _, d := range []int{1, 8, 40, 64} {
+				for _, positions := range []int{tokens, 127, 128, 129, 132, 140, 200} {
+					kv, err := NewKV(dtype, 1, positions, 1, d)
+					if err != nil {
+						t.Fatal(err)
+					}
+					bytes := positions * dtype.RowBytes(d)
+					atEnd := func(memory []byte) *Matrix {
+						m, err := MatrixView(dtype, positions, d, dtype.RowBytes(d), memory[len(memory)-bytes:])
+						if err != nil {
+							t.Fatal(err)
+						}
+						return m
+					}
+					kv.keys, kv.values, kv.room = atEnd(keys), atEnd(values), positions
+					last := numbers(tokens, func(i int) int32 { return int32(positions - tokens + i) })
+					x := randoms(r, tokens*d)
+					Attention(p, make([]float32, tokens*d), x, x, x, 1, last, make([]int32, tokens), kv, 1)
+				}
 			}
 		}
 	})

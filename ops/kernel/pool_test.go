@@ -28,7 +28,7 @@ func TestPoolRunsEveryPieceOnce(t *testing.T) {
 	}
 }
 
-// claiming is a section whose odd pieces claim the next piece of their worker, some of them twice.
+// claiming is a section most of whose pieces claim the next piece of their worker, once or a few times.
 type claiming struct {
 	mu     sync.Mutex
 	runs   []int

@@ -3,10 +3,8 @@ package main
 import "fmt"
 
 // axpyBytes is axpy4 of Int8 and Int8G for AVX-512, of any number of columns or groups. Coefficients, of Int8G with the
-// scales of 16 groups at a time, are rounded to int16, so that the bytes of two rows meet them in one instruction. With
-// coefficients up to pairLimit four rows fit the int32 of a column, with the bytes in the upper half of an int16. A turn
-// takes 64 columns, the last one under a mask. Lane l of its sums belongs to columns 16l to 16l+15, and they are left so:
-// variant.sumOrder.
+// scales of 16 groups at a time, are rounded to int16 as in axpyPairs. A turn takes 64 columns, the last one under a mask.
+// Lane l of its sums belongs to columns 16l to 16l+15, and they are left so: variant.sumOrder.
 func (g *generator) axpyBytes(d string) {
 	const (
 		sums, rows, pairs, words = 0, 4, 8, 12 // of a turn
@@ -38,7 +36,6 @@ func (g *generator) axpyBytes(d string) {
 			g.p("VPANDD %s, Z%d, Z%d", g.repeated("magnitudes", 0x7fffffff), r, t)
 			g.p("VPMAXUD Z%d, Z%d, Z%d", t, largest, largest)
 		}
-		const pairLimit = 16383
 		g.p("VMULPS %s, Z%d, Z%d", g.float("pairFactor", 1.0/pairLimit/256), largest, by)
 		g.p("VMOVUPS %s, Z%d", g.float("pairLimit", pairLimit), t)
 		g.p("VDIVPS Z%d, Z%d, Z%d", largest, t, t)

@@ -1,11 +1,13 @@
 package main
 
-// axpyPairs is axpy4 of Int8 without floats: the coefficients are rounded to int16, so that the bytes of two rows meet
-// them in one instruction. With coefficients up to pairLimit four rows fit the int32 of a column, with the bytes in the
-// upper half of an int16.
+// pairLimit is the largest coefficient, as int16, with which four rows of bytes, in the upper half of an int16, fit the
+// int32 of a column.
+const pairLimit = 16383
+
+// axpyPairs is axpy4 of Int8 without floats: the coefficients are rounded to int16, up to pairLimit, so that the bytes of
+// two rows meet them in one instruction.
 func (g *generator) axpyPairs() {
 	const (
-		pairLimit              = 16383
 		rA, rB, rLow, rHigh    = 8, 9, 10, 11
 		rPairs, rFactor, rZero = 12, 14, 15 // two vectors of pairs of coefficients
 	)
