@@ -22,7 +22,7 @@ func (w *rewriter) fused(s *site, x *gorgonia.Node) (*gorgonia.Node, error) {
 		return w.copy(s.mlp.Output)
 	}
 	s.cache = cache.InPlace(s.neurons)
-	y, err := ops.DenseMLP(x, s.captured(), ops.WithPool(w.o.pool))
+	y, err := ops.DenseMLP(x, s.captured(), ops.WithCPU(w.o.cpu))
 	if err != nil {
 		return nil, err
 	}

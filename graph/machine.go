@@ -36,7 +36,7 @@ type Machine struct {
 	steps   []*step
 	outputs []*register
 	trained []gorgonia.TrainModeOp
-	pool    *kernel.Pool
+	cpu    *kernel.CPU
 
 	bytes   int64
 	current *step // that a panic is blamed on
@@ -52,7 +52,7 @@ func NewMachine(g *gorgonia.ExprGraph, outputs ...*gorgonia.Node) (*Machine, err
 	if err != nil {
 		return nil, fmt.Errorf("graph: machine: %w", err)
 	}
-	m := &Machine{pool: kernel.NewPool(1)}
+	m := &Machine{cpu: kernel.NewCPU(1)}
 	p := newPlan(m, whole)
 	for _, n := range nodes {
 		if err := p.add(n); err != nil {

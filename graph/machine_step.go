@@ -159,9 +159,9 @@ func (s *step) add() error {
 	case !okA || !okB:
 		return errNotDense
 	case s.dtype == tensor.Float32:
-		kernel.Add(s.machine.pool, s.y.Float32s(), a.Float32s(), b.Float32s())
+		kernel.Add(s.machine.cpu, s.y.Float32s(), a.Float32s(), b.Float32s())
 	default:
-		kernel.Add(s.machine.pool, s.y.Float64s(), a.Float64s(), b.Float64s())
+		kernel.Add(s.machine.cpu, s.y.Float64s(), a.Float64s(), b.Float64s())
 	}
 	return nil
 }
@@ -173,9 +173,9 @@ func (s *step) multiply() error {
 	case !okA || !okB:
 		return errNotDense
 	case s.dtype == tensor.Float32:
-		kernel.Mul(s.machine.pool, s.y.Float32s(), a.Float32s(), b.Float32s())
+		kernel.Mul(s.machine.cpu, s.y.Float32s(), a.Float32s(), b.Float32s())
 	default:
-		kernel.Mul(s.machine.pool, s.y.Float64s(), a.Float64s(), b.Float64s())
+		kernel.Mul(s.machine.cpu, s.y.Float64s(), a.Float64s(), b.Float64s())
 	}
 	return nil
 }

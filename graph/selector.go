@@ -20,7 +20,7 @@ type Site struct {
 	MLP   *MLP           // with weights that lie neuron-major
 	X     *gorgonia.Node // the MLP's input, T×H, or H if it is a vector
 	Score *gorgonia.Node // what look-ahead predictors see, T×H or H: X, or what WithScoreInput names
-	Pool  *kernel.Pool   // nil: kernel.DefaultPool
+	CPU  *kernel.CPU   // nil: kernel.DefaultCPU
 }
 
 // Selection is what a Selector decides.
@@ -45,7 +45,7 @@ func (g Gate) Select(s Site) (Selection, error) {
 	if w.Matrix == nil {
 		return Selection{}, errors.New("the gate selector needs a copy of the gate in memory, the neurons lie in a file")
 	}
-	values, err := ops.Gate(s.X, w, s.MLP.Activation, ops.WithPool(s.Pool))
+	values, err := ops.Gate(s.X, w, s.MLP.Activation, ops.WithCPU(s.CPU))
 	if err != nil {
 		return Selection{}, err
 	}
@@ -68,7 +68,7 @@ type LowRank struct {
 
 // Select implements Selector.
 func (l LowRank) Select(s Site) (Selection, error) {
-	scores, err := ops.LowRankScores(s.Score, l.Predictor, ops.WithPool(s.Pool))
+	scores, err := ops.LowRankScores(s.Score, l.Predictor, ops.WithCPU(s.CPU))
 	if err != nil {
 		return Selection{}, err
 	}

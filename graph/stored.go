@@ -47,7 +47,7 @@ func (w *rewriter) foretell(n *gorgonia.Node) error {
 		if err != nil {
 			return err
 		}
-		active, _, err := w.selected(s, Site{MLP: s.mlp, Score: score, Pool: w.o.pool})
+		active, _, err := w.selected(s, Site{MLP: s.mlp, Score: score, CPU: w.o.cpu})
 		if err != nil {
 			return err
 		}

@@ -75,7 +75,7 @@ func TestSwapStored(t *testing.T) {
 	assert.Equal(t, s.score[1], children(s.graph, found[1].Input)[0])
 	want := run(t, s.graph, s.output)[0]
 
-	pool := kernel.NewPool(2)
+	cpu := kernel.NewCPU(2)
 	predictor := ops.Predictor{Down: kernel.NewMatrix(kernel.F32, 3, 12), Up: kernel.NewMatrix(kernel.F32, 50, 3)}
 	for name, selector := range map[string]Selector{
 		"gate":     Gate{Threshold: []float64{0}},
@@ -84,7 +84,7 @@ func TestSwapStored(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			swapped, err := Swap(s.graph, gorgonia.Nodes{s.output}, func(int, *MLP) (Selector, error) { return selector, nil },
 				WithScoreInput(func(m *MLP) *gorgonia.Node { return s.score[m.Stored.Layer] }),
-				WithWindow(cache.WindowOptions{Tokens: 2}), WithPool(pool))
+				WithWindow(cache.WindowOptions{Tokens: 2}), WithCPU(cpu))
 			require.NoError(t, err)
 			assertClose(t, want, run(t, swapped.Graph, swapped.Outputs...)[0], 1e-5)
 			m, err := NewMachine(swapped.Graph, swapped.Outputs...)

@@ -48,7 +48,7 @@ type Option func(*options)
 type options struct {
 	scoreInput func(m *MLP) *gorgonia.Node
 	live       *gorgonia.Node
-	pool       *kernel.Pool
+	cpu       *kernel.CPU
 	window     cache.WindowOptions
 	cache      func(i int, n *cache.Neurons) (cache.Cache, error)
 }
@@ -63,8 +63,8 @@ func WithScoreInput(f func(m *MLP) *gorgonia.Node) Option {
 // make no neuron active.
 func WithLive(n *gorgonia.Node) Option { return func(o *options) { o.live = n } }
 
-// WithPool runs the sparse ops on p instead of on kernel.DefaultPool.
-func WithPool(p *kernel.Pool) Option { return func(o *options) { o.pool = p } }
+// WithCPU runs the sparse ops on p instead of on kernel.DefaultCPU.
+func WithCPU(p *kernel.CPU) Option { return func(o *options) { o.cpu = p } }
 
 // WithCache makes the caches of the MLPs that become sparse, but for those whose neurons lie in a file (see WithWindow). i
 // is the index of the MLP in FindMLPs. The default is cache.InPlace.
@@ -181,7 +181,7 @@ func (w *rewriter) capture(s *site) error {
 	neurons := w.neurons[key]
 	var err error
 	if neurons == nil {
-		if neurons, err = ops.NeuronsOf(m.Gate, m.Up, m.Down, ops.WithPool(w.o.pool)); err != nil {
+		if neurons, err = ops.NeuronsOf(m.Gate, m.Up, m.Down, ops.WithCPU(w.o.cpu)); err != nil {
 			return err
 		}
 		w.neurons[key] = neurons
@@ -254,7 +254,7 @@ func (w *rewriter) replace(s *site) (*gorgonia.Node, error) {
 		if err != nil {
 			return nil, err
 		}
-		if active, gate, err = w.selected(s, Site{MLP: m, X: x, Score: score, Pool: w.o.pool}); err != nil {
+		if active, gate, err = w.selected(s, Site{MLP: m, X: x, Score: score, CPU: w.o.cpu}); err != nil {
 			return nil, err
 		}
 	}
@@ -274,7 +274,7 @@ func (w *rewriter) sparse(s *site, x, active, gate *gorgonia.Node) (*gorgonia.No
 		return nil, err
 	}
 	gorgonia.WithName(s.mlp.Name + ".slots")(s.active)
-	y, err := ops.SparseMLP(x, s.active, gate, s.captured(), ops.WithPool(w.o.pool))
+	y, err := ops.SparseMLP(x, s.active, gate, s.captured(), ops.WithCPU(w.o.cpu))
 	if err != nil {
 		return nil, err
 	}

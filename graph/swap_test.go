@@ -474,12 +474,12 @@ func TestSwapCache(t *testing.T) {
 	d := newDecoder(t, kernel.SiLU, false, false)
 	want := run(t, d.graph, d.output)[0]
 	var made []cache.Cache
-	pool := kernel.NewPool(1)
-	defer pool.Close()
-	s, err := Swap(d.graph, gorgonia.Nodes{d.output}, always, WithPool(pool),
+	cpu := kernel.NewCPU(1)
+	defer cpu.Close()
+	s, err := Swap(d.graph, gorgonia.Nodes{d.output}, always, WithCPU(cpu),
 		WithCache(func(i int, n *cache.Neurons) (cache.Cache, error) {
 			assert.Equal(t, len(made), i)
-			c, err := cache.NewPacked(n, pool)
+			c, err := cache.NewPacked(n, cpu.Pool())
 			made = append(made, c)
 			return c, err
 		}))

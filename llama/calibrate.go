@@ -17,7 +17,7 @@ import (
 // CalibrateOptions say what Calibrate runs.
 type CalibrateOptions struct {
 	Window int          // tokens of a window; 0 is 512, or the context of the model if that is shorter
-	Pool   *kernel.Pool // nil: kernel.DefaultPool
+	CPU   *kernel.CPU // nil: kernel.DefaultCPU
 
 	// Progress, if not nil, is called after every run with the number of tokens done.
 	Progress func(tokens int)
@@ -48,7 +48,7 @@ func (m *Model) Calibrate(ctx context.Context, ids []int32, o CalibrateOptions) 
 		return nil, err
 	}
 	tokens := min(calibrationTokens, o.Window, len(ids))
-	g, err := m.BuildGraph(GraphOptions{Tokens: tokens, State: state, Gates: m.neurons != nil, Pool: o.Pool})
+	g, err := m.BuildGraph(GraphOptions{Tokens: tokens, State: state, Gates: m.neurons != nil, CPU: o.CPU})
 	if err != nil {
 		return nil, err
 	}
@@ -56,7 +56,7 @@ func (m *Model) Calibrate(ctx context.Context, ids []int32, o CalibrateOptions) 
 		Graph: g.Graph, Outputs: gorgonia.Nodes{g.Output}, Inputs: calibrationRuns(ctx, g, state, ids, o),
 		Live:       g.Positions,
 		ScoreInput: func(mlp *graph.MLP) *gorgonia.Node { return g.AttentionInput[g.layerOf(mlp)] },
-		Pool:       o.Pool,
+		CPU:       o.CPU,
 	}, o.Visit)
 	if err != nil {
 		return nil, fmt.Errorf("llama: %w", err)

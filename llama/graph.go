@@ -27,7 +27,7 @@ type GraphOptions struct {
 	// neurons by them.
 	Gates bool
 
-	Pool *kernel.Pool // nil: kernel.DefaultPool
+	CPU *kernel.CPU // nil: kernel.DefaultCPU
 }
 
 // Graph is the forward pass of a Llama over T rows. Row t is the token Tokens[t] at position Positions[t] of sequence
@@ -63,7 +63,7 @@ func (m *Model) BuildGraph(o GraphOptions) (g *Graph, err error) {
 	if o.Stock && m.neurons != nil {
 		return nil, errors.New("llama: there is no stock graph of a model whose MLPs lie in a neuron file")
 	}
-	b := &builder{Model: m, o: o, pool: ops.WithPool(o.Pool)}
+	b := &builder{Model: m, o: o, cpu: ops.WithCPU(o.CPU)}
 	b.Graph.Graph = gorgonia.NewGraph(gorgonia.WithGraphName("llama"))
 	defer func() {
 		switch e := recover().(type) {
@@ -86,7 +86,7 @@ type builder struct {
 	*Model
 	Graph
 	o    GraphOptions
-	pool ops.Option
+	cpu ops.Option
 
 	vector *gorgonia.Node // the last linear of a stock graph, if it is a vector that was made a matrix
 }
@@ -110,7 +110,7 @@ func (b *builder) forward() {
 	b.Positions = b.input("positions", b.o.Tokens)
 	b.Sequences = b.input("sequences", b.o.Tokens)
 
-	x := b.name("embed_tokens")(ops.Embedding(b.Tokens, b.embedding, b.pool))
+	x := b.name("embed_tokens")(ops.Embedding(b.Tokens, b.embedding, b.cpu))
 	for i := range b.layers {
 		x = b.attention(x, i)
 		x = b.mlp(x, i)
@@ -120,8 +120,8 @@ func (b *builder) forward() {
 		return
 	}
 	b.Rows = b.input("rows", b.o.Rows)
-	x = b.name("rows")(ops.TakeRows(x, b.Rows, b.pool))
-	x = b.name("norm")(ops.RMSNorm(x, b.norm, b.Config.RMSNormEps, b.pool))
+	x = b.name("rows")(ops.TakeRows(x, b.Rows, b.cpu))
+	x = b.name("norm")(ops.RMSNorm(x, b.norm, b.Config.RMSNormEps, b.cpu))
 	b.Output = b.linear("lm_head", x, b.head)
 }
 
@@ -129,17 +129,17 @@ func (b *builder) forward() {
 func (b *builder) attention(x *gorgonia.Node, i int) *gorgonia.Node {
 	l, c, layer := &b.layers[i], &b.Config, fmt.Sprintf("layers.%d.", i)
 
-	h := b.name(layer + "input_layernorm")(ops.RMSNorm(x, l.attentionNorm, c.RMSNormEps, b.pool))
+	h := b.name(layer + "input_layernorm")(ops.RMSNorm(x, l.attentionNorm, c.RMSNormEps, b.cpu))
 	b.AttentionInput = append(b.AttentionInput, h)
 
 	q := b.linear(layer+"self_attn.q_proj", h, l.q)
 	k := b.linear(layer+"self_attn.k_proj", h, l.k)
 	v := b.linear(layer+"self_attn.v_proj", h, l.v)
-	q = b.name(layer + "self_attn.q_rope")(ops.RoPE(q, b.Positions, c.Heads, b.o.State.rotary, b.pool))
-	k = b.name(layer + "self_attn.k_rope")(ops.RoPE(k, b.Positions, c.KVHeads, b.o.State.rotary, b.pool))
+	q = b.name(layer + "self_attn.q_rope")(ops.RoPE(q, b.Positions, c.Heads, b.o.State.rotary, b.cpu))
+	k = b.name(layer + "self_attn.k_rope")(ops.RoPE(k, b.Positions, c.KVHeads, b.o.State.rotary, b.cpu))
 
 	scale := float32(1 / math.Sqrt(float64(c.HeadDim)))
-	y := b.name(layer + "self_attn")(ops.Attention(q, k, v, b.Positions, b.Sequences, c.Heads, b.o.State.kv[i], scale, b.pool))
+	y := b.name(layer + "self_attn")(ops.Attention(q, k, v, b.Positions, b.Sequences, c.Heads, b.o.State.kv[i], scale, b.cpu))
 	y = b.linear(layer+"self_attn.o_proj", y, l.o)
 	return b.name(layer + "self_attn.residual")(gorgonia.Add(x, y))
 }
@@ -149,7 +149,7 @@ func (b *builder) attention(x *gorgonia.Node, i int) *gorgonia.Node {
 func (b *builder) mlp(x *gorgonia.Node, i int) *gorgonia.Node {
 	l, layer := &b.layers[i], fmt.Sprintf("layers.%d.", i)
 
-	h := b.name(layer + "post_attention_layernorm")(ops.RMSNorm(x, l.mlpNorm, b.Config.RMSNormEps, b.pool))
+	h := b.name(layer + "post_attention_layernorm")(ops.RMSNorm(x, l.mlpNorm, b.Config.RMSNormEps, b.cpu))
 	y := b.denseMLP(layer+"mlp.", h, i)
 	b.MLP = append(b.MLP, cmp.Or(b.vector, y))
 	return b.name(layer + "mlp.residual")(gorgonia.Add(x, y))
@@ -158,11 +158,11 @@ func (b *builder) mlp(x *gorgonia.Node, i int) *gorgonia.Node {
 func (b *builder) denseMLP(name string, h *gorgonia.Node, i int) *gorgonia.Node {
 	l := &b.layers[i]
 	if b.neurons != nil {
-		m, err := b.stored(i, b.o.Gates, b.o.Pool)
+		m, err := b.stored(i, b.o.Gates, b.o.CPU.Pool())
 		if err != nil {
 			panic(buildError{err})
 		}
-		return b.name(name + "down_proj")(ops.StreamMLP(h, m, b.pool))
+		return b.name(name + "down_proj")(ops.StreamMLP(h, m, b.cpu))
 	}
 	gate := b.linear(name+"gate_proj", h, l.gate)
 	up := b.linear(name+"up_proj", h, l.up)
@@ -173,9 +173,9 @@ func (b *builder) denseMLP(name string, h *gorgonia.Node, i int) *gorgonia.Node 
 
 func (b *builder) linear(name string, x *gorgonia.Node, w ops.Weight) *gorgonia.Node {
 	if !b.o.Stock {
-		return b.name(name)(ops.Linear(x, w, b.pool))
+		return b.name(name)(ops.Linear(x, w, b.cpu))
 	}
-	weight, bias, err := b.stock.of(w, b.o.Pool)
+	weight, bias, err := b.stock.of(w, b.o.CPU)
 	if err != nil {
 		panic(buildError{fmt.Errorf("llama: %s: %w", name, err)})
 	}
@@ -199,7 +199,7 @@ func (b *builder) linear(name string, x *gorgonia.Node, w ops.Weight) *gorgonia.
 
 func (b *builder) activate(name string, x *gorgonia.Node) *gorgonia.Node {
 	if !b.o.Stock {
-		return b.name(name)(ops.Activate(x, b.Config.Activation, b.pool))
+		return b.name(name)(ops.Activate(x, b.Config.Activation, b.cpu))
 	}
 	switch b.Config.Activation {
 	case kernel.SiLU:
@@ -207,7 +207,7 @@ func (b *builder) activate(name string, x *gorgonia.Node) *gorgonia.Node {
 	case kernel.ReLU:
 		return b.name(name)(gorgonia.Rectify(x))
 	default: // Gorgonia has no erf, and its tanh form would be eight passes over x.
-		return b.name(name)(ops.Activate(x, b.Config.Activation, b.pool))
+		return b.name(name)(ops.Activate(x, b.Config.Activation, b.cpu))
 	}
 }
 

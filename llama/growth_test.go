@@ -17,10 +17,10 @@ func TestNothingGrows(t *testing.T) {
 	m := tinyReLU(t)
 	ids := readGolden(t, goldens+"tiny-relu").Perplexity.IDs
 	plan := planFor(t, m, ids[:300], 0.9)
-	pool := kernel.NewPool(2)
+	cpu := kernel.NewCPU(2)
 	generate := func(texts int) {
 		for text := range texts {
-			o := llama.SessionOptions{Pool: pool}
+			o := llama.SessionOptions{CPU: cpu}
 			if text%2 == 0 {
 				o.Plan = plan
 			}

@@ -59,7 +59,7 @@ func (s *Session) program(key programKey) (*program, error) {
 
 func (s *Session) newProgram(key programKey) (*program, error) {
 	g, err := s.model.BuildGraph(GraphOptions{
-		Tokens: key.tokens, Rows: key.rows, State: s.state, Stock: s.o.Stock, Pool: s.o.Pool,
+		Tokens: key.tokens, Rows: key.rows, State: s.state, Stock: s.o.Stock, CPU: s.o.CPU,
 		Gates: key.decode && s.scoresGates(),
 	})
 	if err != nil {

@@ -36,7 +36,7 @@ type SessionOptions struct {
 	Stock   bool    // linears as Gorgonia's own nodes, in float32: see GraphOptions
 
 	Plan *calibrate.Plan // nil: dense
-	Pool *kernel.Pool    // nil: kernel.DefaultPool
+	CPU *kernel.CPU    // nil: kernel.DefaultCPU
 
 	// Window says what a session with a Plan keeps in memory of a model whose MLPs lie in a neuron file. Budget is for all
 	// layers together. No Tokens are 5.

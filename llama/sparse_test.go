@@ -343,9 +343,9 @@ func share(t testing.TB, selector graph.Selector, x []float32, n int) float64 {
 	p := selector.(graph.LowRank).Predictor
 	hidden := p.Down.Cols()
 	low, scores := make([]float32, n*p.Down.Rows()), make([]float32, n*p.Up.Rows())
-	pool := kernel.DefaultPool()
-	kernel.Linear(pool, low, x[:n*hidden], p.Down, nil)
-	kernel.Linear(pool, scores, low, p.Up, nil)
+	cpu := kernel.DefaultCPU()
+	kernel.Linear(cpu, low, x[:n*hidden], p.Down, nil)
+	kernel.Linear(cpu, scores, low, p.Up, nil)
 	active := 0
 	for _, s := range scores {
 		if s >= 0 {

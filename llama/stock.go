@@ -21,7 +21,7 @@ type stockWeights struct {
 //
 // With a row per output, BLAS reads each row once, as a dot product, which takes half the time of the other order. Every
 // call makes a new tensor over the same memory, because machines turn weights in place.
-func (s *stockWeights) of(w ops.Weight, p *kernel.Pool) (weight, bias *tensor.Dense, err error) {
+func (s *stockWeights) of(w ops.Weight, p *kernel.CPU) (weight, bias *tensor.Dense, err error) {
 	rows, err := s.byOutput(w, p)
 	if err != nil {
 		return nil, nil, err
@@ -35,7 +35,7 @@ func (s *stockWeights) of(w ops.Weight, p *kernel.Pool) (weight, bias *tensor.De
 }
 
 // byOutput are the elements of w, a row per output.
-func (s *stockWeights) byOutput(w ops.Weight, p *kernel.Pool) ([]float32, error) {
+func (s *stockWeights) byOutput(w ops.Weight, p *kernel.CPU) ([]float32, error) {
 	if values, ok := kernel.Values[float32](w.Matrix); ok && !w.InputMajor {
 		return values, nil
 	}
@@ -59,16 +59,16 @@ func (s *stockWeights) byOutput(w ops.Weight, p *kernel.Pool) ([]float32, error)
 	return values, nil
 }
 
-func copyByOutput(p *kernel.Pool, to *kernel.Matrix, w ops.Weight) error {
+func copyByOutput(p *kernel.CPU, to *kernel.Matrix, w ops.Weight) error {
 	if !w.InputMajor {
-		return kernel.Copy(p, to, w.Matrix)
+		return kernel.Copy(p.Pool(), to, w.Matrix)
 	}
 	if w.Matrix.Dtype() == kernel.F32 {
-		return kernel.Transpose(p, to, w.Matrix)
+		return kernel.Transpose(p.Pool(), to, w.Matrix)
 	}
 	wide := kernel.NewMatrix(kernel.F32, w.Matrix.Rows(), w.Matrix.Cols())
-	if err := kernel.Copy(p, wide, w.Matrix); err != nil {
+	if err := kernel.Copy(p.Pool(), wide, w.Matrix); err != nil {
 		return err
 	}
-	return kernel.Transpose(p, to, wide)
+	return kernel.Transpose(p.Pool(), to, wide)
 }

@@ -25,7 +25,7 @@ func (s *Session) swap(g *Graph) (*graph.Swapped, error) {
 			return selector, err
 		},
 		graph.WithScoreInput(func(m *graph.MLP) *gorgonia.Node { return g.AttentionInput[g.layerOf(m)] }),
-		graph.WithLive(g.Positions), graph.WithPool(s.o.Pool), graph.WithWindow(s.window()))
+		graph.WithLive(g.Positions), graph.WithCPU(s.o.CPU), graph.WithWindow(s.window()))
 	if err != nil {
 		return nil, fmt.Errorf("llama: %w", err)
 	}
@@ -39,7 +39,7 @@ func (s *Session) swap(g *Graph) (*graph.Swapped, error) {
 // fuse makes the MLPs of a dense graph one node each, but for those that cannot be swapped.
 func (s *Session) fuse(g *Graph) (*graph.Swapped, error) {
 	fused, err := graph.Swap(g.Graph, gorgonia.Nodes{g.Output},
-		func(int, *graph.MLP) (graph.Selector, error) { return graph.All{}, nil }, graph.WithPool(s.o.Pool))
+		func(int, *graph.MLP) (graph.Selector, error) { return graph.All{}, nil }, graph.WithCPU(s.o.CPU))
 	if err != nil {
 		return nil, fmt.Errorf("llama: %w", err)
 	}

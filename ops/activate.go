@@ -22,7 +22,7 @@ func Activate(x *gorgonia.Node, act kernel.Activation, opts ...Option) (*gorgoni
 type activateOp struct {
 	signature
 	act  kernel.Activation
-	pool *kernel.Pool
+	cpu *kernel.CPU
 }
 
 func newActivateOp(x *gorgonia.Node, act kernel.Activation, opts []Option) (*activateOp, error) {
@@ -37,7 +37,7 @@ func newActivateOp(x *gorgonia.Node, act kernel.Activation, opts []Option) (*act
 		return nil, s.wrap(err)
 	}
 	s.out = s.in[0].withCols("y", s.in[0].cols())
-	return &activateOp{s, act, newOptions(opts).pool}, nil
+	return &activateOp{s, act, newOptions(opts).cpu}, nil
 }
 
 // Activation is the activation function.
@@ -54,20 +54,20 @@ func (op *activateOp) UsePreallocDo(output gorgonia.Value, inputs ...gorgonia.Va
 	}
 	switch op.out.dtype {
 	case tensor.Float32:
-		kernel.Activate(op.pool, v.y.Float32s(), v.in[0].Float32s(), op.act)
+		kernel.Activate(op.cpu, v.y.Float32s(), v.in[0].Float32s(), op.act)
 	case tensor.Float64:
-		kernel.Activate(op.pool, v.y.Float64s(), v.in[0].Float64s(), op.act)
+		kernel.Activate(op.cpu, v.y.Float64s(), v.in[0].Float64s(), op.act)
 	case tensor.Int32:
-		kernel.Activate(op.pool, v.y.Int32s(), v.in[0].Int32s(), op.act)
+		kernel.Activate(op.cpu, v.y.Int32s(), v.in[0].Int32s(), op.act)
 	case tensor.Int64:
-		kernel.Activate(op.pool, v.y.Int64s(), v.in[0].Int64s(), op.act)
+		kernel.Activate(op.cpu, v.y.Int64s(), v.in[0].Int64s(), op.act)
 	}
 	return output, nil
 }
 
 func (op *activateOp) WriteHash(h hash.Hash) {
 	op.writeHash(h)
-	fmt.Fprintf(h, " act %d pool %p", op.act, op.pool)
+	fmt.Fprintf(h, " act %d cpu %p", op.act, op.cpu)
 }
 
 func (op *activateOp) Hashcode() uint32 { return hashcode(op) }

@@ -32,7 +32,7 @@ type attentionOp struct {
 	heads int
 	kv    *kernel.KV
 	scale float32
-	pool  *kernel.Pool
+	cpu  *kernel.CPU
 }
 
 func newAttentionOp(q, k, v, positions, sequences *gorgonia.Node, heads int, kv *kernel.KV, scale float32, opts []Option) (*attentionOp, error) {
@@ -60,7 +60,7 @@ func newAttentionOp(q, k, v, positions, sequences *gorgonia.Node, heads int, kv 
 		return nil, s.errorf("scale is %v", scale)
 	}
 	s.out = s.in[0].withCols("y", s.in[0].cols())
-	return &attentionOp{s, heads, kv, scale, newOptions(opts).pool}, nil
+	return &attentionOp{s, heads, kv, scale, newOptions(opts).cpu}, nil
 }
 
 func (op *attentionOp) Do(inputs ...gorgonia.Value) (gorgonia.Value, error) {
@@ -81,14 +81,14 @@ func (op *attentionOp) UsePreallocDo(output gorgonia.Value, inputs ...gorgonia.V
 			return nil, op.errorf("sequences[%d] is %d, the KV cache holds %d sequences", t, sequence, op.kv.Sequences())
 		}
 	}
-	kernel.Attention(op.pool, v.y.Float32s(), v.in[0].Float32s(), v.in[1].Float32s(), v.in[2].Float32s(),
+	kernel.Attention(op.cpu, v.y.Float32s(), v.in[0].Float32s(), v.in[1].Float32s(), v.in[2].Float32s(),
 		op.heads, positions, sequences, op.kv, op.scale)
 	return output, nil
 }
 
 func (op *attentionOp) WriteHash(h hash.Hash) {
 	op.writeHash(h)
-	fmt.Fprintf(h, " heads %d kv %p scale %x pool %p", op.heads, op.kv, math.Float32bits(op.scale), op.pool)
+	fmt.Fprintf(h, " heads %d kv %p scale %x cpu %p", op.heads, op.kv, math.Float32bits(op.scale), op.cpu)
 }
 
 func (op *attentionOp) Hashcode() uint32 { return hashcode(op) }

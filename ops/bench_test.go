@@ -16,7 +16,7 @@ import (
 func BenchmarkOverhead(b *testing.B) {
 	optest.Bench(b, optest.Case{
 		Build: func(in ...*gorgonia.Node) (*gorgonia.Node, error) {
-			return SwiGLU(in[0], in[1], kernel.ReLU, WithPool(otherPool))
+			return SwiGLU(in[0], in[1], kernel.ReLU, WithCPU(otherPool))
 		},
 		Inputs: []*tensor.Dense{input(1, kernel.F32, 1, 4), input(2, kernel.F32, 1, 4)},
 	})

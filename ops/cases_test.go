@@ -53,7 +53,7 @@ func unary(f func(x *gorgonia.Node) (*gorgonia.Node, error)) optest.Builder {
 	return func(in ...*gorgonia.Node) (*gorgonia.Node, error) { return f(in[0]) }
 }
 
-var otherPool = kernel.NewPool(1)
+var otherPool = kernel.NewCPU(1)
 
 func linearCases(t *testing.T, run func(string, optest.Case)) {
 	build := func(w Weight, opts ...Option) optest.Builder {
@@ -75,7 +75,7 @@ func linearCases(t *testing.T, run func(string, optest.Case)) {
 					Variants: []optest.Builder{
 						build(Weight{Matrix: matrix(3, d, outputs, inputs), Bias: w.Bias}),
 						build(Weight{w.Matrix, w.InputMajor, matrix(9, d.Compute(), 1, outputs)}),
-						build(w, WithPool(otherPool)),
+						build(w, WithCPU(otherPool)),
 						unary(func(x *gorgonia.Node) (*gorgonia.Node, error) { return Gate(x, w, kernel.ReLU) }),
 					},
 				})
@@ -117,7 +117,7 @@ func activateCases(t *testing.T, run func(string, optest.Case)) {
 					}),
 					Tolerance: tolerance(d),
 					Allocates: exact(d),
-					Variants:  []optest.Builder{build(a, WithPool(otherPool))},
+					Variants:  []optest.Builder{build(a, WithCPU(otherPool))},
 				}
 				for _, other := range activationsOf(d) {
 					if other != a {
@@ -165,7 +165,7 @@ func swigluCases(t *testing.T, run func(string, optest.Case)) {
 					Tolerance: tolerance(d),
 					Allocates: exact(d),
 					Variants: []optest.Builder{
-						build(a, WithPool(otherPool)),
+						build(a, WithCPU(otherPool)),
 						func(in ...*gorgonia.Node) (*gorgonia.Node, error) { return SwiGLU(in[1], in[0], a) },
 					},
 				}
@@ -221,7 +221,7 @@ func gateCases(t *testing.T, run func(string, optest.Case)) {
 					Variants: []optest.Builder{
 						build(weight(5, d, intermediate, hidden), a),
 						build(Weight{Matrix: w.Matrix}, a),
-						build(w, a, WithPool(otherPool)),
+						build(w, a, WithCPU(otherPool)),
 						unary(func(x *gorgonia.Node) (*gorgonia.Node, error) { return Linear(x, w) }),
 					},
 				})
@@ -250,7 +250,7 @@ func rmsNormCases(t *testing.T, run func(string, optest.Case)) {
 			}),
 			Tolerance: 1e-6,
 			Variants: []optest.Builder{
-				build(slices.Clone(w), 1e-5), build(w, 1e-6), build(w, 1e-5, WithPool(otherPool)),
+				build(slices.Clone(w), 1e-5), build(w, 1e-6), build(w, 1e-5, WithCPU(otherPool)),
 			},
 		})
 	}
@@ -283,7 +283,7 @@ func embeddingCases(t *testing.T, run func(string, optest.Case)) {
 				}
 				return tensor.New(tensor.WithShape(5, hidden), tensor.WithBacking(y)), nil
 			},
-			Variants: []optest.Builder{build(matrix(1, d, vocabulary, hidden)), build(w, WithPool(otherPool))},
+			Variants: []optest.Builder{build(matrix(1, d, vocabulary, hidden)), build(w, WithCPU(otherPool))},
 			Invalid: map[string][]*tensor.Dense{
 				"id too large":   {ints(3, 0, -1, vocabulary, 3)},
 				"id −2":          {ints(3, 0, -2, 1, 3)},
@@ -335,7 +335,7 @@ func lowRankCases(t *testing.T, run func(string, optest.Case)) {
 					Variants: []optest.Builder{
 						build(Predictor{matrix(3, d, rank, hidden), p.Up}),
 						build(Predictor{p.Down, matrix(3, d, intermediate, rank)}),
-						build(p, WithPool(otherPool)),
+						build(p, WithCPU(otherPool)),
 					},
 				})
 			}
@@ -508,7 +508,7 @@ func sparseMLPCases(t *testing.T, run func(string, optest.Case)) {
 					other.Cache = cache.InPlace(m.Cache.Rows())
 					down := m
 					down.DownBias = matrix(15, d.Compute(), 1, hidden)
-					variants := []optest.Builder{build(other), build(down), build(m, WithPool(otherPool))}
+					variants := []optest.Builder{build(other), build(down), build(m, WithCPU(otherPool))}
 					for _, a := range activationsOf(d) {
 						if a != m.Act {
 							v := m
@@ -611,7 +611,7 @@ func streamMLPCases(t *testing.T, run func(string, optest.Case)) {
 						}),
 						Tolerance: tolerance(d),
 						Allocates: exact(d),
-						Variants:  []optest.Builder{build(m, WithPool(otherPool))},
+						Variants:  []optest.Builder{build(m, WithCPU(otherPool))},
 					})
 				}
 			}
@@ -652,7 +652,7 @@ func denseMLPCases(t *testing.T, run func(string, optest.Case)) {
 						}),
 						Tolerance: tolerance(d),
 						Allocates: exact(d),
-						Variants:  []optest.Builder{build(again), build(down), build(m, WithPool(otherPool))},
+						Variants:  []optest.Builder{build(again), build(down), build(m, WithCPU(otherPool))},
 					})
 				}
 			}
@@ -718,7 +718,7 @@ func ropeCases(t *testing.T, run func(string, optest.Case)) {
 				return newDense(in[0], rows), nil
 			},
 			Tolerance: 1e-5,
-			Variants:  []optest.Builder{build(heads, rotary(theta, interleaved)), build(heads, r, WithPool(otherPool))},
+			Variants:  []optest.Builder{build(heads, rotary(theta, interleaved)), build(heads, r, WithCPU(otherPool))},
 			Invalid:   map[string][]*tensor.Dense{"position −2": {x, ints(0, -2, 0, 0)}},
 		})
 	}
@@ -779,7 +779,7 @@ func attentionCases(t *testing.T, run func(string, optest.Case)) {
 			Reference: reference,
 			Tolerance: tolerance,
 			Stateful:  true,
-			Variants:  []optest.Builder{build(d, shared, scale), build(d, shared, 0.5), build(d, shared, scale, WithPool(otherPool))},
+			Variants:  []optest.Builder{build(d, shared, scale), build(d, shared, 0.5), build(d, shared, scale, WithCPU(otherPool))},
 			Invalid: map[string][]*tensor.Dense{
 				"position beyond the capacity": {q, k, v, ints(0, 1, 0, 8, 1, -1), sequences},
 				"position −2":                  {q, k, v, ints(0, 1, 0, -2, 1, -1), sequences},

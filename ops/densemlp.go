@@ -37,7 +37,7 @@ func DenseMLP(x *gorgonia.Node, m MLP, opts ...Option) (*gorgonia.Node, error) {
 type denseMLPOp struct {
 	signature
 	mlp  MLP
-	pool *kernel.Pool
+	cpu *kernel.CPU
 
 	kernel any // the kernel's form of mlp, a *kernel.MLP of the compute type
 }
@@ -54,7 +54,7 @@ func newDenseMLPOp(x *gorgonia.Node, m MLP, opts []Option) (*denseMLPOp, error) 
 		return nil, s.wrap(err)
 	}
 	s.out = s.in[0].withCols("y", m.Cache.Rows().Outputs())
-	return &denseMLPOp{signature: s, mlp: m, pool: newOptions(opts).pool, kernel: m.kernel(s.out.dtype)}, nil
+	return &denseMLPOp{signature: s, mlp: m, cpu: newOptions(opts).cpu, kernel: m.kernel(s.out.dtype)}, nil
 }
 
 // checkInPlace tells whether slot i of the cache holds neuron i, for all of them.
@@ -93,7 +93,7 @@ func (op *denseMLPOp) UsePreallocDo(output gorgonia.Value, inputs ...gorgonia.Va
 func runDenseMLP[E kernel.Elem](op *denseMLPOp, v *values) {
 	rows, m := op.mlp.Cache.Rows(), op.kernel.(*kernel.MLP[E])
 	m.Gate, m.Up, m.Down = rows.Gate, rows.Up, rows.Down
-	kernel.DenseMLP(op.pool, elements[E](v.y), elements[E](v.in[0]), m)
+	kernel.DenseMLP(op.cpu, elements[E](v.y), elements[E](v.in[0]), m)
 }
 
 // MLP is what the op captures.
@@ -102,7 +102,7 @@ func (op *denseMLPOp) MLP() MLP { return op.mlp }
 func (op *denseMLPOp) WriteHash(h hash.Hash) {
 	op.writeHash(h)
 	op.mlp.writeHash(h)
-	fmt.Fprintf(h, " pool %p", op.pool)
+	fmt.Fprintf(h, " cpu %p", op.cpu)
 }
 
 func (op *denseMLPOp) Hashcode() uint32 { return hashcode(op) }

@@ -23,7 +23,7 @@
 // nor kept. Inputs that do not lie in row-major order (transposes, slices of columns) are copied first.
 //
 // An op is built for the exact shapes and dtypes of its inputs, since graphs are static. Its hash covers them, every
-// option, and the identity of the weights, caches and pool that it captures, so that Gorgonia, which merges nodes of
+// option, and the identity of the weights, caches and cpu that it captures, so that Gorgonia, which merges nodes of
 // equal hash, never merges two layers.
 //
 // Refresh and Attention change the cache that they capture. The edges of the graph give the order: SparseMLP reads its

@@ -24,7 +24,7 @@ func Embedding(tokens *gorgonia.Node, w *kernel.Matrix, opts ...Option) (*gorgon
 type embeddingOp struct {
 	signature
 	weight *kernel.Matrix
-	pool   *kernel.Pool
+	cpu   *kernel.CPU
 }
 
 func newEmbeddingOp(tokens *gorgonia.Node, w *kernel.Matrix, opts []Option) (*embeddingOp, error) {
@@ -42,7 +42,7 @@ func newEmbeddingOp(tokens *gorgonia.Node, w *kernel.Matrix, opts []Option) (*em
 		return nil, s.errorf("the weight has dtype %v, which does not decode to float32", w.Dtype())
 	}
 	s.out = operand{"y", tensor.Float32, tensor.Shape{s.in[0].cols(), w.Cols()}}
-	return &embeddingOp{s, w, newOptions(opts).pool}, nil
+	return &embeddingOp{s, w, newOptions(opts).cpu}, nil
 }
 
 func (op *embeddingOp) Do(inputs ...gorgonia.Value) (gorgonia.Value, error) {
@@ -58,13 +58,13 @@ func (op *embeddingOp) UsePreallocDo(output gorgonia.Value, inputs ...gorgonia.V
 	if err := op.in[0].wantRange(tokens, op.weight.Rows()); err != nil {
 		return nil, op.wrap(err)
 	}
-	kernel.Embed(op.pool, v.y.Float32s(), op.weight, tokens)
+	kernel.Embed(op.cpu, v.y.Float32s(), op.weight, tokens)
 	return output, nil
 }
 
 func (op *embeddingOp) WriteHash(h hash.Hash) {
 	op.writeHash(h)
-	fmt.Fprintf(h, " weight %p pool %p", op.weight, op.pool)
+	fmt.Fprintf(h, " weight %p cpu %p", op.weight, op.cpu)
 }
 
 func (op *embeddingOp) Hashcode() uint32 { return hashcode(op) }

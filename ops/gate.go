@@ -24,7 +24,7 @@ type gateOp struct {
 	signature
 	weight Weight
 	act    kernel.Activation
-	pool   *kernel.Pool
+	cpu   *kernel.CPU
 }
 
 func newGateOp(x *gorgonia.Node, w Weight, act kernel.Activation, opts []Option) (*gateOp, error) {
@@ -35,7 +35,7 @@ func newGateOp(x *gorgonia.Node, w Weight, act kernel.Activation, opts []Option)
 	if err := checkActivation(act, s.out.dtype); err != nil {
 		return nil, s.wrap(err)
 	}
-	return &gateOp{s, w, act, newOptions(opts).pool}, nil
+	return &gateOp{s, w, act, newOptions(opts).cpu}, nil
 }
 
 func (op *gateOp) Do(inputs ...gorgonia.Value) (gorgonia.Value, error) {
@@ -61,14 +61,14 @@ func (op *gateOp) UsePreallocDo(output gorgonia.Value, inputs ...gorgonia.Value)
 }
 
 func runGate[E kernel.Elem](op *gateOp, y, x *tensor.Dense) {
-	linear[E](op.pool, y, x, op.weight)
-	kernel.Activate(op.pool, elements[E](y), elements[E](y), op.act)
+	linear[E](op.cpu, y, x, op.weight)
+	kernel.Activate(op.cpu, elements[E](y), elements[E](y), op.act)
 }
 
 func (op *gateOp) WriteHash(h hash.Hash) {
 	op.writeHash(h)
 	op.weight.writeHash(h)
-	fmt.Fprintf(h, " act %d pool %p", op.act, op.pool)
+	fmt.Fprintf(h, " act %d cpu %p", op.act, op.cpu)
 }
 
 func (op *gateOp) Hashcode() uint32 { return hashcode(op) }

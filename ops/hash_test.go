@@ -138,7 +138,7 @@ func allOps(t *testing.T) map[string]gorgonia.Op {
 	mlp := MLP{
 		Cache: store, GateBias: matrix(1, kernel.F32, 1, 2), UpBias: matrix(1, kernel.F32, 1, 2), DownBias: matrix(1, kernel.F32, 1, 8),
 	}
-	pool := WithPool(otherPool)
+	cpu := WithCPU(otherPool)
 
 	ops := map[string]gorgonia.Op{}
 	add := func(n *gorgonia.Node, err error) {
@@ -146,26 +146,26 @@ func allOps(t *testing.T) map[string]gorgonia.Op {
 		require.NoError(t, err)
 		ops[reflect.TypeOf(n.Op()).Elem().Name()] = n.Op()
 	}
-	add(Linear(x, w, pool))
-	add(Activate(x, kernel.SiLU, pool))
-	add(SwiGLU(x, x, kernel.SiLU, pool))
-	add(Gate(x, w, kernel.SiLU, pool))
-	add(RMSNorm(x, make([]float32, 8), 1e-5, pool))
-	add(RoPE(x, list, 2, rotary, pool))
-	add(Attention(x, x, x, list, list, 2, kv, 0.5, pool))
-	add(Embedding(list, matrix(1, kernel.F32, 5, 8), pool))
+	add(Linear(x, w, cpu))
+	add(Activate(x, kernel.SiLU, cpu))
+	add(SwiGLU(x, x, kernel.SiLU, cpu))
+	add(Gate(x, w, kernel.SiLU, cpu))
+	add(RMSNorm(x, make([]float32, 8), 1e-5, cpu))
+	add(RoPE(x, list, 2, rotary, cpu))
+	add(Attention(x, x, x, list, list, 2, kv, 0.5, cpu))
+	add(Embedding(list, matrix(1, kernel.F32, 5, 8), cpu))
 	add(TakeRows(x, list))
-	add(LowRankScores(x, Predictor{matrix(1, kernel.F32, 2, 8), matrix(1, kernel.F32, 3, 2)}, pool))
+	add(LowRankScores(x, Predictor{matrix(1, kernel.F32, 2, 8), matrix(1, kernel.F32, 3, 2)}, cpu))
 	add(Mask(scores, Threshold(0.5, 0.25)))
 	add(Union(mask, list))
 	add(Refresh(active, store))
-	add(SparseMLP(x, slots, scores, mlp, pool))
-	add(DenseMLP(x, mlp, pool))
+	add(SparseMLP(x, slots, scores, mlp, cpu))
+	add(DenseMLP(x, mlp, cpu))
 	add(Prefetch(active, window(t, store.Rows())))
 	add(StreamMLP(x, StoredMLP{
 		Stream: stream(t, 3, store.Rows()), GateBias: mlp.GateBias, UpBias: mlp.UpBias, DownBias: mlp.DownBias,
 		Gate: matrix(1, kernel.F32, 2, 8),
-	}, pool))
+	}, cpu))
 	gradient, err := newSparseMLPGradientOp(gorgonia.Nodes{x, slots, x}, mlp)
 	require.NoError(t, err)
 	add(gorgonia.ApplyOp(gradient, x, slots, x))

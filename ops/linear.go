@@ -23,7 +23,7 @@ func Linear(x *gorgonia.Node, w Weight, opts ...Option) (*gorgonia.Node, error) 
 type linearOp struct {
 	signature
 	weight Weight
-	pool   *kernel.Pool
+	cpu   *kernel.CPU
 }
 
 func newLinearOp(x *gorgonia.Node, w Weight, opts []Option) (*linearOp, error) {
@@ -31,7 +31,7 @@ func newLinearOp(x *gorgonia.Node, w Weight, opts []Option) (*linearOp, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &linearOp{s, w, newOptions(opts).pool}, nil
+	return &linearOp{s, w, newOptions(opts).cpu}, nil
 }
 
 // weightedSignature is the signature of an op that applies w to the rows of x.
@@ -64,13 +64,13 @@ func (op *linearOp) UsePreallocDo(output gorgonia.Value, inputs ...gorgonia.Valu
 	}
 	switch op.out.dtype {
 	case tensor.Float32:
-		linear[float32](op.pool, v.y, v.in[0], op.weight)
+		linear[float32](op.cpu, v.y, v.in[0], op.weight)
 	case tensor.Float64:
-		linear[float64](op.pool, v.y, v.in[0], op.weight)
+		linear[float64](op.cpu, v.y, v.in[0], op.weight)
 	case tensor.Int32:
-		linear[int32](op.pool, v.y, v.in[0], op.weight)
+		linear[int32](op.cpu, v.y, v.in[0], op.weight)
 	case tensor.Int64:
-		linear[int64](op.pool, v.y, v.in[0], op.weight)
+		linear[int64](op.cpu, v.y, v.in[0], op.weight)
 	}
 	return output, nil
 }
@@ -78,7 +78,7 @@ func (op *linearOp) UsePreallocDo(output gorgonia.Value, inputs ...gorgonia.Valu
 func (op *linearOp) WriteHash(h hash.Hash) {
 	op.writeHash(h)
 	op.weight.writeHash(h)
-	fmt.Fprintf(h, " pool %p", op.pool)
+	fmt.Fprintf(h, " cpu %p", op.cpu)
 }
 
 func (op *linearOp) Hashcode() uint32 { return hashcode(op) }
@@ -91,7 +91,7 @@ func (op *linearOp) SymDiff(inputs gorgonia.Nodes, output, grad *gorgonia.Node) 
 	if !differentiable(op.weight.Matrix) {
 		return op.signature.SymDiff(inputs, output, grad)
 	}
-	x, err := Linear(grad, op.weight.transposed(), WithPool(op.pool))
+	x, err := Linear(grad, op.weight.transposed(), WithCPU(op.cpu))
 	return gorgonia.Nodes{x}, err
 }
 

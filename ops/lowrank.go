@@ -29,7 +29,7 @@ func LowRankScores(x *gorgonia.Node, p Predictor, opts ...Option) (*gorgonia.Nod
 type lowRankOp struct {
 	signature
 	predictor Predictor
-	pool      *kernel.Pool
+	cpu      *kernel.CPU
 	low       *tensor.Dense // T×r, down(x)
 }
 
@@ -54,7 +54,7 @@ func newLowRankOp(x *gorgonia.Node, p Predictor, opts []Option) (*lowRankOp, err
 		return nil, s.wrap(err)
 	}
 	s.out = s.in[0].withCols("scores", intermediate)
-	return &lowRankOp{s, p, newOptions(opts).pool, low.newTensor()}, nil
+	return &lowRankOp{s, p, newOptions(opts).cpu, low.newTensor()}, nil
 }
 
 func (op *lowRankOp) Do(inputs ...gorgonia.Value) (gorgonia.Value, error) {
@@ -80,13 +80,13 @@ func (op *lowRankOp) UsePreallocDo(output gorgonia.Value, inputs ...gorgonia.Val
 }
 
 func runLowRank[E kernel.Elem](op *lowRankOp, v *values) {
-	kernel.Linear(op.pool, elements[E](op.low), elements[E](v.in[0]), op.predictor.Down, nil)
-	kernel.Linear(op.pool, elements[E](v.y), elements[E](op.low), op.predictor.Up, nil)
+	kernel.Linear(op.cpu, elements[E](op.low), elements[E](v.in[0]), op.predictor.Down, nil)
+	kernel.Linear(op.cpu, elements[E](v.y), elements[E](op.low), op.predictor.Up, nil)
 }
 
 func (op *lowRankOp) WriteHash(h hash.Hash) {
 	op.writeHash(h)
-	fmt.Fprintf(h, " down %p up %p pool %p", op.predictor.Down, op.predictor.Up, op.pool)
+	fmt.Fprintf(h, " down %p up %p cpu %p", op.predictor.Down, op.predictor.Up, op.cpu)
 }
 
 func (op *lowRankOp) Hashcode() uint32 { return hashcode(op) }
@@ -103,10 +103,10 @@ func (op *lowRankOp) SymDiff(inputs gorgonia.Nodes, output, grad *gorgonia.Node)
 	if !op.differentiable() {
 		return op.signature.SymDiff(inputs, output, grad)
 	}
-	low, err := Linear(grad, Weight{Matrix: op.predictor.Up}.transposed(), WithPool(op.pool))
+	low, err := Linear(grad, Weight{Matrix: op.predictor.Up}.transposed(), WithCPU(op.cpu))
 	if err != nil {
 		return nil, err
 	}
-	x, err := Linear(low, Weight{Matrix: op.predictor.Down}.transposed(), WithPool(op.pool))
+	x, err := Linear(low, Weight{Matrix: op.predictor.Down}.transposed(), WithCPU(op.cpu))
 	return gorgonia.Nodes{x}, err
 }

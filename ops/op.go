@@ -17,10 +17,10 @@ import (
 // Option is an option of an op's builder.
 type Option func(*options)
 
-type options struct{ pool *kernel.Pool }
+type options struct{ cpu *kernel.CPU }
 
-// WithPool runs the op's kernel on p instead of on kernel.DefaultPool.
-func WithPool(p *kernel.Pool) Option { return func(o *options) { o.pool = p } }
+// WithCPU runs the op's kernel on p instead of on kernel.DefaultCPU.
+func WithCPU(p *kernel.CPU) Option { return func(o *options) { o.cpu = p } }
 
 func newOptions(opts []Option) (o options) {
 	for _, opt := range opts {

@@ -26,7 +26,7 @@ type rmsNormOp struct {
 	signature
 	weight []float32
 	eps    float32
-	pool   *kernel.Pool
+	cpu   *kernel.CPU
 }
 
 func newRMSNormOp(x *gorgonia.Node, weight []float32, eps float32, opts []Option) (*rmsNormOp, error) {
@@ -44,7 +44,7 @@ func newRMSNormOp(x *gorgonia.Node, weight []float32, eps float32, opts []Option
 		return nil, s.errorf("eps is %v", eps)
 	}
 	s.out = s.in[0].withCols("y", len(weight))
-	return &rmsNormOp{s, weight, eps, newOptions(opts).pool}, nil
+	return &rmsNormOp{s, weight, eps, newOptions(opts).cpu}, nil
 }
 
 func (op *rmsNormOp) Do(inputs ...gorgonia.Value) (gorgonia.Value, error) {
@@ -56,13 +56,13 @@ func (op *rmsNormOp) UsePreallocDo(output gorgonia.Value, inputs ...gorgonia.Val
 	if err := op.bind(&v, output, inputs); err != nil {
 		return nil, err
 	}
-	kernel.RMSNorm(op.pool, v.y.Float32s(), v.in[0].Float32s(), op.weight, op.eps)
+	kernel.RMSNorm(op.cpu, v.y.Float32s(), v.in[0].Float32s(), op.weight, op.eps)
 	return output, nil
 }
 
 func (op *rmsNormOp) WriteHash(h hash.Hash) {
 	op.writeHash(h)
-	fmt.Fprintf(h, " weight %p eps %x pool %p", unsafe.SliceData(op.weight), math.Float32bits(op.eps), op.pool)
+	fmt.Fprintf(h, " weight %p eps %x cpu %p", unsafe.SliceData(op.weight), math.Float32bits(op.eps), op.cpu)
 }
 
 func (op *rmsNormOp) Hashcode() uint32 { return hashcode(op) }

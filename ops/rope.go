@@ -28,7 +28,7 @@ type ropeOp struct {
 	signature
 	heads  int
 	rotary *kernel.Rotary
-	pool   *kernel.Pool
+	cpu   *kernel.CPU
 }
 
 func newRopeOp(x, positions *gorgonia.Node, heads int, r *kernel.Rotary, opts []Option) (*ropeOp, error) {
@@ -48,7 +48,7 @@ func newRopeOp(x, positions *gorgonia.Node, heads int, r *kernel.Rotary, opts []
 		return nil, s.errorf("x has rows of length %d, want %d heads of size %d", in.cols(), heads, size)
 	}
 	s.out = in.withCols("y", in.cols())
-	return &ropeOp{s, heads, r, newOptions(opts).pool}, nil
+	return &ropeOp{s, heads, r, newOptions(opts).cpu}, nil
 }
 
 func (op *ropeOp) Do(inputs ...gorgonia.Value) (gorgonia.Value, error) {
@@ -68,13 +68,13 @@ func (op *ropeOp) UsePreallocDo(output gorgonia.Value, inputs ...gorgonia.Value)
 	if err := op.in[1].wantRange(positions, limit); err != nil {
 		return nil, op.wrap(err)
 	}
-	kernel.RoPE(op.pool, v.y.Float32s(), v.in[0].Float32s(), op.heads, positions, op.rotary)
+	kernel.RoPE(op.cpu, v.y.Float32s(), v.in[0].Float32s(), op.heads, positions, op.rotary)
 	return output, nil
 }
 
 func (op *ropeOp) WriteHash(h hash.Hash) {
 	op.writeHash(h)
-	fmt.Fprintf(h, " heads %d rotary %p pool %p", op.heads, op.rotary, op.pool)
+	fmt.Fprintf(h, " heads %d rotary %p cpu %p", op.heads, op.rotary, op.cpu)
 }
 
 func (op *ropeOp) Hashcode() uint32 { return hashcode(op) }

@@ -48,7 +48,7 @@ func SparseMLP(x, active, gate *gorgonia.Node, m MLP, opts ...Option) (*gorgonia
 type sparseMLPOp struct {
 	signature
 	mlp  MLP
-	pool *kernel.Pool
+	cpu *kernel.CPU
 
 	kernel any // the kernel's form of mlp, a *kernel.MLP of the compute type
 }
@@ -72,7 +72,7 @@ func newSparseMLPOp(inputs gorgonia.Nodes, m MLP, opts []Option) (*sparseMLPOp, 
 		}
 	}
 	s.out = x.withCols("y", m.Cache.Rows().Outputs())
-	return &sparseMLPOp{signature: s, mlp: m, pool: newOptions(opts).pool, kernel: m.kernel(x.dtype)}, nil
+	return &sparseMLPOp{signature: s, mlp: m, cpu: newOptions(opts).cpu, kernel: m.kernel(x.dtype)}, nil
 }
 
 // check tells whether m can be applied to rows of x.
@@ -161,7 +161,7 @@ func runSparseMLP[E kernel.Elem](op *sparseMLPOp, v *values) error {
 	}
 	m := op.kernel.(*kernel.MLP[E])
 	m.Gate, m.Up, m.Down = rows.Gate, rows.Up, rows.Down // a packed cache may have moved them
-	kernel.SparseMLP(op.pool, elements[E](v.y), elements[E](v.in[0]), m, slots, neurons, gate)
+	kernel.SparseMLP(op.cpu, elements[E](v.y), elements[E](v.in[0]), m, slots, neurons, gate)
 	return nil
 }
 
@@ -183,7 +183,7 @@ func (m *MLP) activeSlots(input *operand, active []int32) ([]int32, error) {
 func (op *sparseMLPOp) WriteHash(h hash.Hash) {
 	op.writeHash(h)
 	op.mlp.writeHash(h)
-	fmt.Fprintf(h, " pool %p", op.pool)
+	fmt.Fprintf(h, " cpu %p", op.cpu)
 }
 
 func (op *sparseMLPOp) Hashcode() uint32 { return hashcode(op) }

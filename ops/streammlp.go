@@ -52,7 +52,7 @@ func StreamMLP(x *gorgonia.Node, m StoredMLP, opts ...Option) (*gorgonia.Node, e
 type streamMLPOp struct {
 	signature
 	mlp    StoredMLP
-	pool   *kernel.Pool
+	cpu   *kernel.CPU
 	kernel any // what runs it, a *streamedMLP of the compute type
 }
 
@@ -65,7 +65,7 @@ func newStreamMLPOp(x *gorgonia.Node, m StoredMLP, opts []Option) (*streamMLPOp,
 		return nil, s.wrap(err)
 	}
 	s.out = s.in[0].withCols("y", m.Shape().Hidden)
-	op := &streamMLPOp{signature: s, mlp: m, pool: newOptions(opts).pool}
+	op := &streamMLPOp{signature: s, mlp: m, cpu: newOptions(opts).cpu}
 	switch s.out.dtype {
 	case tensor.Float32:
 		op.kernel = newStreamedMLP[float32](op)
@@ -149,9 +149,9 @@ func (s *streamedMLP[E]) add(first int, n *cache.Neurons) error {
 	if first == 0 {
 		to, m.DownBias = s.y, s.downBias
 	}
-	kernel.SparseMLP(s.op.pool, to, s.x, m, s.slots[:count], s.slots[first:first+count], nil)
+	kernel.SparseMLP(s.op.cpu, to, s.x, m, s.slots[:count], s.slots[first:first+count], nil)
 	if first > 0 {
-		kernel.Add(s.op.pool, s.y, s.y, s.part)
+		kernel.Add(s.op.cpu, s.y, s.y, s.part)
 	}
 	return nil
 }
@@ -188,8 +188,8 @@ func (op *streamMLPOp) Stored() StoredMLP { return op.mlp }
 func (op *streamMLPOp) WriteHash(h hash.Hash) {
 	op.writeHash(h)
 	m := &op.mlp
-	fmt.Fprintf(h, " stream %p layer %d act %d biases %p %p %p gate %p pool %p",
-		m.Stream, m.Layer, m.Act, m.GateBias, m.UpBias, m.DownBias, m.Gate, op.pool)
+	fmt.Fprintf(h, " stream %p layer %d act %d biases %p %p %p gate %p cpu %p",
+		m.Stream, m.Layer, m.Act, m.GateBias, m.UpBias, m.DownBias, m.Gate, op.cpu)
 }
 
 func (op *streamMLPOp) Hashcode() uint32 { return hashcode(op) }

@@ -23,7 +23,7 @@ func SwiGLU(gate, up *gorgonia.Node, act kernel.Activation, opts ...Option) (*go
 type swigluOp struct {
 	signature
 	act  kernel.Activation
-	pool *kernel.Pool
+	cpu *kernel.CPU
 }
 
 func newSwigluOp(gate, up *gorgonia.Node, act kernel.Activation, opts []Option) (*swigluOp, error) {
@@ -36,7 +36,7 @@ func newSwigluOp(gate, up *gorgonia.Node, act kernel.Activation, opts []Option) 
 		return nil, s.wrap(err)
 	}
 	s.out = u.withCols("y", u.cols())
-	return &swigluOp{s, act, newOptions(opts).pool}, nil
+	return &swigluOp{s, act, newOptions(opts).cpu}, nil
 }
 
 // Activation is the activation function that is applied to the gate.
@@ -53,20 +53,20 @@ func (op *swigluOp) UsePreallocDo(output gorgonia.Value, inputs ...gorgonia.Valu
 	}
 	switch op.out.dtype {
 	case tensor.Float32:
-		kernel.Gated(op.pool, v.y.Float32s(), v.in[0].Float32s(), v.in[1].Float32s(), op.act)
+		kernel.Gated(op.cpu, v.y.Float32s(), v.in[0].Float32s(), v.in[1].Float32s(), op.act)
 	case tensor.Float64:
-		kernel.Gated(op.pool, v.y.Float64s(), v.in[0].Float64s(), v.in[1].Float64s(), op.act)
+		kernel.Gated(op.cpu, v.y.Float64s(), v.in[0].Float64s(), v.in[1].Float64s(), op.act)
 	case tensor.Int32:
-		kernel.Gated(op.pool, v.y.Int32s(), v.in[0].Int32s(), v.in[1].Int32s(), op.act)
+		kernel.Gated(op.cpu, v.y.Int32s(), v.in[0].Int32s(), v.in[1].Int32s(), op.act)
 	case tensor.Int64:
-		kernel.Gated(op.pool, v.y.Int64s(), v.in[0].Int64s(), v.in[1].Int64s(), op.act)
+		kernel.Gated(op.cpu, v.y.Int64s(), v.in[0].Int64s(), v.in[1].Int64s(), op.act)
 	}
 	return output, nil
 }
 
 func (op *swigluOp) WriteHash(h hash.Hash) {
 	op.writeHash(h)
-	fmt.Fprintf(h, " act %d pool %p", op.act, op.pool)
+	fmt.Fprintf(h, " act %d cpu %p", op.act, op.cpu)
 }
 
 func (op *swigluOp) Hashcode() uint32 { return hashcode(op) }

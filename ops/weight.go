@@ -94,7 +94,7 @@ func biasValues[E kernel.Elem](bias *kernel.Matrix) []E {
 }
 
 // linear computes y = x·w for rows of x.
-func linear[E kernel.Elem](p *kernel.Pool, y, x *tensor.Dense, w Weight) {
+func linear[E kernel.Elem](p *kernel.CPU, y, x *tensor.Dense, w Weight) {
 	if w.InputMajor {
 		kernel.LinearT(p, elements[E](y), elements[E](x), w.Matrix, biasValues[E](w.Bias))
 	} else {
@@ -152,14 +152,14 @@ func tensorMatrix(t tensor.Tensor) (m *kernel.Matrix, turned bool, err error) {
 // view of the matrices if they lie neuron-major already, gate and up with a row per output and down with a row per
 // input. Otherwise it is a copy. Biases are not part of it: they are fields of MLP.
 func NeuronsOf(gate, up, down Weight, opts ...Option) (*cache.Neurons, error) {
-	n, err := neuronsOf(gate, up, down, newOptions(opts).pool)
+	n, err := neuronsOf(gate, up, down, newOptions(opts).cpu)
 	if err != nil {
 		return nil, fmt.Errorf("ops: neurons: %w", err)
 	}
 	return n, nil
 }
 
-func neuronsOf(gate, up, down Weight, pool *kernel.Pool) (*cache.Neurons, error) {
+func neuronsOf(gate, up, down Weight, cpu *kernel.CPU) (*cache.Neurons, error) {
 	if up.Matrix == nil || down.Matrix == nil {
 		return nil, errors.New("up or down has no matrix")
 	}
@@ -195,7 +195,7 @@ func neuronsOf(gate, up, down Weight, pool *kernel.Pool) (*cache.Neurons, error)
 		if m.transpose {
 			turn = kernel.Transpose
 		}
-		if err := turn(pool, m.to, m.from.Matrix); err != nil {
+		if err := turn(cpu.Pool(), m.to, m.from.Matrix); err != nil {
 			return nil, err
 		}
 	}

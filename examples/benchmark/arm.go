@@ -63,7 +63,7 @@ type armRow struct {
 
 func (b *bench) newArm(m *llama.Model, name string, d kernel.Dtype, plan *calibrate.Plan) (*arm, error) {
 	o := armKinds[name]
-	o.Pool = b.pool
+	o.CPU = b.cpu
 	o.Context = min(m.Config.MaxContext, max(b.promptTokens+b.newTokens, perplexityWindow(m.Config.MaxContext, b.evaluatedTokens())))
 	if planned(name) {
 		o.Plan = plan

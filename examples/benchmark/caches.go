@@ -64,7 +64,7 @@ func runCaches(ctx context.Context, b *bench) (report, error) {
 	wait := b.env.Wait("caches", len(dtypes)*len(actives)*len(changes))
 	defer wait.Done()
 	for _, d := range dtypes {
-		m, err := newMLP(b.pool, b.shape, d, 1, 1, b.seed)
+		m, err := newMLP(b.cpu, b.shape, d, 1, 1, b.seed)
 		if err != nil {
 			return nil, err
 		}
@@ -211,11 +211,11 @@ func (m *mlp) newPolicy(name string, file *neuronFile) (*policy, error) {
 	case inPlacePolicy:
 		p.Cache = cache.InPlace(store)
 	case packedPolicy:
-		p.Cache, err = cache.NewPacked(store, m.pool)
+		p.Cache, err = cache.NewPacked(store, m.cpu.Pool())
 	case windowPolicy:
 		p.Cache, err = cache.NewWindow(file.File, 0, cache.WindowOptions{Tokens: windowTokens})
 	default:
-		p.Cache = &gather{store: store, pool: m.pool, fresh: name == freshPolicy}
+		p.Cache = &gather{store: store, cpu: m.cpu, fresh: name == freshPolicy}
 	}
 	return p, err
 }
@@ -223,7 +223,7 @@ func (m *mlp) newPolicy(name string, file *neuronFile) (*policy, error) {
 // gather is the naive cache: every Refresh copies the rows of all active neurons.
 type gather struct {
 	store *cache.Neurons
-	pool  *kernel.Pool
+	cpu  *kernel.CPU
 	fresh bool // into new memory every time
 
 	rows    *cache.Neurons
@@ -256,7 +256,7 @@ func (g *gather) Refresh(active []bool, slots []int32) error {
 		}
 	}
 	const rows = 16 // of a piece of work
-	g.pool.Run((len(g.active)+rows-1)/rows, func(piece int) {
+	g.cpu.Pool().Run((len(g.active)+rows-1)/rows, func(piece int) {
 		for slot := piece * rows; slot < min((piece+1)*rows, len(g.active)); slot++ {
 			neuron := int(g.active[slot])
 			copy(g.rows.Gate.Row(slot), g.store.Gate.Row(neuron))
@@ -274,7 +274,7 @@ func (g *gather) Intermediate() int    { return g.store.Intermediate() }
 func (g *gather) Rows() *cache.Neurons { return g.rows }
 func (g *gather) Neurons() []int32     { return g.active }
 func (g *gather) Stats() cache.Stats   { return g.stats }
-func (g *gather) Reset()               { *g = gather{store: g.store, pool: g.pool, fresh: g.fresh} }
+func (g *gather) Reset()               { *g = gather{store: g.store, cpu: g.cpu, fresh: g.fresh} }
 
 // walk is a sequence of active sets of one size.
 type walk struct {

@@ -105,7 +105,7 @@ func (b *bench) measureRows(ctx context.Context, m *meter, rounds int, rows []ke
 	for i := range results {
 		r, row := &results[i], &rows[i]
 		row.trial = trial{}
-		row.Variant = b.pool.Variant()
+		row.Variant = b.cpu.Variant()
 		row.Seconds, row.Ratio, row.Disturbed = r.seconds, r.ratio, r.disturbed
 		row.Rate, row.Roof = r.rate/1e9, r.roof/1e9
 		switch {
@@ -136,7 +136,7 @@ func (b *bench) measureRows(ctx context.Context, m *meter, rounds int, rows []ke
 
 // coldMLPs are MLPs of one token, enough of them to leave the cache.
 func (b *bench) coldMLPs(d kernel.Dtype) (*mlp, error) {
-	return newMLP(b.pool, b.shape, d, layersFor(b.shape, d, b.coldBytes), 1, b.seed)
+	return newMLP(b.cpu, b.shape, d, layersFor(b.shape, d, b.coldBytes), 1, b.seed)
 }
 
 // decodeRows are the products and MLPs of one token with weights of dtype d.
@@ -204,7 +204,7 @@ func (b *bench) linearRow(m *mlp, y, x []float32) kernelRow {
 		w[i] = m.matrix(m.dtype, len(y), len(x), weightPatterns)
 	}
 	row := b.mlpRow("linear", m, 1, nil, func(round int) error {
-		kernel.Linear(b.pool, y, x, w[round%2], nil)
+		kernel.Linear(b.cpu, y, x, w[round%2], nil)
 		return nil
 	})
 	row.Shape = shape{len(x), len(y)}.String()
@@ -215,7 +215,7 @@ func (b *bench) linearRow(m *mlp, y, x []float32) kernelRow {
 // gateRow is the product with the gate of an MLP, whose rows lie beside those of up and down, as the gate selector computes it.
 func (b *bench) gateRow(m *mlp) kernelRow {
 	row := b.mlpRow("linear, gate of a store", m, 1, nil, func(round int) error {
-		kernel.Linear(b.pool, m.gate, m.x, m.layer(round).Gate, nil)
+		kernel.Linear(b.cpu, m.gate, m.x, m.layer(round).Gate, nil)
 		return nil
 	})
 	row.trial.work /= 3
@@ -227,7 +227,7 @@ func (b *bench) downRow(m *mlp) kernelRow {
 	row := b.gateRow(m)
 	row.Kernel, row.Shape = "linear, neuron-major", shape{m.intermediate, m.hidden}.String()
 	row.trial.run = func(round int) error {
-		kernel.LinearT(b.pool, m.y, m.gate, m.layer(round).Down, nil)
+		kernel.LinearT(b.cpu, m.y, m.gate, m.layer(round).Down, nil)
 		return nil
 	}
 	return row
@@ -235,7 +235,7 @@ func (b *bench) downRow(m *mlp) kernelRow {
 
 // prefillRows are the products of 128 tokens with weights of dtype d.
 func (b *bench) prefillRows(d kernel.Dtype) ([]kernelRow, error) {
-	m, err := newMLP(b.pool, b.shape, d, 1, 128, b.seed)
+	m, err := newMLP(b.cpu, b.shape, d, 1, 128, b.seed)
 	if err != nil {
 		return nil, err
 	}
@@ -259,7 +259,7 @@ func (b *bench) smallRows() ([]kernelRow, error) {
 		}
 		rows = append(rows, row)
 	}
-	m, err := newMLP(b.pool, shape{1, b.shape.intermediate}, kernel.F32, 1, 1, b.seed)
+	m, err := newMLP(b.cpu, shape{1, b.shape.intermediate}, kernel.F32, 1, 1, b.seed)
 	if err != nil {
 		return nil, err
 	}
@@ -317,7 +317,7 @@ func (b *bench) attentionRow(d kernel.Dtype) (kernelRow, error) {
 		for i := range n {
 			position[i] = int32(first + i)
 		}
-		kernel.Attention(b.pool, y[:n*heads*headDim], q[:n*heads*headDim], k[:n*kvHeads*headDim], v[:n*kvHeads*headDim],
+		kernel.Attention(b.cpu, y[:n*heads*headDim], q[:n*heads*headDim], k[:n*kvHeads*headDim], v[:n*kvHeads*headDim],
 			heads, position[:n], sequence[:n], kv, 0.09)
 	}
 	for first := 0; first < positions; first += chunk {

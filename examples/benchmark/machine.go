@@ -23,7 +23,7 @@ type machine struct {
 func (b *bench) machine() machine {
 	return machine{
 		CPU: procField("/proc/cpuinfo", "model name"), System: runtime.GOOS + "/" + runtime.GOARCH, Go: runtime.Version(),
-		Threads: b.pool.Threads(), Variant: b.pool.Variant(),
+		Threads: b.cpu.Threads(), Variant: b.cpu.Variant(),
 	}
 }
 

@@ -67,7 +67,7 @@ type bench struct {
 	scale
 	*options
 	env  *program.Env
-	pool *kernel.Pool
+	cpu *kernel.CPU
 }
 
 func (s scale) run(ctx context.Context, env *program.Env) error {
@@ -77,10 +77,10 @@ func (s scale) run(ctx context.Context, env *program.Env) error {
 	}
 	limitMemory()
 	b := &bench{scale: s, options: o, env: env}
-	if b.pool, err = o.newPool(); err != nil {
+	if b.cpu, err = o.newPool(); err != nil {
 		return err
 	}
-	defer b.pool.Close()
+	defer b.cpu.Close()
 	var file *program.File
 	if o.json != "" { // before the work: a place that cannot be written to shows at once
 		if file, err = program.Create(o.json); err != nil {
@@ -108,7 +108,7 @@ const suiteTime = 90 * time.Second
 
 // newMeter is for a suite that measures that many times. -num_runs lifts the limit on its time.
 func (b *bench) newMeter(measurements int) *meter {
-	m := newMeter(b.pool, b.roofBytes)
+	m := newMeter(b.cpu, b.roofBytes)
 	if b.runs == 0 {
 		m.budget = suiteTime / time.Duration(measurements)
 	}
@@ -118,7 +118,7 @@ func (b *bench) newMeter(measurements int) *meter {
 // options are the command line.
 type options struct {
 	suite   func(context.Context, *bench) (report, error)
-	newPool func() (*kernel.Pool, error)
+	newPool func() (*kernel.CPU, error)
 
 	config, model string
 	dtype         *kernel.Dtype // nil: not given

@@ -57,9 +57,9 @@ func TestSummariseOrder(t *testing.T) {
 }
 
 func testMeter(t *testing.T) *meter {
-	pool := kernel.NewPool(2)
-	t.Cleanup(pool.Close)
-	return newMeter(pool, 1<<20)
+	cpu := kernel.NewCPU(2)
+	t.Cleanup(cpu.Close)
+	return newMeter(cpu, 1<<20)
 }
 
 func TestMeasure(t *testing.T) {
@@ -127,10 +127,10 @@ func TestDisturbed(t *testing.T) {
 
 // What is timed under different names is the same function: dense, sparse with every neuron, and the stock nodes.
 func TestTrialsComputeTheMLP(t *testing.T) {
-	pool := kernel.NewPool(2)
-	defer pool.Close()
+	cpu := kernel.NewCPU(2)
+	defer cpu.Close()
 	for _, d := range weightDtypes {
-		m, err := newMLP(pool, shape{96, 200}, d, 2, 1, 1)
+		m, err := newMLP(cpu, shape{96, 200}, d, 2, 1, 1)
 		require.NoError(t, err)
 		for round := range 3 {
 			require.NoError(t, m.dense(round))
@@ -192,9 +192,9 @@ func assertClose(t *testing.T, want, got []float32, tolerance float64) {
 }
 
 func TestPredictedFraction(t *testing.T) {
-	pool := kernel.NewPool(2)
-	defer pool.Close()
-	m, err := newMLP(pool, shape{96, 500}, kernel.F32, 2, 1, 1)
+	cpu := kernel.NewCPU(2)
+	defer cpu.Close()
+	m, err := newMLP(cpu, shape{96, 500}, kernel.F32, 2, 1, 1)
 	require.NoError(t, err)
 	for _, d := range []kernel.Dtype{kernel.F32, kernel.F16} {
 		m.predict(d)
@@ -251,9 +251,9 @@ func TestWalk(t *testing.T) {
 
 // The naive gathers are caches like the others.
 func TestPoliciesAgree(t *testing.T) {
-	pool := kernel.NewPool(2)
-	defer pool.Close()
-	m, err := newMLP(pool, shape{64, 300}, kernel.F16, 1, 1, 1)
+	cpu := kernel.NewCPU(2)
+	defer cpu.Close()
+	m, err := newMLP(cpu, shape{64, 300}, kernel.F16, 1, 1, 1)
 	require.NoError(t, err)
 	w := newWalk(m.intermediate, 0.3, 1)
 	all := policies

@@ -43,15 +43,15 @@ type measured struct {
 // A run that reads much more than the cache holds, or the roof that is read in between, leaves no weight of the next
 // run in the cache: every run is cold.
 type meter struct {
-	pool    *kernel.Pool
+	cpu    *kernel.CPU
 	data    []byte // read by readRoof
 	streams int    // as so many: what this machine reads fastest
 
 	budget time.Duration // of a measure: it ends after the round in which this has passed; 0: never
 }
 
-func newMeter(p *kernel.Pool, bytes int) *meter {
-	m := &meter{pool: p, data: kernel.NewMatrix(kernel.F32, 1, bytes/4).Row(0)}
+func newMeter(p *kernel.CPU, bytes int) *meter {
+	m := &meter{cpu: p, data: kernel.NewMatrix(kernel.F32, 1, bytes/4).Row(0)}
 	words := unsafe.Slice((*float32)(unsafe.Pointer(unsafe.SliceData(m.data))), bytes/4)
 	for i := range words { // memory that was never written is one page of zeros
 		words[i] = float32(i & 255)
@@ -72,11 +72,11 @@ func newMeter(p *kernel.Pool, bytes int) *meter {
 func (m *meter) roof(k roofKind) float64 {
 	switch k {
 	case readRoof:
-		return kernel.ReadRoof(m.pool, m.data, m.streams)
+		return kernel.ReadRoof(m.cpu, m.data, m.streams)
 	case fmaRoof:
-		return kernel.FMAPeak(m.pool, 5*time.Millisecond)
+		return kernel.FMAPeak(m.cpu, 5*time.Millisecond)
 	default:
-		kernel.ReadRoof(m.pool, m.data, 1) // leaves nothing else in the cache
+		kernel.ReadRoof(m.cpu, m.data, 1) // leaves nothing else in the cache
 		return 0
 	}
 }

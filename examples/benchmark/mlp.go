@@ -24,7 +24,7 @@ func (s shape) bytes(d kernel.Dtype) int { return 3 * s.intermediate * d.RowByte
 type mlp struct {
 	shape
 	dtype  kernel.Dtype
-	pool   *kernel.Pool
+	cpu   *kernel.CPU
 	random *rand.Rand
 	layers []*cache.Neurons
 
@@ -48,9 +48,9 @@ func layersFor(s shape, d kernel.Dtype, bytes int) int {
 	return max((bytes+s.bytes(d)-1)/s.bytes(d), 2)
 }
 
-func newMLP(p *kernel.Pool, s shape, d kernel.Dtype, layers, tokens int, seed uint64) (*mlp, error) {
+func newMLP(p *kernel.CPU, s shape, d kernel.Dtype, layers, tokens int, seed uint64) (*mlp, error) {
 	m := &mlp{
-		shape: s, dtype: d, pool: p, random: rand.New(rand.NewPCG(seed, 1)),
+		shape: s, dtype: d, cpu: p, random: rand.New(rand.NewPCG(seed, 1)),
 		x: make([]float32, tokens*s.hidden), y: make([]float32, tokens*s.hidden),
 		gate: make([]float32, tokens*s.intermediate),
 		mask: make([]bool, s.intermediate), slots: make([]int32, s.intermediate), order: make([]int32, s.intermediate),
@@ -78,7 +78,7 @@ func (m *mlp) layer(round int) *cache.Neurons { return m.layers[round%len(m.laye
 
 // dense is the MLP as the dense graph of one token computes it.
 func (m *mlp) dense(round int) error {
-	kernel.DenseMLP(m.pool, m.y, m.x, weightsOf(m.layer(round)))
+	kernel.DenseMLP(m.cpu, m.y, m.x, weightsOf(m.layer(round)))
 	return nil
 }
 
@@ -102,7 +102,7 @@ func (m *mlp) sparse(round int) error {
 }
 
 func (m *mlp) run(rows *cache.Neurons, slots, neurons []int32) {
-	kernel.SparseMLP(m.pool, m.y, m.x, weightsOf(rows), slots, neurons, nil)
+	kernel.SparseMLP(m.cpu, m.y, m.x, weightsOf(rows), slots, neurons, nil)
 }
 
 // rank is that of the ported system's predictors: 4 % of the neurons.
@@ -151,8 +151,8 @@ func (m *mlp) fill(w *kernel.Matrix, patterns int) {
 
 func (m *mlp) score(round int) error {
 	p := m.predictors[round%len(m.predictors)]
-	kernel.Linear(m.pool, m.low, m.x, p.down, nil)
-	kernel.Linear(m.pool, m.scores, m.low, p.up, nil)
+	kernel.Linear(m.cpu, m.low, m.x, p.down, nil)
+	kernel.Linear(m.cpu, m.scores, m.low, p.up, nil)
 	return nil
 }
 

@@ -256,7 +256,7 @@ func (b *bench) makePlan(ctx context.Context, m *llama.Model, src *source, t *te
 	wait := b.env.Wait("calibrating", len(t.calibration))
 	defer wait.Done()
 	done := 0
-	captured, err := m.Calibrate(ctx, t.calibration, llama.CalibrateOptions{Pool: b.pool, Progress: func(tokens int) {
+	captured, err := m.Calibrate(ctx, t.calibration, llama.CalibrateOptions{CPU: b.cpu, Progress: func(tokens int) {
 		wait.Add(tokens - done)
 		done = tokens
 	}})

@@ -110,9 +110,9 @@ func readConfig(name string) ([]byte, error) {
 // open makes the model. neurons, if not empty, is the path of a neuron file for its MLPs.
 func (s *source) open(b *bench, neurons string) (*llama.Model, error) {
 	if s.random {
-		return llama.Random(s.config, s.dtype, b.seed, b.pool)
+		return llama.Random(s.config, s.dtype, b.seed, b.cpu.Pool())
 	}
-	return embedded.Open(s.name, llama.Options{Dtype: &s.dtype, Neurons: neurons, Pool: b.pool})
+	return embedded.Open(s.name, llama.Options{Dtype: &s.dtype, Neurons: neurons, Pool: b.cpu.Pool()})
 }
 
 // weightBytes is the size of all weights in dtype d; that of its MLPs alone if mlps.

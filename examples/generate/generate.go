@@ -27,16 +27,16 @@ func generate(ctx context.Context, env *program.Env, s *settings) (err error) {
 			return err
 		}
 	}
-	pool, err := s.threads()
+	cpu, err := s.threads()
 	if err != nil {
 		return err
 	}
-	defer pool.Close()
-	s.session.Pool = pool
+	defer cpu.Close()
+	s.session.CPU = cpu
 
 	loading := env.Wait("loading the model", 0)
 	defer loading.Done()
-	model, err := models.Open(s.model, llama.Options{Dtype: s.dtype, Pool: pool})
+	model, err := models.Open(s.model, llama.Options{Dtype: s.dtype, Pool: cpu.Pool()})
 	if err != nil {
 		return err
 	}

@@ -30,7 +30,7 @@ func (s *settings) makePlan(ctx context.Context, env *program.Env, model *llama.
 	wait := env.Wait("calibrating", len(ids))
 	defer wait.Done()
 	done := 0
-	captured, err := model.Calibrate(ctx, ids, llama.CalibrateOptions{Pool: s.session.Pool, Progress: func(tokens int) {
+	captured, err := model.Calibrate(ctx, ids, llama.CalibrateOptions{CPU: s.session.CPU, Progress: func(tokens int) {
 		wait.Add(tokens - done)
 		done = tokens
 	}})

@@ -52,7 +52,7 @@ func newReport(s *settings, model *llama.Model) *report {
 	r := &report{
 		Model: s.model, Dtype: "stored", Bytes: model.Bytes(), KV: s.session.KV.String(),
 		Machine: "lean", Stock: s.session.Stock, Context: s.session.Context,
-		Threads: s.session.Pool.Threads(), Kernels: s.session.Pool.Variant(),
+		Threads: s.session.CPU.Threads(), Kernels: s.session.CPU.Variant(),
 		Go:          fmt.Sprintf("%s %s/%s", runtime.Version(), runtime.GOOS, runtime.GOARCH),
 		Temperature: s.generate.Temperature, TopP: s.generate.TopP, Seed: s.generate.Seed,
 		Sparsity: s.sparsity, Plan: s.plan,

@@ -24,7 +24,7 @@ type settings struct {
 	session  llama.SessionOptions
 	sparsity float64 // share of the neurons to leave out; 0: none, or what plan says
 	plan     string  // file, or empty
-	threads  func() (*kernel.Pool, error)
+	threads  func() (*kernel.CPU, error)
 
 	logits   string // file, or empty
 	tokenize string // file, or empty

@@ -46,11 +46,11 @@ func compare(ctx context.Context, env *program.Env, s settings) (*report, error)
 	if err != nil {
 		return nil, err
 	}
-	pool := kernel.NewPool(s.threads)
-	defer pool.Close()
+	cpu := kernel.NewCPU(s.threads)
+	defer cpu.Close()
 	swapped, err := graph.Swap(n.graph, gorgonia.Nodes{n.logits}, func(int, *graph.MLP) (graph.Selector, error) {
 		return graph.Gate{Threshold: []float64{math.SmallestNonzeroFloat32}}, nil
-	}, graph.WithPool(pool))
+	}, graph.WithCPU(cpu))
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +67,7 @@ func compare(ctx context.Context, env *program.Env, s settings) (*report, error)
 		}
 	}()
 
-	r := newReport(s, pool, p)
+	r := newReport(s, cpu, p)
 	wait = env.Wait("running the images", s.images)
 	defer wait.Done()
 	input := n.x.Value().(*tensor.Dense).Float32s() // the graphs share it

@@ -47,10 +47,10 @@ type armReport struct {
 	OverTape     float64 `json:"speedup_stock"` // over the dense tape machine
 }
 
-func newReport(s settings, pool *kernel.Pool, p *parameters) *report {
+func newReport(s settings, cpu *kernel.CPU, p *parameters) *report {
 	r := &report{
 		Layers: []int{pixels, s.width, s.width, classes}, Images: s.images, Seed: s.seed,
-		Threads: pool.Threads(), Kernels: pool.Variant(),
+		Threads: cpu.Threads(), Kernels: cpu.Variant(),
 		Go: fmt.Sprintf("%s %s/%s", runtime.Version(), runtime.GOOS, runtime.GOARCH),
 	}
 	for _, w := range p.weights {

@@ -28,7 +28,7 @@ type Source struct {
 	// ScoreInput, if not nil, is the node that predictors of an MLP see: graph.WithScoreInput.
 	ScoreInput func(*graph.MLP) *gorgonia.Node
 
-	Pool *kernel.Pool // nil: kernel.DefaultPool
+	CPU *kernel.CPU // nil: kernel.DefaultCPU
 }
 
 // Inputs are values for input nodes of a graph. Inputs that are not in it keep the values that they have.
@@ -151,7 +151,7 @@ func newRecorder(src Source) (*recorder, error) {
 		if w.Matrix == nil {
 			w = m.Up
 		}
-		if s.gate, err = ops.Gate(x, w, m.Activation, ops.WithPool(src.Pool)); err != nil {
+		if s.gate, err = ops.Gate(x, w, m.Activation, ops.WithCPU(src.CPU)); err != nil {
 			return nil, fmt.Errorf("%s: %w", m.Name, err)
 		}
 		r.sites = append(r.sites, s)

@@ -69,7 +69,7 @@ func newComparison(src Source, p *Plan) (*comparison, error) {
 	if len(p.Layers) != len(c.mlps) {
 		return nil, fmt.Errorf("the plan has %d layers, the graph %d MLPs", len(p.Layers), len(c.mlps))
 	}
-	options := []graph.Option{graph.WithPool(src.Pool)}
+	options := []graph.Option{graph.WithCPU(src.CPU)}
 	if src.Live != nil {
 		options = append(options, graph.WithLive(src.Live))
 	}

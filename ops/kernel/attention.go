@@ -87,7 +87,7 @@ func (kv *KV) row(sequence, head int) int { return (sequence*kv.heads + head) * 
 // the key-value heads in groups of heads/kvHeads. A row of position −1 is
 // padding: nothing is stored and its y is zero. Where many rows are of one
 // sequence, what is no number in a value may reach the rows before it too.
-func Attention(p *Pool, y, q, k, v []float32, heads int, positions, sequences []int32, kv *KV, scale float32) {
+func Attention(cpu *CPU, y, q, k, v []float32, heads int, positions, sequences []int32, kv *KV, scale float32) {
 	tokens := len(positions)
 	if heads <= 0 || heads%kv.heads != 0 || len(sequences) != tokens || len(q) != tokens*heads*kv.headDim ||
 		len(y) != len(q) || len(k) != tokens*kv.heads*kv.headDim || len(v) != len(k) {
@@ -103,32 +103,32 @@ func Attention(p *Pool, y, q, k, v []float32, heads int, positions, sequences []
 	if tokens == 0 {
 		return
 	}
-	p = orDefault(p)
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	cpu = orDefault(cpu)
+	cpu.mu.Lock()
+	defer cpu.mu.Unlock()
 	kv.grow(int(last) + 1)
 	kv.store(k, v, positions, sequences)
-	t := &p.tasks.attention
+	t := attentionTasks.of(cpu)
 	*t = attentionTask{
-		pool: p, y: y, q: q, heads: heads, positions: positions, sequences: sequences, kv: kv, scale: scale,
+		cpu: cpu, y: y, q: q, heads: heads, positions: positions, sequences: sequences, kv: kv, scale: scale,
 		share: heads / kv.heads,
 	}
 	if t.manyQueries() {
 		queries := tokens * t.share
-		p.do(kv.heads*((queries+p.variant.tileCols-1)/p.variant.tileCols), (*attentionTiles)(t))
+		cpu.do(kv.heads*((queries+cpu.variant.tileCols-1)/cpu.variant.tileCols), (*attentionTiles)(t))
 		*t = attentionTask{}
 		return
 	}
-	if tokens*kv.heads < 4*p.threads { // a head alone reads the keys again, but from the cache
+	if tokens*kv.heads < 4*cpu.pool.Threads() { // a head alone reads the keys again, but from the cache
 		t.share = 1
 	}
 	pieces := tokens * heads / t.share
 	if work := pieces * int(max(positions[tokens-1], 0)+1) * t.share * kv.headDim; work < elementsPerPiece {
 		for i := range pieces {
-			t.piece(p.workers[0], i)
+			t.row(&cpu.workers[0], i)
 		}
 	} else {
-		p.do(pieces, t)
+		cpu.do(pieces, t)
 	}
 	*t = attentionTask{}
 }
@@ -149,8 +149,10 @@ func (kv *KV) store(k, v []float32, positions, sequences []int32) {
 
 // attentionTask is the attention of all rows. A piece is one row and a group of
 // share heads that use the same keys; the last rows, which are the longest, come first.
+var attentionTasks = newPerCPU[attentionTask]()
+
 type attentionTask struct {
-	pool                 *Pool
+	cpu                 *CPU
 	y, q                 []float32
 	heads, share         int
 	positions, sequences []int32
@@ -158,8 +160,10 @@ type attentionTask struct {
 	scale                float32
 }
 
-func (t *attentionTask) piece(w *worker, i int) {
-	kv, v := t.kv, t.pool.variant
+func (t *attentionTask) Piece(thread *Worker, i int) { t.row(t.cpu.on(thread), i) }
+
+func (t *attentionTask) row(w *worker, i int) {
+	kv, v := t.kv, t.cpu.variant
 	d := kv.headDim
 	perRow := t.heads / t.share
 	row, first := len(t.positions)-1-i/perRow, i%perRow*t.share

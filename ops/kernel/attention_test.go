@@ -36,7 +36,7 @@ func naiveAttention(q []float32, keys, values [][]float32, scale float64) []floa
 // stored stays where it is found.
 func TestAttentionWhileTheCacheGrows(t *testing.T) {
 	for _, variant := range Variants() {
-		p := NewPool(2, WithVariant(variant))
+		p := NewCPU(2, WithVariant(variant))
 		defer p.Close()
 		for _, dtype := range []Dtype{F32, F16} {
 			for _, d := range []int{8, 32, 70} {
@@ -46,7 +46,7 @@ func TestAttentionWhileTheCacheGrows(t *testing.T) {
 	}
 }
 
-func testGrowingAttention(t *testing.T, p *Pool, dtype Dtype, d int) {
+func testGrowingAttention(t *testing.T, p *CPU, dtype Dtype, d int) {
 	const sequences, kvHeads, share, capacity = 2, 2, 2, 600
 	const heads = kvHeads * share
 	kv, err := NewKV(dtype, sequences, capacity, kvHeads, d)
@@ -107,7 +107,7 @@ func testGrowingAttention(t *testing.T, p *Pool, dtype Dtype, d int) {
 
 // Padding among the rows of a prompt: rows of position −1 are zero, and the others are what they are without it.
 func TestAttentionOfPaddedPrompts(t *testing.T) {
-	everywhere(t, func(t *testing.T, p *Pool) {
+	everywhere(t, func(t *testing.T, p *CPU) {
 		r := rand.New(rand.NewPCG(61, 62))
 		const heads, kvHeads, d, tokens = 6, 2, 40, 150
 		attend := func(positions []int32, q, k, v []float32) []float32 {

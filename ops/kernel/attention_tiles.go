@@ -13,7 +13,7 @@ const attentionBlock = 128
 
 // manyQueries tells whether the queries that share a key-value head fill tiles.
 func (t *attentionTask) manyQueries() bool {
-	if 2*len(t.positions)*t.share < t.pool.variant.tileCols {
+	if 2*len(t.positions)*t.share < t.cpu.variant.tileCols {
 		return false
 	}
 	sequence := int32(-1)
@@ -29,8 +29,9 @@ func (t *attentionTask) manyQueries() bool {
 	return sequence >= 0
 }
 
-func (t *attentionTiles) piece(w *worker, i int) {
-	v, kv := t.pool.variant, t.kv
+func (t *attentionTiles) Piece(thread *Worker, i int) {
+	w := t.cpu.on(thread)
+	v, kv := t.cpu.variant, t.kv
 	d, cols := kv.headDim, v.tileCols
 	all := len(t.positions) * t.share
 	head, panel := i%kv.heads, (all+cols-1)/cols-1-i/kv.heads
@@ -117,7 +118,7 @@ func (t *attentionTiles) piece(w *worker, i int) {
 
 // asFloats returns n rows of m as float32: where they lie, if tiles may read what is behind them, else in buf.
 func (t *attentionTiles) asFloats(m *Matrix, first, n int, buf []float32) []float32 {
-	v := t.pool.variant
+	v := t.cpu.variant
 	if m.dtype == F32 && first+v.wholeTiles(n)+v.tileRows <= m.rows {
 		raceRead(m.row(first), n*m.stride)
 		return values[float32](m.row(first), v.wholeTiles(n)*m.cols)

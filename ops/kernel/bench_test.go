@@ -61,7 +61,7 @@ func undisturbed(x []float64) float64 {
 }
 
 // rates runs f and the read roof in turns and reports both; f touches bytes of weights.
-func rates(b *testing.B, p *Pool, buf []byte, bytes int, f func(i int) time.Duration) {
+func rates(b *testing.B, p *CPU, buf []byte, bytes int, f func(i int) time.Duration) {
 	var took []float64
 	roofs := map[int][]float64{}
 	const part = 48 << 20
@@ -100,10 +100,10 @@ func timed(f func()) time.Duration {
 }
 
 // assembly calls f with a pool of GOMAXPROCS threads for every variant but the generic one.
-func assembly(f func(name string, p *Pool)) {
+func assembly(f func(name string, p *CPU)) {
 	for _, name := range Variants() {
 		if name != generic.name {
-			p := NewPool(runtime.GOMAXPROCS(0), WithVariant(name))
+			p := NewCPU(runtime.GOMAXPROCS(0), WithVariant(name))
 			f(name, p)
 			p.Close()
 		}
@@ -118,7 +118,7 @@ func BenchmarkGEMV(b *testing.B) {
 		y, yT := make([]float32, rows), make([]float32, cols)
 		for _, d := range floatDtypes {
 			sets, buf := coldMatrices(d, rows, cols, 1)
-			assembly(func(name string, p *Pool) {
+			assembly(func(name string, p *CPU) {
 				bytes := rows * d.RowBytes(cols)
 				b.Run(fmt.Sprintf("%dx%d/%v/%s", rows, cols, d, name), func(b *testing.B) {
 					rates(b, p, buf, bytes, func(i int) time.Duration {
@@ -156,7 +156,7 @@ func BenchmarkSparseMLP(b *testing.B) {
 		all := activeSets(r, inner, inner)[0]
 		for _, d := range floatDtypes {
 			layers, buf := coldMLPs(d, inner, hidden)
-			assembly(func(name string, p *Pool) {
+			assembly(func(name string, p *CPU) {
 				for _, percent := range []int{100, 50, 20, 10} {
 					n := inner * percent / 100
 					sets := activeSets(r, inner, n)
@@ -192,7 +192,7 @@ func BenchmarkPredictedMLP(b *testing.B) {
 	for _, d := range []Dtype{F32, F16} {
 		downs, _ := coldMatrices(d, rank, benchH, 1)
 		ups, _ := coldMatrices(d, benchI, rank, 1)
-		assembly(func(name string, p *Pool) {
+		assembly(func(name string, p *CPU) {
 			b.Run(fmt.Sprintf("%v/%s", d, name), func(b *testing.B) {
 				taus := make([][]float32, len(downs)) // for exactly a fifth
 				for i := range downs {
@@ -237,7 +237,7 @@ func BenchmarkGEMM(b *testing.B) {
 		for _, T := range []int{2, 4, 8, 16, 32, 128} {
 			x, y := randoms(r, T*benchH), make([]float32, T*benchI)
 			xT, yT := randoms(r, T*benchI), make([]float32, T*benchH)
-			assembly(func(name string, p *Pool) {
+			assembly(func(name string, p *CPU) {
 				run := func(name string, f func()) {
 					b.Run(name, func(b *testing.B) {
 						var peaks, took []float64
@@ -257,18 +257,5 @@ func BenchmarkGEMM(b *testing.B) {
 				run(fmt.Sprintf("%v/T%dT/%s", d, T, name), func() { LinearT(p, yT, xT, w, nil) })
 			})
 		}
-	}
-}
-
-func BenchmarkPool(b *testing.B) {
-	for _, threads := range []int{1, 2} {
-		b.Run(fmt.Sprintf("threads=%d", threads), func(b *testing.B) {
-			p := NewPool(threads)
-			defer p.Close()
-			f := func(int) {}
-			for b.Loop() {
-				p.Run(threads, f)
-			}
-		})
 	}
 }

@@ -20,41 +20,47 @@ func paddedCols(cols int) int { return (cols + sumBlock - 1) / sumBlock * sumBlo
 
 const sumBlock = 128
 
+var chunkSums = newPerCPU[[]float32]()
+
 // partialSums returns room for the partial sums of n rows: chunks × T × padded columns.
-func (p *Pool) partialSums(n, tokens, cols int) []float32 {
+func (cpu *CPU) partialSums(n, tokens, cols int) []float32 {
 	c := chunkRows(n)
-	p.tasks.partial = resize(p.tasks.partial, (n+c-1)/c*tokens*paddedCols(cols))
-	return p.tasks.partial
+	sums := chunkSums.of(cpu)
+	*sums = resize(*sums, (n+c-1)/c*tokens*paddedCols(cols))
+	return *sums
 }
 
 // addPartialSums writes y T×O, the sum of all chunks of the n rows, of w or some of them, plus bias. It adds them up in
 // the first chunk.
-func (p *Pool) addPartialSums(y []float32, n, tokens int, w *Matrix, bias []float32) {
+func (cpu *CPU) addPartialSums(y []float32, n, tokens int, w *Matrix, bias []float32) {
 	c, cols := chunkRows(n), w.cols
-	t := &p.tasks.reduce
+	t := reduceTasks.of(cpu)
 	*t = reduceTask{
-		pool: p, y: y, sums: p.tasks.partial, bias: bias, order: p.variant.sumOrder[w.dtype], tokens: tokens, width: cols,
+		cpu: cpu, y: y, sums: *chunkSums.of(cpu), bias: bias, order: cpu.variant.sumOrder[w.dtype], tokens: tokens, width: cols,
 		chunks: (n + c - 1) / c,
 	}
 	t.cols = cols
 	if t.chunks*tokens*cols > 4*elementsPerPiece {
 		t.cols = min(2*sumBlock, cols)
 	}
-	p.do((cols+t.cols-1)/t.cols, t)
+	cpu.do((cols+t.cols-1)/t.cols, t)
 	*t = reduceTask{}
 }
 
+var reduceTasks = newPerCPU[reduceTask]()
+
 // reduceTask adds partial sums. A piece is a range of columns.
 type reduceTask struct {
-	pool                  *Pool
+	cpu                  *CPU
 	y, sums, bias         []float32
 	order                 int
 	tokens, width, chunks int
 	cols                  int // in a piece, a multiple of sumBlock or all
 }
 
-func (t *reduceTask) piece(w *worker, i int) {
-	v, padded := t.pool.variant, paddedCols(t.width)
+func (t *reduceTask) Piece(thread *Worker, i int) {
+	w := t.cpu.on(thread)
+	v, padded := t.cpu.variant, paddedCols(t.width)
 	c := i * t.cols
 	n := min(t.cols, t.width-c)
 	for token := range t.tokens {

@@ -135,5 +135,5 @@ func transposeWords[E int32 | int64](p *Pool, dst, src *Matrix) {
 
 // each calls f for the ranges of step that cover 0..n−1, on the workers of p.
 func each(p *Pool, n, step int, f func(i0, i1 int)) {
-	orDefault(p).Run((n+step-1)/step, func(c int) { f(c*step, min((c+1)*step, n)) })
+	orDefaultPool(p).Run((n+step-1)/step, func(c int) { f(c*step, min((c+1)*step, n)) })
 }

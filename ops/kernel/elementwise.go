@@ -5,13 +5,13 @@ package kernel
 const elementsPerPiece = 8192
 
 // Activate writes a(x) elementwise; y may be x.
-func Activate[E Elem](p *Pool, y, x []E, a Activation) {
+func Activate[E Elem](cpu *CPU, y, x []E, a Activation) {
 	checkActivation[E](a)
 	if len(y) != len(x) {
 		panic(panicShape)
 	}
 	if dtypeOf[E]() == F32 {
-		orDefault(p).elementwise(elementTask{y: float32s(y), a: float32s(x), act: a, do: activateElements})
+		orDefault(cpu).elementwise(elementTask{y: float32s(y), a: float32s(x), act: a, do: activateElements})
 		return
 	}
 	for i, v := range x {
@@ -20,13 +20,13 @@ func Activate[E Elem](p *Pool, y, x []E, a Activation) {
 }
 
 // Gated writes a(gate)⊙up; y may be gate or up.
-func Gated[E Elem](p *Pool, y, gate, up []E, a Activation) {
+func Gated[E Elem](cpu *CPU, y, gate, up []E, a Activation) {
 	checkActivation[E](a)
 	if len(y) != len(gate) || len(y) != len(up) {
 		panic(panicShape)
 	}
 	if dtypeOf[E]() == F32 {
-		orDefault(p).elementwise(elementTask{y: float32s(y), a: float32s(gate), b: float32s(up), act: a, do: gateElements})
+		orDefault(cpu).elementwise(elementTask{y: float32s(y), a: float32s(gate), b: float32s(up), act: a, do: gateElements})
 		return
 	}
 	for i, v := range gate {
@@ -35,12 +35,12 @@ func Gated[E Elem](p *Pool, y, gate, up []E, a Activation) {
 }
 
 // Add writes a + b; y may be a or b.
-func Add[E Elem](p *Pool, y, a, b []E) {
+func Add[E Elem](cpu *CPU, y, a, b []E) {
 	if len(y) != len(a) || len(y) != len(b) {
 		panic(panicShape)
 	}
 	if dtypeOf[E]() == F32 {
-		orDefault(p).elementwise(elementTask{y: float32s(y), a: float32s(a), b: float32s(b), do: addElements})
+		orDefault(cpu).elementwise(elementTask{y: float32s(y), a: float32s(a), b: float32s(b), do: addElements})
 		return
 	}
 	for i, v := range a {
@@ -49,12 +49,12 @@ func Add[E Elem](p *Pool, y, a, b []E) {
 }
 
 // Mul writes a⊙b; y may be a or b.
-func Mul[E Elem](p *Pool, y, a, b []E) {
+func Mul[E Elem](cpu *CPU, y, a, b []E) {
 	if len(y) != len(a) || len(y) != len(b) {
 		panic(panicShape)
 	}
 	if dtypeOf[E]() == F32 {
-		orDefault(p).elementwise(elementTask{y: float32s(y), a: float32s(a), b: float32s(b), do: mulElements})
+		orDefault(cpu).elementwise(elementTask{y: float32s(y), a: float32s(a), b: float32s(b), do: mulElements})
 		return
 	}
 	for i, v := range a {
@@ -62,24 +62,28 @@ func Mul[E Elem](p *Pool, y, a, b []E) {
 	}
 }
 
+var elementTasks = newPerCPU[elementTask]()
+
 // elementTask applies do to ranges of its vectors.
 type elementTask struct {
-	pool    *Pool
+	cpu    *CPU
 	y, a, b []float32
 	act     Activation
 	do      func(t *elementTask, w *worker, y, a, b []float32)
 }
 
-func (p *Pool) elementwise(t elementTask) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	t.pool = p
-	p.tasks.elements = t
-	p.do((len(t.y)+elementsPerPiece-1)/elementsPerPiece, &p.tasks.elements)
-	p.tasks.elements = elementTask{}
+func (cpu *CPU) elementwise(t elementTask) {
+	cpu.mu.Lock()
+	defer cpu.mu.Unlock()
+	t.cpu = cpu
+	task := elementTasks.of(cpu)
+	*task = t
+	cpu.do((len(t.y)+elementsPerPiece-1)/elementsPerPiece, task)
+	*task = elementTask{}
 }
 
-func (t *elementTask) piece(w *worker, i int) {
+func (t *elementTask) Piece(thread *Worker, i int) {
+	w := t.cpu.on(thread)
 	lo, hi := i*elementsPerPiece, min((i+1)*elementsPerPiece, len(t.y))
 	y, a, b := t.y[lo:hi], t.a[lo:hi], t.b
 	raceRead(address(a), 4*len(a))
@@ -92,19 +96,19 @@ func (t *elementTask) piece(w *worker, i int) {
 }
 
 func activateElements(t *elementTask, _ *worker, y, a, _ []float32) {
-	t.pool.variant.activate[t.act](address(y), address(a), len(y))
+	t.cpu.variant.activate[t.act](address(y), address(a), len(y))
 }
 
 func addElements(t *elementTask, _ *worker, y, a, b []float32) {
-	t.pool.variant.add(address(y), address(a), address(b), len(y))
+	t.cpu.variant.add(address(y), address(a), address(b), len(y))
 }
 
 func mulElements(t *elementTask, _ *worker, y, a, b []float32) {
-	t.pool.variant.mul(address(y), address(a), address(b), len(y))
+	t.cpu.variant.mul(address(y), address(a), address(b), len(y))
 }
 
 func gateElements(t *elementTask, w *worker, y, a, b []float32) {
-	v := t.pool.variant
+	v := t.cpu.variant
 	tmp := w.scratch(len(y)) // y may be b
 	v.activate[t.act](address(tmp), address(a), len(y))
 	v.mul(address(y), address(tmp), address(b), len(y))

@@ -9,11 +9,11 @@ import (
 
 // sums are Add and Mul beside what they are in plain Go, which they equal to the bit.
 func sums[E Elem]() map[string]struct {
-	kernel func(p *Pool, y, a, b []E)
+	kernel func(p *CPU, y, a, b []E)
 	plain  func(a, b E) E
 } {
 	return map[string]struct {
-		kernel func(p *Pool, y, a, b []E)
+		kernel func(p *CPU, y, a, b []E)
 		plain  func(a, b E) E
 	}{
 		"Add": {Add[E], func(a, b E) E { return a + b }},
@@ -24,7 +24,7 @@ func sums[E Elem]() map[string]struct {
 // Every length up to three vectors and around the ends of pieces, at every alignment, with guards round the output; y
 // may be a or b.
 func TestAddMul(t *testing.T) {
-	everywhere(t, func(t *testing.T, p *Pool) {
+	everywhere(t, func(t *testing.T, p *CPU) {
 		r := rand.New(rand.NewPCG(11, 12))
 		lengths := []int{elementsPerPiece - 1, elementsPerPiece, 2*elementsPerPiece + 7}
 		for n := range 52 {

@@ -1,7 +1,7 @@
 package kernel
 
 // Embed writes row ids[t] of w to row t of y T×cols; an id of −1 gives zeros.
-func Embed(p *Pool, y []float32, w *Matrix, ids []int32) {
+func Embed(cpu *CPU, y []float32, w *Matrix, ids []int32) {
 	if w.dtype.Compute() != F32 {
 		panic(panicDtype)
 	}
@@ -13,16 +13,18 @@ func Embed(p *Pool, y []float32, w *Matrix, ids []int32) {
 			panic(panicBounds)
 		}
 	}
-	p = orDefault(p)
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	t := &p.tasks.embed
+	cpu = orDefault(cpu)
+	cpu.mu.Lock()
+	defer cpu.mu.Unlock()
+	t := embedTasks.of(cpu)
 	*t = embedTask{y, w, ids}
-	p.do((len(ids)+embedRows-1)/embedRows, t)
+	cpu.do((len(ids)+embedRows-1)/embedRows, t)
 	*t = embedTask{}
 }
 
 const embedRows = 8
+
+var embedTasks = newPerCPU[embedTask]()
 
 type embedTask struct {
 	y   []float32
@@ -30,7 +32,7 @@ type embedTask struct {
 	ids []int32
 }
 
-func (t *embedTask) piece(_ *worker, i int) {
+func (t *embedTask) Piece(_ *Worker, i int) {
 	for r := i * embedRows; r < min((i+1)*embedRows, len(t.ids)); r++ {
 		out := t.y[r*t.w.cols:][:t.w.cols]
 		if t.ids[r] < 0 {

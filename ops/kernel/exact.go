@@ -4,9 +4,9 @@ package kernel
 // modulo 2^32 and 2^64. They are for checking and for integer models, and
 // allocate a closure per section.
 
-func linearExact[E Elem](p *Pool, y, x []E, w *Matrix, bias []E) {
+func linearExact[E Elem](cpu *CPU, y, x []E, w *Matrix, bias []E) {
 	tokens := len(y) / w.rows
-	each(p, w.rows, 16, func(r0, r1 int) {
+	cpu.Pool().Ranges(w.rows, 16, func(r0, r1 int) {
 		for r := r0; r < r1; r++ {
 			row := values[E](w.row(r), w.cols)
 			for t := range tokens {
@@ -21,12 +21,12 @@ func linearExact[E Elem](p *Pool, y, x []E, w *Matrix, bias []E) {
 }
 
 // linearTExact writes y = h·w[slots] + bias; slots nil means all rows.
-func linearTExact[E Elem](p *Pool, y, h []E, w *Matrix, slots []int32, bias []E, tokens int) {
+func linearTExact[E Elem](cpu *CPU, y, h []E, w *Matrix, slots []int32, bias []E, tokens int) {
 	if tokens == 0 {
 		return
 	}
 	n := len(h) / tokens
-	each(p, w.cols, 256, func(c0, c1 int) {
+	cpu.Pool().Ranges(w.cols, 256, func(c0, c1 int) {
 		for t := range tokens {
 			out := y[t*w.cols:][c0:c1]
 			clear(out)
@@ -48,10 +48,10 @@ func linearTExact[E Elem](p *Pool, y, h []E, w *Matrix, slots []int32, bias []E,
 	})
 }
 
-func sparseExact[E Elem](p *Pool, y, x []E, m *MLP[E], slots, neurons []int32, gate []E, tokens int) {
+func sparseExact[E Elem](cpu *CPU, y, x []E, m *MLP[E], slots, neurons []int32, gate []E, tokens int) {
 	hidden, n := m.Up.cols, len(slots)
 	h := make([]E, tokens*n)
-	each(p, n, 16, func(k0, k1 int) {
+	cpu.Pool().Ranges(n, 16, func(k0, k1 int) {
 		for t := range tokens {
 			in := x[t*hidden:][:hidden]
 			for k := k0; k < k1; k++ {
@@ -74,7 +74,7 @@ func sparseExact[E Elem](p *Pool, y, x []E, m *MLP[E], slots, neurons []int32, g
 			}
 		}
 	})
-	linearTExact(p, y, h, m.Down, slots, m.DownBias, tokens)
+	linearTExact(cpu, y, h, m.Down, slots, m.DownBias, tokens)
 }
 
 // at is b[i], or 0 if there is no b.

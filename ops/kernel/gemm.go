@@ -8,15 +8,15 @@ const (
 )
 
 // gemm writes y = x·wᵀ + bias, or y = x·w + bias if transposed, for many tokens.
-func (p *Pool) gemm(y, x []float32, w *Matrix, bias []float32, tokens int, transposed bool) {
+func (cpu *CPU) gemm(y, x []float32, w *Matrix, bias []float32, tokens int, transposed bool) {
 	k, out := w.cols, w.rows
 	if transposed {
 		k, out = out, k
 	}
-	g := &p.tasks.gemm
-	*g = gemmTask{pool: p, w: w, bias: bias, transposed: transposed, y: y, k: k, out: out, tokens: tokens}
+	g := gemmTasks.of(cpu)
+	*g = gemmTask{cpu: cpu, w: w, bias: bias, transposed: transposed, y: y, k: k, out: out, tokens: tokens}
 	g.pack(x)
-	p.do((out+blockRows-1)/blockRows, g)
+	cpu.do((out+blockRows-1)/blockRows, g)
 	*g = gemmTask{}
 }
 
@@ -59,7 +59,7 @@ func (how product) panelRows(k int) int {
 
 // pack makes of the inputs x T×K what the tiles read.
 func (g *gemmTask) pack(x []float32) {
-	p, v := g.pool, g.pool.variant
+	cpu, v := g.cpu, g.cpu.variant
 	g.product = v.product(g.w.dtype, g.k, g.transposed)
 	g.panelRows = g.product.panelRows(g.k)
 	if g.transposed && g.product.onUnit() {
@@ -69,9 +69,8 @@ func (g *gemmTask) pack(x []float32) {
 		g.unitInputs(x)
 		return
 	}
-	p.tasks.packed = resize(p.tasks.packed, v.packedLen(g.tokens, g.panelRows))
-	g.x = p.tasks.packed
-	p.pack(g.x, x, g.tokens, g.k, g.panelRows)
+	g.x = resizeTo(&gemmScratch.of(cpu).packed, v.packedLen(g.tokens, g.panelRows))
+	cpu.pack(g.x, x, g.tokens, g.k, g.panelRows)
 	g.convert()
 }
 
@@ -92,15 +91,17 @@ func (v *variant) packedLen(tokens, rows int) int {
 	return (tokens + v.tileCols - 1) / v.tileCols * v.tileCols * rows
 }
 
-func (p *Pool) pack(dst, x []float32, tokens, k, rows int) {
-	t := &p.tasks.pack
-	*t = packTask{p.variant, dst, x, tokens, k, rows, p.variant.tileCols}
-	p.do((tokens+t.width-1)/t.width*packParts, t)
+func (cpu *CPU) pack(dst, x []float32, tokens, k, rows int) {
+	t := packTasks.of(cpu)
+	*t = packTask{cpu.variant, dst, x, tokens, k, rows, cpu.variant.tileCols}
+	cpu.do((tokens+t.width-1)/t.width*packParts, t)
 	*t = packTask{}
 }
 
 // packParts is how many pieces a panel is packed in.
 const packParts = 4
+
+var packTasks = newPerCPU[packTask]()
 
 // packTask packs inputs. A piece is a part of the rows of one panel of tileCols tokens.
 type packTask struct {
@@ -109,7 +110,7 @@ type packTask struct {
 	tokens, k, rows, width int
 }
 
-func (t *packTask) piece(_ *worker, i int) {
+func (t *packTask) Piece(_ *Worker, i int) {
 	panel := t.dst[i/packParts*t.rows*t.width:][:t.rows*t.width]
 	part := (t.rows + packParts - 1) / packParts
 	first := min(i%packParts*part, t.rows)
@@ -150,9 +151,21 @@ func (v *variant) turned(dst []float32, dstStep int, src []float32, srcStep, row
 	}
 }
 
+var (
+	gemmTasks   = newPerCPU[gemmTask]()
+	gemmScratch = newPerCPU[gemmBuffers]()
+)
+
+// gemmBuffers are the inputs of a gemmTask in the forms that tiles read.
+type gemmBuffers struct {
+	packed                            []float32 // as tiles of float32 read them
+	pairs, tokenScales, sums, factors []float32 // of products on integers
+	halves                            []float32 // of products on a matrix unit
+}
+
 // gemmTask is a matrix product of many tokens. A piece is a block of outputs.
 type gemmTask struct {
-	pool           *Pool
+	cpu           *CPU
 	w              *Matrix
 	slots          []int32 // rows of w to use, nil: all
 	transposed     bool
@@ -176,15 +189,13 @@ type gemmTask struct {
 // scaleInputs makes room for the scales of the tokens of a product on integers and gathers those of its rows, if they run
 // along k.
 func (g *gemmTask) scaleInputs() {
-	p, width := g.pool, g.pool.variant.tileCols
-	p.tasks.tokenScales = resize(p.tasks.tokenScales, (g.tokens+width-1)/width*width)
-	g.scales = p.tasks.tokenScales
+	cpu, width := g.cpu, g.cpu.variant.tileCols
+	g.scales = resizeTo(&gemmScratch.of(cpu).tokenScales, (g.tokens+width-1)/width*width)
 	clear(g.scales) // which stay 0 where there are no inputs
 	if !g.transposed || g.w.dtype != Int8 {
 		return
 	}
-	p.tasks.factors = resize(p.tasks.factors, g.panelRows)
-	g.factors = p.tasks.factors
+	g.factors = resizeTo(&gemmScratch.of(cpu).factors, g.panelRows)
 	clear(g.factors[g.k:])
 	for k := range g.k {
 		g.factors[k] = rowScale(g.w, g.row(k))
@@ -193,15 +204,13 @@ func (g *gemmTask) scaleInputs() {
 
 // quantize packs the inputs of a product on integers.
 func (g *gemmTask) quantize() {
-	p, width := g.pool, g.pool.variant.tileCols
+	cpu, width := g.cpu, g.cpu.variant.tileCols
 	panels := (g.tokens + width - 1) / width
-	p.tasks.pairs = resize(p.tasks.pairs, len(g.x)/2)
-	g.pairs = p.tasks.pairs
+	g.pairs = resizeTo(&gemmScratch.of(cpu).pairs, len(g.x)/2)
 	if g.w.dtype == Int4M {
-		p.tasks.sums = resize(p.tasks.sums, len(g.x)/group)
-		g.sums = p.tasks.sums
+		g.sums = resizeTo(&gemmScratch.of(cpu).sums, len(g.x)/group)
 	}
-	p.do(panels, (*quantizeTask)(g))
+	cpu.do(panels, (*quantizeTask)(g))
 }
 
 // quantizeTask packs the pairs of a gemmTask. A piece is a panel.
@@ -212,8 +221,9 @@ var (
 	ones         = [2]int16{1, 1}
 )
 
-func (g *quantizeTask) piece(w *worker, i int) {
-	v, n := g.pool.variant, g.panelRows
+func (g *quantizeTask) Piece(thread *Worker, i int) {
+	w := g.cpu.on(thread)
+	v, n := g.cpu.variant, g.panelRows
 	width := v.tileCols
 	x := g.x[i*n*width:][:n*width]
 	scales := g.scales[i*width:][:width]
@@ -248,8 +258,9 @@ func (g *gemmTask) rowOf(m *Matrix, k int) unsafe.Pointer {
 	return m.row(k)
 }
 
-func (g *gemmTask) piece(w *worker, i int) {
-	v := g.pool.variant
+func (g *gemmTask) Piece(thread *Worker, i int) {
+	w := g.cpu.on(thread)
+	v := g.cpu.variant
 	first := i * blockRows
 	n := min(blockRows, g.out-first)
 	padded := (g.tokens + v.tileCols - 1) / v.tileCols * v.tileCols

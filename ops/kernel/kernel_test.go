@@ -10,7 +10,7 @@ import (
 // everywhere runs a test under every variant of this CPU: the best one with several thread counts, which make no
 // difference (TestDeterminism). Under the race detector, which takes its time, one count has races, and avx512 is left
 // out where amx runs the same Go code and more.
-func everywhere(t *testing.T, f func(t *testing.T, p *Pool)) {
+func everywhere(t *testing.T, f func(t *testing.T, p *CPU)) {
 	t.Helper()
 	for i, name := range Variants() {
 		counts := []int{2}
@@ -24,7 +24,7 @@ func everywhere(t *testing.T, f func(t *testing.T, p *Pool)) {
 		}
 		for _, threads := range counts {
 			t.Run(fmt.Sprintf("%s/threads=%d", name, threads), func(t *testing.T) {
-				p := NewPool(threads, WithVariant(name))
+				p := NewCPU(threads, WithVariant(name))
 				defer p.Close()
 				f(t, p)
 			})
@@ -143,13 +143,20 @@ func epsilon(v *variant, d Dtype, T int, eps float64) float64 {
 }
 
 // poison fills what p computes with in between with NaN: what is read of it must have been written.
-func poison(p *Pool) {
-	for _, w := range p.workers {
-		for i := range w.floats {
-			w.floats[i] = float32(math.NaN())
+func poison(p *CPU) {
+	var scratch [][]float32
+	for i := range p.workers {
+		scratch = append(scratch, p.workers[i].floats)
+	}
+	for _, k := range p.kept {
+		switch k := k.(type) {
+		case *[]float32:
+			scratch = append(scratch, *k)
+		case *gemmBuffers:
+			scratch = append(scratch, k.packed, k.pairs, k.tokenScales, k.sums, k.factors, k.halves)
 		}
 	}
-	for _, s := range [][]float32{p.tasks.packed, p.tasks.hidden, p.tasks.partial, p.tasks.pairs, p.tasks.halves, p.tasks.factors, p.tasks.sums, p.tasks.tokenScales} {
+	for _, s := range scratch {
 		for i := range s {
 			s[i] = float32(math.NaN())
 		}
@@ -167,7 +174,7 @@ func near(t *testing.T, what string, got []float32, want, terms []float64, eps f
 }
 
 func TestLinear(t *testing.T) {
-	everywhere(t, func(t *testing.T, p *Pool) {
+	everywhere(t, func(t *testing.T, p *CPU) {
 		r := rand.New(rand.NewPCG(1, 2))
 		for _, d := range floatDtypes {
 			for _, shape := range [][3]int{{1, 64, 96}, {1, 101, 576}, {2, 7, 100}, {3, 33, 192}, {8, 97, 288}, {17, 200, 100}, {32, 130, 576}, {1, 1, 1}, {9, 1, 31}, {16, 1, 31}, {47, 33, 70}, {1, 5, 8300}, {17, 5, 0}, {3, 5, 0}} {

@@ -22,57 +22,57 @@ const (
 
 // Linear writes y = x·wᵀ + bias: x T×K, w O×K (a row per output), y T×O. bias
 // has O numbers or is nil.
-func Linear[E Elem](p *Pool, y, x []E, w *Matrix, bias []E) {
+func Linear[E Elem](cpu *CPU, y, x []E, w *Matrix, bias []E) {
 	tokens := checkLinear(y, x, w.cols, w.rows, w, bias)
 	if tokens == 0 || w.rows == 0 {
 		return
 	}
-	p = orDefault(p)
+	cpu = orDefault(cpu)
 	if w.dtype.Compute() != F32 {
-		linearExact(p, y, x, w, bias)
+		linearExact(cpu, y, x, w, bias)
 		return
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	cpu.mu.Lock()
+	defer cpu.mu.Unlock()
 	if tokens >= smallT {
-		p.gemm(float32s(y), float32s(x), w, float32s(bias), tokens, false)
+		cpu.gemm(float32s(y), float32s(x), w, float32s(bias), tokens, false)
 		return
 	}
-	t := &p.tasks.linear
-	*t = linearTask{pool: p, y: float32s(y), w: w, bias: float32s(bias), tokens: tokens}
-	p.prepare(w.dtype, float32s(x), tokens)
+	t := linearTasks.of(cpu)
+	*t = linearTask{cpu: cpu, y: float32s(y), w: w, bias: float32s(bias), tokens: tokens}
+	t.operands = cpu.prepare(w.dtype, float32s(x), tokens)
 	t.rows = w.rows + w.rows&1
 	if bytes := w.rows * w.rowBytes; bytes > alone {
-		piece := min(max(bytes/(piecesPerThread*p.threads), leastPiece), mostPiece)
+		piece := min(max(bytes/(piecesPerThread*cpu.pool.Threads()), leastPiece), mostPiece)
 		t.rows = max(piece/w.rowBytes&^1, 2)
 	}
-	var pieces section = t
-	if p.variant.streamed(w.dtype) {
+	var pieces Section = t
+	if cpu.variant.streamed(w.dtype) {
 		pieces = (*linearStreams)(t)
 	}
-	p.do((w.rows+t.rows-1)/t.rows, pieces)
+	cpu.do((w.rows+t.rows-1)/t.rows, pieces)
 	*t = linearTask{}
 }
 
 // LinearT writes y = x·w + bias: x T×K, w K×O (a row per input, as down of a
 // neuron-major MLP), y T×O.
-func LinearT[E Elem](p *Pool, y, x []E, w *Matrix, bias []E) {
+func LinearT[E Elem](cpu *CPU, y, x []E, w *Matrix, bias []E) {
 	tokens := checkLinear(y, x, w.rows, w.cols, w, bias)
 	if tokens == 0 || w.cols == 0 {
 		return
 	}
-	p = orDefault(p)
+	cpu = orDefault(cpu)
 	if w.dtype.Compute() != F32 {
-		linearTExact(p, y, x, w, nil, bias, tokens)
+		linearTExact(cpu, y, x, w, nil, bias, tokens)
 		return
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	cpu.mu.Lock()
+	defer cpu.mu.Unlock()
 	if tokens >= smallT {
-		p.gemm(float32s(y), float32s(x), w, float32s(bias), tokens, true)
+		cpu.gemm(float32s(y), float32s(x), w, float32s(bias), tokens, true)
 		return
 	}
-	p.down(float32s(y), float32s(x), w, float32s(bias), tokens)
+	cpu.down(float32s(y), float32s(x), w, float32s(bias), tokens)
 }
 
 // checkLinear returns the number of tokens of x T×in and y T×out.
@@ -101,27 +101,37 @@ func float32s[E Elem](s []E) []float32 {
 	return unsafe.Slice((*float32)(unsafe.Pointer(unsafe.SliceData(s))), len(s))
 }
 
-// prepare fills the first operands of the pool from x T×K.
-func (p *Pool) prepare(d Dtype, x []float32, tokens int) {
-	k := len(x) / tokens
-	for t := range tokens {
-		p.variant.prepare(&p.tasks.operands[t], d, x[t*k:][:k:k])
+var operands = newPerCPU[[smallT]operand]()
+
+// prepare returns x T×K in the form that rows of d multiply, an operand for each token.
+func (cpu *CPU) prepare(d Dtype, x []float32, tokens int) []operand {
+	o, k := operands.of(cpu)[:tokens], len(x)/tokens
+	for t := range o {
+		cpu.variant.prepare(&o[t], d, x[t*k:][:k:k])
 	}
+	return o
 }
+
+var (
+	linearTasks = newPerCPU[linearTask]()
+	downTasks   = newPerCPU[downTask]()
+)
 
 // linearTask is a Linear of few tokens. A piece is a range of outputs.
 type linearTask struct {
-	pool   *Pool
+	cpu   *CPU
 	y      []float32
 	w      *Matrix
 	bias   []float32
 	tokens int
 	rows   int // in a piece, even
+
+	operands []operand // the inputs of the tokens
 }
 
 // piece takes a row of each half of its range at a time: memory is read fastest as a few long streams.
-func (t *linearTask) piece(_ *worker, i int) {
-	v, m := t.pool.variant, t.w
+func (t *linearTask) Piece(_ *Worker, i int) {
+	v, m := t.cpu.variant, t.w
 	first := i * t.rows
 	n := min(t.rows, m.rows-first)
 	half := (n + 1) / 2
@@ -131,7 +141,7 @@ func (t *linearTask) piece(_ *worker, i int) {
 		a, b := m.row(r), m.row(s)
 		ahead := uintptr(min(rowsAhead, half-1-j) * m.stride)
 		for k := range t.tokens {
-			ya, yb := v.dotPair(&t.pool.tasks.operands[k], m, a, b, uintptr(a)+ahead, uintptr(b)+ahead)
+			ya, yb := v.dotPair(&t.operands[k], m, a, b, uintptr(a)+ahead, uintptr(b)+ahead)
 			if t.bias != nil {
 				ya, yb = ya+t.bias[r], yb+t.bias[s]
 			}
@@ -142,23 +152,23 @@ func (t *linearTask) piece(_ *worker, i int) {
 }
 
 // down writes y = h·w + bias for few tokens, h T×n.
-func (p *Pool) down(y, h []float32, w *Matrix, bias []float32, tokens int) {
+func (cpu *CPU) down(y, h []float32, w *Matrix, bias []float32, tokens int) {
 	n := w.rows
-	t := &p.tasks.down
-	*t = downTask{pool: p, h: h, w: w, tokens: tokens, chunk: chunkRows(n)}
-	t.sums = p.partialSums(n, tokens, w.cols)
-	var pieces section = t
-	if p.variant.streamed(w.dtype) {
+	t := downTasks.of(cpu)
+	*t = downTask{cpu: cpu, h: h, w: w, tokens: tokens, chunk: chunkRows(n)}
+	t.sums = cpu.partialSums(n, tokens, w.cols)
+	var pieces Section = t
+	if cpu.variant.streamed(w.dtype) {
 		pieces = (*downStreams)(t)
 	}
-	p.do((n+t.chunk-1)/t.chunk, pieces)
+	cpu.do((n+t.chunk-1)/t.chunk, pieces)
 	*t = downTask{}
-	p.addPartialSums(y, n, tokens, w, bias)
+	cpu.addPartialSums(y, n, tokens, w, bias)
 }
 
 // downTask adds up rows times coefficients. A piece is a chunk of rows.
 type downTask struct {
-	pool   *Pool
+	cpu   *CPU
 	h      []float32
 	w      *Matrix
 	tokens int
@@ -166,8 +176,9 @@ type downTask struct {
 	sums   []float32
 }
 
-func (t *downTask) piece(w *worker, i int) {
-	m, r, v := t.w, &w.rows, t.pool.variant
+func (t *downTask) Piece(thread *Worker, i int) {
+	w := t.cpu.on(thread)
+	m, r, v := t.w, &w.rows, t.cpu.variant
 	width := paddedCols(m.cols)
 	acc := t.sums[i*t.tokens*width:][:t.tokens*width]
 	clear(acc)

@@ -17,60 +17,64 @@ type MLP[E Elem] struct {
 // biases and gate (nil: neurons = slots). gate, if not nil, has T×I values
 // act(x·gateᵀ + bias) computed before; the rows of Gate are then not read. In a
 // plain MLP they are act(x·upᵀ + bias), and the rows of Up are not read.
-func SparseMLP[E Elem](p *Pool, y, x []E, m *MLP[E], slots, neurons []int32, gate []E) {
+func SparseMLP[E Elem](cpu *CPU, y, x []E, m *MLP[E], slots, neurons []int32, gate []E) {
 	tokens := checkMLP(y, x, m)
 	checkActive(m, slots, neurons, gate, tokens)
 	if neurons == nil {
 		neurons = slots
 	}
-	runMLP(orDefault(p), y, x, m, slots, neurons, gate, tokens)
+	runMLP(orDefault(cpu), y, x, m, slots, neurons, gate, tokens)
 }
 
 // DenseMLP is SparseMLP over all neurons, slot i being neuron i: bit for bit the same. The biases have I numbers.
-func DenseMLP[E Elem](p *Pool, y, x []E, m *MLP[E]) {
+func DenseMLP[E Elem](cpu *CPU, y, x []E, m *MLP[E]) {
 	tokens := checkMLP(y, x, m)
 	neurons := m.Up.rows
 	if m.GateBias != nil && len(m.GateBias) != neurons || m.UpBias != nil && len(m.UpBias) != neurons {
 		panic(panicShape)
 	}
-	p = orDefault(p)
-	all := p.firstSlots(neurons)
-	runMLP(p, y, x, m, all, all, nil, tokens)
+	cpu = orDefault(cpu)
+	all := cpu.firstSlots(neurons)
+	runMLP(cpu, y, x, m, all, all, nil, tokens)
 }
 
+// slotsOf are the slots 0, 1, 2, …: the numbers never change, the slice grows.
+var slotsOf = newPerCPU[[]int32]()
+
 // firstSlots are the slots 0, 1, …, n−1.
-func (p *Pool) firstSlots(n int) []int32 {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for i := len(p.slots); i < n; i++ {
-		p.slots = append(p.slots, int32(i))
+func (cpu *CPU) firstSlots(n int) []int32 {
+	cpu.mu.Lock()
+	defer cpu.mu.Unlock()
+	slots := slotsOf.of(cpu)
+	for i := len(*slots); i < n; i++ {
+		*slots = append(*slots, int32(i))
 	}
-	return p.slots[:n]
+	return (*slots)[:n]
 }
 
 // runMLP is SparseMLP with all arguments, checked.
-func runMLP[E Elem](p *Pool, y, x []E, m *MLP[E], slots, neurons []int32, gate []E, tokens int) {
+func runMLP[E Elem](cpu *CPU, y, x []E, m *MLP[E], slots, neurons []int32, gate []E, tokens int) {
 	if tokens == 0 || m.Up.cols == 0 {
 		return
 	}
 	if m.Up.dtype.Compute() != F32 {
-		sparseExact(p, y, x, m, slots, neurons, gate, tokens)
+		sparseExact(cpu, y, x, m, slots, neurons, gate, tokens)
 		return
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	t := &p.tasks.neurons
+	cpu.mu.Lock()
+	defer cpu.mu.Unlock()
+	t := neuronTasks.of(cpu)
 	*t = neuronTask{
-		pool: p, gate: m.Gate, up: m.Up, down: m.Down, act: m.Act, slots: slots, neurons: neurons,
+		cpu: cpu, gate: m.Gate, up: m.Up, down: m.Down, act: m.Act, slots: slots, neurons: neurons,
 		gateBias: float32s(m.GateBias), upBias: float32s(m.UpBias), gates: float32s(gate), tokens: tokens,
 	}
 	if gate != nil {
 		t.gate, t.known = nil, m.Gate == nil
 	}
 	if tokens >= smallT {
-		p.sparseGEMM(t, float32s(y), float32s(x), float32s(m.DownBias))
+		cpu.sparseGEMM(t, float32s(y), float32s(x), float32s(m.DownBias))
 	} else {
-		p.sparse(t, float32s(y), float32s(x), float32s(m.DownBias))
+		cpu.sparse(t, float32s(y), float32s(x), float32s(m.DownBias))
 	}
 	*t = neuronTask{}
 }
@@ -132,10 +136,15 @@ const blockNeurons = 8
 
 const mostAhead = 8 // rows that axpy adds at once
 
+var (
+	neuronTasks  = newPerCPU[neuronTask]()
+	hiddenPanels = newPerCPU[[]float32]() // packed hidden activations of many tokens
+)
+
 // neuronTask is the sparse MLP of few tokens, in one pass over the rows of the
 // active neurons. A piece is a chunk of active neurons.
 type neuronTask struct {
-	pool             *Pool
+	cpu             *CPU
 	gate, up, down   *Matrix
 	act              Activation
 	slots, neurons   []int32
@@ -143,6 +152,7 @@ type neuronTask struct {
 	gates            []float32 // T×I gate values, or nil
 	known            bool      // gates are the hidden activations of a plain MLP
 	tokens           int
+	operands         []operand // the inputs of the tokens
 	chunk            int
 	sums             []float32 // chunks × T × padded O
 
@@ -150,22 +160,23 @@ type neuronTask struct {
 	panelRows int
 }
 
-func (p *Pool) sparse(t *neuronTask, y, x, bias []float32) {
+func (cpu *CPU) sparse(t *neuronTask, y, x, bias []float32) {
 	n, cols := len(t.slots), t.down.cols
 	t.chunk = chunkRows(n)
-	t.sums = p.partialSums(n, t.tokens, cols)
+	t.sums = cpu.partialSums(n, t.tokens, cols)
 	if !t.known {
-		p.prepare(t.up.dtype, x, t.tokens)
+		t.operands = cpu.prepare(t.up.dtype, x, t.tokens)
 	}
-	var pieces section = t
-	if p.variant.streamed(t.up.dtype) && p.variant.streamed(t.down.dtype) {
+	var pieces Section = t
+	if cpu.variant.streamed(t.up.dtype) && cpu.variant.streamed(t.down.dtype) {
 		pieces = (*neuronStreams)(t)
 	}
-	p.do((n+t.chunk-1)/t.chunk, pieces)
-	p.addPartialSums(y, n, t.tokens, t.down, bias)
+	cpu.do((n+t.chunk-1)/t.chunk, pieces)
+	cpu.addPartialSums(y, n, t.tokens, t.down, bias)
 }
 
-func (t *neuronTask) piece(w *worker, i int) {
+func (t *neuronTask) Piece(thread *Worker, i int) {
+	w := t.cpu.on(thread)
 	width := paddedCols(t.down.cols)
 	sums := t.sums[i*t.tokens*width:][:t.tokens*width]
 	clear(sums)
@@ -181,7 +192,7 @@ func (t *neuronTask) piece(w *worker, i int) {
 func (t *neuronTask) block(w *worker, sums, buf []float32, k, count, end int) {
 	const size = blockNeurons * smallT
 	gates, ups, hidden := buf[:size], buf[size:2*size], buf[2*size:3*size]
-	v, operands := t.pool.variant, &t.pool.tasks.operands
+	v, operands := t.cpu.variant, t.operands
 	t.order(w, k, count, end)
 	o := w.order[:]
 	ahead := rowsPerAxpy(t.down.dtype) // a row is asked for so many rows before its use
@@ -254,7 +265,7 @@ func (t *neuronTask) order(w *worker, k, count, end int) {
 
 // finish writes the activations of neurons from the dots of their rows.
 func (t *neuronTask) finish(h, gates, ups []float32, neurons []int32, token int) {
-	v, count := t.pool.variant, len(h)
+	v, count := t.cpu.variant, len(h)
 	gates, ups = gates[:count], ups[:count]
 	if t.upBias != nil && !t.known {
 		for j, i := range neurons {
@@ -289,32 +300,32 @@ func (t *neuronTask) finish(h, gates, ups []float32, neurons []int32, token int)
 
 // sparseGEMM is the sparse MLP of many tokens: the hidden activations come out
 // as the panels that the product with the down rows reads.
-func (p *Pool) sparseGEMM(t *neuronTask, y, x, bias []float32) {
-	v, n, hidden, outputs := p.variant, len(t.slots), t.up.cols, t.down.cols
+func (cpu *CPU) sparseGEMM(t *neuronTask, y, x, bias []float32) {
+	v, n, hidden, outputs := cpu.variant, len(t.slots), t.up.cols, t.down.cols
 	down := v.product(t.down.dtype, n, true)
 	t.panelRows = down.panelRows(n)
-	p.tasks.hidden = resize(p.tasks.hidden, v.packedLen(t.tokens, t.panelRows))
-	t.hidden = p.tasks.hidden
-	g := &p.tasks.gemm
-	*g = gemmTask{pool: p, w: t.up, slots: t.slots, k: hidden, out: n, tokens: t.tokens}
+	t.hidden = resizeTo(hiddenPanels.of(cpu), v.packedLen(t.tokens, t.panelRows))
+	g := gemmTasks.of(cpu)
+	*g = gemmTask{cpu: cpu, w: t.up, slots: t.slots, k: hidden, out: n, tokens: t.tokens}
 	if !t.known {
 		g.pack(x)
 	}
-	p.do((n+blockRows-1)/blockRows, (*neuronGEMM)(t))
+	cpu.do((n+blockRows-1)/blockRows, (*neuronGEMM)(t))
 	*g = gemmTask{
-		pool: p, w: t.down, slots: t.slots, transposed: true, product: down, x: t.hidden, panelRows: t.panelRows,
+		cpu: cpu, w: t.down, slots: t.slots, transposed: true, product: down, x: t.hidden, panelRows: t.panelRows,
 		k: n, out: outputs, tokens: t.tokens, y: y, bias: bias,
 	}
 	g.convert()
-	p.do((outputs+blockRows-1)/blockRows, g)
+	cpu.do((outputs+blockRows-1)/blockRows, g)
 	*g = gemmTask{}
 }
 
 // neuronGEMM is a neuronTask of many tokens. A piece is a block of active neurons.
 type neuronGEMM neuronTask
 
-func (t *neuronGEMM) piece(w *worker, i int) {
-	g, v := &t.pool.tasks.gemm, t.pool.variant
+func (t *neuronGEMM) Piece(thread *Worker, i int) {
+	w := t.cpu.on(thread)
+	g, v := gemmTasks.of(t.cpu), t.cpu.variant
 	first := i * blockRows
 	n := min(blockRows, g.out-first)
 	width := v.tileCols

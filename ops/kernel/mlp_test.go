@@ -9,7 +9,7 @@ import (
 )
 
 func TestLinearT(t *testing.T) {
-	everywhere(t, func(t *testing.T, p *Pool) {
+	everywhere(t, func(t *testing.T, p *CPU) {
 		r := rand.New(rand.NewPCG(3, 4))
 		for _, d := range floatDtypes {
 			for _, shape := range [][3]int{{1, 576, 192}, {1, 100, 33}, {2, 64, 101}, {3, 192, 576}, {8, 288, 97}, {17, 100, 200}, {32, 576, 31}, {1, 1, 1}, {9, 130, 400}, {19, 130, 400}, {17, 5, 0}, {3, 5, 0}} {
@@ -154,7 +154,7 @@ func referenceMLP(v *variant, m *MLP[float32], x []float32, slots, neurons []int
 }
 
 func TestSparseMLP(t *testing.T) {
-	everywhere(t, func(t *testing.T, p *Pool) {
+	everywhere(t, func(t *testing.T, p *CPU) {
 		r := rand.New(rand.NewPCG(5, 6))
 		for _, d := range floatDtypes {
 			for _, shape := range [][4]int{
@@ -211,7 +211,7 @@ func TestSparseMLP(t *testing.T) {
 
 // All neurons active is the dense MLP.
 func TestSparseMLPAllActive(t *testing.T) {
-	everywhere(t, func(t *testing.T, p *Pool) {
+	everywhere(t, func(t *testing.T, p *CPU) {
 		r := rand.New(rand.NewPCG(7, 8))
 		const H, I = 192, 300
 		slots := make([]int32, I)
@@ -237,7 +237,7 @@ func TestSparseMLPAllActive(t *testing.T) {
 
 // The dense MLP is the sparse one of all neurons, bit for bit, for as many neurons as a pool has seen, and more, and fewer.
 func TestDenseMLP(t *testing.T) {
-	everywhere(t, func(t *testing.T, p *Pool) {
+	everywhere(t, func(t *testing.T, p *CPU) {
 		r := rand.New(rand.NewPCG(15, 16))
 		for _, d := range floatDtypes {
 			for _, shape := range [][4]int{{1, 100, 64, 33}, {3, 64, 250, 64}, {17, 70, 50, 100}} {
@@ -259,7 +259,7 @@ func TestDenseMLP(t *testing.T) {
 
 // So it is with the exact kernels.
 func TestDenseMLPExact(t *testing.T) {
-	p := NewPool(3)
+	p := NewCPU(3)
 	defer p.Close()
 	r := rand.New(rand.NewPCG(17, 18))
 	denseExact(t, p, F64, GELU, r.NormFloat64)
@@ -267,7 +267,7 @@ func TestDenseMLPExact(t *testing.T) {
 	denseExact(t, p, Int64, ReLU, func() int64 { return int64(r.Uint64()) })
 }
 
-func denseExact[E Elem](t *testing.T, p *Pool, d Dtype, act Activation, value func() E) {
+func denseExact[E Elem](t *testing.T, p *CPU, d Dtype, act Activation, value func() E) {
 	t.Helper()
 	const T, H, I, O = 3, 37, 50, 23
 	values := func(n int) []E { return numbers(n, func(int) E { return value() }) }
@@ -284,7 +284,7 @@ func denseExact[E Elem](t *testing.T, p *Pool, d Dtype, act Activation, value fu
 	denseIsSparse(t, d.String()+" with biases", p, m, values(T*H))
 }
 
-func denseIsSparse[E Elem](t *testing.T, what string, p *Pool, m *MLP[E], x []E) {
+func denseIsSparse[E Elem](t *testing.T, what string, p *CPU, m *MLP[E], x []E) {
 	t.Helper()
 	slots := numbers(m.Up.Rows(), func(i int) int32 { return int32(i) })
 	got, want := make([]E, len(x)/m.Up.Cols()*m.Down.Cols()), make([]E, len(x)/m.Up.Cols()*m.Down.Cols())
@@ -336,7 +336,7 @@ func TestDeterminism(t *testing.T) {
 			}
 		}
 		xs := randoms(r, 17*H)
-		compute := func(p *Pool) result {
+		compute := func(p *CPU) result {
 			out := result{}
 			for _, T := range []int{1, 2, 17} {
 				x := xs[:T*H]
@@ -352,7 +352,7 @@ func TestDeterminism(t *testing.T) {
 		for _, name := range Variants() {
 			var first result
 			for _, threads := range []int{1, 2, 3, 4, 7} {
-				p := NewPool(threads, WithVariant(name))
+				p := NewCPU(threads, WithVariant(name))
 				for range 2 {
 					got := compute(p)
 					if first == nil {
@@ -370,7 +370,7 @@ func TestDeterminism(t *testing.T) {
 	}
 }
 
-func exactCase[E Elem](t *testing.T, p *Pool, r *rand.Rand, d Dtype, act Activation, value func() E) {
+func exactCase[E Elem](t *testing.T, p *CPU, r *rand.Rand, d Dtype, act Activation, value func() E) {
 	const T, H, I, O = 3, 37, 50, 23
 	values := func(n int) []E {
 		s := make([]E, n)
@@ -429,7 +429,7 @@ func exactCase[E Elem](t *testing.T, p *Pool, r *rand.Rand, d Dtype, act Activat
 
 // Integers wrap as the plain loop does; float64 differs by the order of a sum.
 func TestExactDtypes(t *testing.T) {
-	p := NewPool(3)
+	p := NewCPU(3)
 	defer p.Close()
 	r := rand.New(rand.NewPCG(11, 12))
 	exactCase(t, p, r, F64, SiLU, r.NormFloat64)
@@ -439,7 +439,7 @@ func TestExactDtypes(t *testing.T) {
 
 // What is not finite spreads as the package comment says and never past its row.
 func TestNonFinite(t *testing.T) {
-	everywhere(t, func(t *testing.T, p *Pool) {
+	everywhere(t, func(t *testing.T, p *CPU) {
 		r := rand.New(rand.NewPCG(13, 14))
 		const O, K = 40, 200
 		for _, d := range floatDtypes {

@@ -4,7 +4,7 @@ import "math"
 
 // RMSNorm writes x/√(mean(x²)+eps)⊙weight for every row of len(weight)
 // numbers; the squares are summed in float64. y may be x.
-func RMSNorm(p *Pool, y, x, weight []float32, eps float32) {
+func RMSNorm(cpu *CPU, y, x, weight []float32, eps float32) {
 	n := len(weight)
 	if len(y) != len(x) || n == 0 && len(x) != 0 || n > 0 && len(x)%n != 0 {
 		panic(panicShape)
@@ -12,25 +12,27 @@ func RMSNorm(p *Pool, y, x, weight []float32, eps float32) {
 	if len(x) == 0 {
 		return
 	}
-	p = orDefault(p)
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	t := &p.tasks.norm
-	*t = normTask{pool: p, y: y, x: x, weight: weight, eps: eps}
+	cpu = orDefault(cpu)
+	cpu.mu.Lock()
+	defer cpu.mu.Unlock()
+	t := normTasks.of(cpu)
+	*t = normTask{cpu: cpu, y: y, x: x, weight: weight, eps: eps}
 	t.rows = max(elementsPerPiece/n, 1)
-	p.do((len(x)/n+t.rows-1)/t.rows, t)
+	cpu.do((len(x)/n+t.rows-1)/t.rows, t)
 	*t = normTask{}
 }
 
+var normTasks = newPerCPU[normTask]()
+
 type normTask struct {
-	pool         *Pool
+	cpu         *CPU
 	y, x, weight []float32
 	eps          float32
 	rows         int // in a piece
 }
 
-func (t *normTask) piece(_ *worker, i int) {
-	v, n := t.pool.variant, len(t.weight)
+func (t *normTask) Piece(_ *Worker, i int) {
+	v, n := t.cpu.variant, len(t.weight)
 	for r := i * t.rows; r < min((i+1)*t.rows, len(t.x)/n); r++ {
 		x, y := t.x[r*n:][:n], t.y[r*n:][:n]
 		raceRead(address(x), 4*n)

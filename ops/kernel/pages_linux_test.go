@@ -75,7 +75,7 @@ func TestReadsEndWithTheRow(t *testing.T) {
 func TestAttentionReadsNoFurther(t *testing.T) {
 	const pages, tokens = 16, 40
 	keys, values := lastPages(t, pages), lastPages(t, pages)
-	everywhere(t, func(t *testing.T, p *Pool) {
+	everywhere(t, func(t *testing.T, p *CPU) {
 		r := rand.New(rand.NewPCG(63, 64))
 		for _, dtype := range []Dtype{F32, F16} {
 			for _, d := range []int{1, 8, 40, 64} {

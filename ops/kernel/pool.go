@@ -1,34 +1,29 @@
 package kernel
 
 import (
-	"fmt"
 	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
-	"unsafe"
 )
 
-// Pool runs the parallel sections of kernels: the caller and threads−1 workers
-// take pieces of a section from a shared counter. After a section the workers
+// Pool runs parallel sections: the caller and threads−1 workers take pieces of a
+// section from a shared counter. After a section the workers
 // spin for a short time, since the next one usually follows within
 // microseconds, and then park. A worker that does not come in time is not
 // waited for: the caller alone can finish any section, so a pool is right,
 // if not fast, with one CPU, a CPU quota or more threads than CPUs.
 //
-// Any number of goroutines may call the kernels of one Pool; their sections
-// run one after the other. A function that runs inside a section must not
-// start another on the same pool.
+// Any number of goroutines may use one Pool; their sections run one after the
+// other. A piece must not start another section on the same pool.
 type Pool struct {
 	threads int
 	spin    time.Duration
-	variant *variant
-	workers []*worker // workers[0] is the caller's
+	workers []*Worker // workers[0] is the caller's
 
-	mu      sync.Mutex // held by the caller from the first section of a kernel to the last
-	section section
+	mu      sync.Mutex // held by the caller of a section
+	section Section
 	pieces  int
-	slots   []int32 // 0, 1, 2, …: the numbers never change, the slice grows
 
 	_    [64]byte
 	next atomic.Int64
@@ -46,59 +41,25 @@ type Pool struct {
 	wake    *sync.Cond
 	closed  atomic.Bool
 
-	tasks tasks
+	call call // the section of Run
 }
 
-// section is the work of one parallel section. Its pieces are independent and
-// may run in any order; w is the scratch of the worker that runs piece i.
-type section interface {
-	piece(w *worker, i int)
+// Section is the work of one parallel section. Its pieces are independent and may run in any order, each on one of the
+// workers of the pool.
+type Section interface {
+	Piece(w *Worker, i int)
 }
 
-// worker is the scratch memory of one worker.
-type worker struct {
-	pool    *Pool
-	next    int // piece that was claimed ahead, -1: none
-	floats  []float32
-	operand operand
-	dots    dotRows
-	rows    axpyRows
-	order   [3*blockNeurons + mostAhead]unsafe.Pointer // rows of a block of neurons
-	_       [64]byte
+// Worker is a thread of a Pool: the caller of a section or one that waits for sections.
+type Worker struct {
+	pool  *Pool
+	index int
+	next  int // piece that was claimed early, or unclaimed
+	_     [64]byte
 }
 
-// scratch returns n float32 of unspecified content, at a multiple of 64 bytes.
-func (w *worker) scratch(n int) []float32 {
-	if len(w.floats) < n {
-		w.floats = floats(n + n/4)
-	}
-	return w.floats[:n]
-}
-
-// tasks are the sections of the float32 kernels, one of each: they are reused
-// under Pool.mu, so that a kernel call allocates nothing.
-type tasks struct {
-	run       runTask
-	linear    linearTask
-	gemm      gemmTask
-	neurons   neuronTask
-	down      downTask
-	reduce    reduceTask
-	pack      packTask
-	elements  elementTask
-	norm      normTask
-	rope      ropeTask
-	attention attentionTask
-	embed     embedTask
-
-	operands [smallT]operand // inputs prepared for the dtype of the weights
-	packed   []float32       // inputs as a GEMM reads them
-	hidden   []float32       // hidden activations between the two halves of an MLP
-	partial  []float32       // sums of chunks of rows
-
-	pairs, tokenScales, sums, factors []float32 // of products on integers
-	halves                            []float32 // of products on a matrix unit
-}
+// Index returns the number of the worker, 0 to Threads()−1: what scratch memory of its own a piece may use.
+func (w *Worker) Index() int { return w.index }
 
 const (
 	open  = 1
@@ -106,39 +67,20 @@ const (
 	epoch = 1 << 32
 )
 
-// PoolOption changes what NewPool makes.
-type PoolOption func(*Pool)
-
-// WithVariant selects the kernels by the name of one of Variants. NewPool
-// panics if this CPU cannot run them.
-func WithVariant(name string) PoolOption {
-	return func(p *Pool) {
-		v := findVariant(name)
-		if v == nil {
-			panic(fmt.Sprintf("kernel: no variant %q on this CPU, there are %v", name, Variants()))
-		}
-		p.variant = v
-	}
-}
-
-// NewPool returns a pool of that many threads, the caller of a kernel among
-// them. threads <= 0 means the CPUs that are really available: the smallest of
-// GOMAXPROCS, the affinity mask and the cgroup quota.
-func NewPool(threads int, opts ...PoolOption) *Pool {
+// NewPool returns a pool of that many threads, the caller of a section among them. threads <= 0 means the CPUs that are
+// really available: the smallest of GOMAXPROCS, the affinity mask and the cgroup quota.
+func NewPool(threads int) *Pool {
 	cpus := availableCPUs()
 	if threads <= 0 {
 		threads = cpus
 	}
-	p := &Pool{threads: threads, variant: variants()[0], done: make(chan struct{}, 1)}
+	p := &Pool{threads: threads, done: make(chan struct{}, 1)}
 	if threads <= cpus {
 		p.spin = 200 * time.Microsecond
 	}
 	p.wake = sync.NewCond(&p.parking)
-	for _, o := range opts {
-		o(p)
-	}
 	for i := range threads {
-		w := &worker{pool: p}
+		w := &Worker{pool: p, index: i, next: unclaimed}
 		p.workers = append(p.workers, w)
 		if i > 0 {
 			go p.work(w)
@@ -149,11 +91,10 @@ func NewPool(threads int, opts ...PoolOption) *Pool {
 
 var defaultPool = sync.OnceValue(func() *Pool { return NewPool(0) })
 
-// DefaultPool returns the pool that kernels use when they are given none. It
-// is made on first use and never closed.
+// DefaultPool returns the pool of all available CPUs. It is made on first use and never closed.
 func DefaultPool() *Pool { return defaultPool() }
 
-func orDefault(p *Pool) *Pool {
+func orDefaultPool(p *Pool) *Pool {
 	if p == nil {
 		return DefaultPool()
 	}
@@ -163,11 +104,7 @@ func orDefault(p *Pool) *Pool {
 // Threads returns how many threads share the work, the caller among them.
 func (p *Pool) Threads() int { return p.threads }
 
-// Variant returns the name of the kernels that the pool runs.
-func (p *Pool) Variant() string { return p.variant.name }
-
-// Close ends the workers after the section that runs. Kernels may still be
-// called; the caller then works alone.
+// Close ends the workers after the section that runs. Sections may still be started; the caller then works alone.
 func (p *Pool) Close() {
 	p.mu.Lock()
 	p.closed.Store(true)
@@ -177,23 +114,34 @@ func (p *Pool) Close() {
 	p.wake.Broadcast()
 }
 
-// Run calls f for i = 0 to n−1, distributed over the threads in any order. A
-// panic in f ends the program if it happens on a worker.
+// Run calls f for i = 0 to n−1, distributed over the threads in any order. A nil pool is DefaultPool. A panic in f ends
+// the program if it happens on a worker.
 func (p *Pool) Run(n int, f func(i int)) {
-	p = orDefault(p)
+	p = orDefaultPool(p)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.tasks.run.f = f
-	p.do(n, &p.tasks.run)
-	p.tasks.run.f = nil
+	p.call.f = f
+	p.do(n, &p.call)
+	p.call.f = nil
 }
 
-type runTask struct{ f func(i int) }
+type call struct{ f func(i int) }
 
-func (t *runTask) piece(_ *worker, i int) { t.f(i) }
+func (c *call) Piece(_ *Worker, i int) { c.f(i) }
 
-// do runs the n pieces of s and returns when all are done. Callers hold p.mu.
-func (p *Pool) do(n int, s section) {
+// Ranges calls f for the ranges of at most step numbers that cover 0 to n−1, as Run does.
+func (p *Pool) Ranges(n, step int, f func(from, to int)) {
+	p.Run((n+step-1)/step, func(i int) { f(i*step, min((i+1)*step, n)) })
+}
+
+// Do runs the n pieces of s and returns when all are done. It allocates nothing.
+func (p *Pool) Do(n int, s Section) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.do(n, s)
+}
+
+func (p *Pool) do(n int, s Section) {
 	p.section, p.pieces = s, n
 	p.next.Store(0)
 	if n <= 1 || p.threads == 1 || p.closed.Load() {
@@ -211,19 +159,19 @@ func (p *Pool) do(n int, s section) {
 }
 
 // take runs pieces of the section until there are no more.
-func (p *Pool) take(w *worker) {
+func (p *Pool) take(w *Worker) {
 	w.next = unclaimed
-	for i := w.claim(); i < p.pieces; i = w.claim() {
+	for i := w.Claim(); i < p.pieces; i = w.Claim() {
 		w.next = unclaimed
-		p.section.piece(w, i)
+		p.section.Piece(w, i)
 	}
 }
 
 const unclaimed = -1
 
-// claim returns the piece that w runs next, which is its own from now on; the number of pieces or more: there is none.
-// Near its end a piece may so learn what to ask memory for.
-func (w *worker) claim() int {
+// Claim reserves the next piece for w and returns its index. An index that is not less than the number of pieces means
+// that none is left. A piece may call it early, to prefetch what the next one reads.
+func (w *Worker) Claim() int {
 	if w.next == unclaimed {
 		w.next = int(w.pool.next.Add(1) - 1)
 	}
@@ -254,7 +202,7 @@ func (p *Pool) leave() {
 }
 
 // work is the life of a worker.
-func (p *Pool) work(w *worker) {
+func (p *Pool) work(w *Worker) {
 	var seen uint64
 	for {
 		s := p.await(seen)
@@ -309,12 +257,3 @@ func (p *Pool) await(seen uint64) uint64 {
 	}
 }
 
-// resize returns s with n elements of unspecified content, allocating only to grow.
-func resize(s []float32, n int) []float32 {
-	if cap(s) < n {
-		return floats(n + n/4)[:n]
-	}
-	return s[:n]
-}
-
-func address[E any](s []E) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(s)) }

@@ -2,9 +2,7 @@ package kernel
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"runtime"
-	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -32,11 +30,11 @@ func TestPoolRunsEveryPieceOnce(t *testing.T) {
 type claiming struct {
 	mu     sync.Mutex
 	runs   []int
-	claims map[*worker]int
+	claims map[*Worker]int
 	wrong  []int // pieces that a worker ran after it had claimed another
 }
 
-func (c *claiming) piece(w *worker, i int) {
+func (c *claiming) Piece(w *Worker, i int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.runs[i]++
@@ -45,7 +43,7 @@ func (c *claiming) piece(w *worker, i int) {
 	}
 	delete(c.claims, w)
 	for range i % 4 {
-		c.claims[w] = w.claim()
+		c.claims[w] = w.Claim()
 	}
 }
 
@@ -53,10 +51,8 @@ func TestClaim(t *testing.T) {
 	for threads := 1; threads <= 5; threads++ {
 		p := NewPool(threads)
 		for n := range 100 {
-			c := &claiming{runs: make([]int, n), claims: map[*worker]int{}}
-			p.mu.Lock()
-			p.do(n, c)
-			p.mu.Unlock()
+			c := &claiming{runs: make([]int, n), claims: map[*Worker]int{}}
+			p.Do(n, c)
 			if slices.ContainsFunc(c.runs, func(runs int) bool { return runs != 1 }) || c.wrong != nil {
 				t.Fatalf("threads=%d n=%d: runs of pieces %d, others than claimed %d", threads, n, c.runs, c.wrong)
 			}
@@ -170,112 +166,23 @@ func TestPoolPanic(t *testing.T) {
 	}
 }
 
+func BenchmarkPool(b *testing.B) {
+	for _, threads := range []int{1, 2} {
+		b.Run(fmt.Sprintf("threads=%d", threads), func(b *testing.B) {
+			p := NewPool(threads)
+			defer p.Close()
+			f := func(int) {}
+			for b.Loop() {
+				p.Run(threads, f)
+			}
+		})
+	}
+}
+
 func TestNewPool(t *testing.T) {
 	p := NewPool(0)
 	defer p.Close()
 	if p.Threads() != availableCPUs() || p.Threads() > runtime.GOMAXPROCS(0) {
 		t.Errorf("%d threads, %d CPUs", p.Threads(), availableCPUs())
 	}
-	if p.Variant() != Variants()[0] {
-		t.Errorf("variant %s of %v", p.Variant(), Variants())
-	}
-	defer func() {
-		if recover() == nil {
-			t.Error("a variant that does not exist made no panic")
-		}
-	}()
-	NewPool(1, WithVariant("cray"))
-}
-
-// A collector that runs all the time and many callers, each with results that it knows.
-func TestStress(t *testing.T) {
-	defer debug.SetGCPercent(debug.SetGCPercent(1))
-	const H, I = 96, 160
-	shared := NewPool(3)
-	defer shared.Close()
-	var wg sync.WaitGroup
-	for g := range 8 {
-		wg.Go(func() {
-			r := rand.New(rand.NewPCG(31, uint64(g)))
-			p := shared
-			if g%2 == 1 {
-				p = NewPool(2, WithVariant(Variants()[g/2%len(Variants())]))
-				defer p.Close()
-			}
-			for _, d := range floatDtypes {
-				m := &MLP[float32]{Gate: randomMatrix(r, d, I, H), Up: randomMatrix(r, d, I, H), Down: randomMatrix(r, d, I, H)}
-				slots := numbers(I/2, func(i int) int32 { return int32(2 * i) })
-				for _, T := range []int{1, 17} {
-					x := randoms(r, T*H)
-					var first []float32
-					for range 20 {
-						y := make([]float32, T*H)
-						SparseMLP(p, y, x, m, slots, nil, nil)
-						if first == nil {
-							first = y
-						} else if !slices.Equal(first, y) {
-							t.Errorf("%v T=%d: other bits the second time", d, T)
-							return
-						}
-					}
-				}
-			}
-		})
-	}
-	wg.Wait()
-}
-
-// Float32 kernels allocate nothing once their pool is warm.
-func TestAllocations(t *testing.T) {
-	r := rand.New(rand.NewPCG(41, 42))
-	const H, I, heads, headDim = 192, 320, 4, 48
-	slots := numbers(I/2, func(i int) int32 { return int32(2 * i) })
-	rotary, err := NewRotary(RotaryConfig{HeadDim: headDim})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range Variants() {
-		for _, d := range floatDtypes {
-			p := NewPool(2, WithVariant(name))
-			m := &MLP[float32]{Gate: randomMatrix(r, d, I, H), Up: randomMatrix(r, d, I, H), Down: randomMatrix(r, d, I, H)}
-			for _, T := range []int{1, 3, 17} {
-				x, y, wide := randoms(r, T*H), make([]float32, T*H), make([]float32, T*I)
-				kv, err := NewKV(F16, 1, 32, heads, headDim)
-				if err != nil {
-					t.Fatal(err)
-				}
-				positions := numbers(T, func(i int) int32 { return int32(i) })
-				zeros := make([]int32, T)
-				for what, f := range map[string]func(){
-					"Linear":    func() { Linear(p, wide, x, m.Up, nil) },
-					"LinearT":   func() { LinearT(p, y, wide, m.Down, nil) },
-					"SparseMLP": func() { SparseMLP(p, y, x, m, slots, nil, nil) },
-					"DenseMLP":  func() { DenseMLP(p, y, x, m) },
-					"RMSNorm":   func() { RMSNorm(p, y, x, x[:H], 1e-5) },
-					"Gated":     func() { Gated(p, wide, wide, wide, SiLU) },
-					"Embed":     func() { Embed(p, y, m.Up, zeros) },
-					"Attention": func() { Attention(p, y, x, x, x, heads, positions, zeros, kv, 0.1) },
-					"RoPE":      func() { RoPE(p, y, x, heads, positions, rotary) },
-				} {
-					f()
-					if n := testing.AllocsPerRun(3, f); n != 0 {
-						t.Errorf("%s %v T=%d: %s allocates %v times", name, d, T, what, n)
-					}
-				}
-			}
-			p.Close()
-		}
-	}
-}
-
-func ExampleSparseMLP() {
-	// Two neurons of two inputs; only the second is active.
-	gate, up, down := NewMatrix(F32, 2, 2), NewMatrix(F32, 2, 2), NewMatrix(F32, 2, 2)
-	SetRow(gate, 1, []float32{1, 0})
-	SetRow(up, 1, []float32{0, 2})
-	SetRow(down, 1, []float32{1, -1})
-	y := make([]float32, 2)
-	SparseMLP(nil, y, []float32{3, 5}, &MLP[float32]{Gate: gate, Up: up, Down: down, Act: ReLU}, []int32{1}, nil, nil)
-	fmt.Println(y)
-	// Output: [30 -30]
 }

@@ -122,23 +122,23 @@ func TestMatrixView(t *testing.T) {
 
 func TestCopyAndTranspose(t *testing.T) {
 	r := rand.New(rand.NewPCG(55, 56))
-	p := NewPool(2)
+	p := NewCPU(2)
 	defer p.Close()
 	for _, shape := range [][2]int{{1, 1}, {33, 70}, {70, 130}} {
 		src := randomMatrix(r, F32, shape[0], shape[1])
 		for _, d := range append([]Dtype{F64}, floatDtypes...) {
 			direct, back, twice := NewMatrix(d, shape[0], shape[1]), NewMatrix(F32, shape[1], shape[0]), NewMatrix(F32, shape[0], shape[1])
-			if err := Copy(p, direct, src); err != nil {
+			if err := Copy(nil, direct, src); err != nil {
 				t.Fatal(err)
 			}
-			if err := Transpose(p, back, direct); err != nil {
+			if err := Transpose(nil, back, direct); err != nil {
 				t.Fatal(err)
 			}
-			if err := Transpose(p, twice, back); err != nil {
+			if err := Transpose(nil, twice, back); err != nil {
 				t.Fatal(err)
 			}
 			want := NewMatrix(F32, shape[0], shape[1])
-			if err := Copy(p, want, direct); err != nil {
+			if err := Copy(nil, want, direct); err != nil {
 				t.Fatal(err)
 			}
 			for i := range shape[0] {
@@ -147,10 +147,10 @@ func TestCopyAndTranspose(t *testing.T) {
 				}
 			}
 		}
-		if err := Copy(p, NewMatrix(Int32, shape[0], shape[1]), src); err == nil {
+		if err := Copy(nil, NewMatrix(Int32, shape[0], shape[1]), src); err == nil {
 			t.Error("floats were copied to integers")
 		}
-		if err := Copy(p, NewMatrix(F32, shape[0]+1, shape[1]), src); err == nil {
+		if err := Copy(nil, NewMatrix(F32, shape[0]+1, shape[1]), src); err == nil {
 			t.Error("a matrix was copied to another shape")
 		}
 	}
@@ -194,7 +194,7 @@ func testTopK[E Elem](t *testing.T, r *rand.Rand, score func() E) {
 }
 
 func TestAttention(t *testing.T) {
-	everywhere(t, func(t *testing.T, p *Pool) {
+	everywhere(t, func(t *testing.T, p *CPU) {
 		r := rand.New(rand.NewPCG(59, 60))
 		for _, c := range []struct{ heads, kvHeads, d, past, tokens int }{{1, 1, 8, 0, 1}, {4, 2, 36, 7, 3}, {9, 3, 64, 40, 1}, {6, 1, 32, 0, 20}} {
 			kv, err := NewKV(F32, 2, c.past+c.tokens, c.kvHeads, c.d)

@@ -10,19 +10,19 @@ import (
 // which should be much larger than the caches and must have been written once
 // (pages never written are all the same zeros): each thread reads its part as
 // 1, 2 or 4 streams. It is the most that a product with few tokens can read its weights with.
-func ReadRoof(p *Pool, data []byte, streams int) float64 {
-	p = orDefault(p)
-	read := p.variant.read[streams]
+func ReadRoof(cpu *CPU, data []byte, streams int) float64 {
+	cpu = orDefault(cpu)
+	read := cpu.variant.read[streams]
 	// Parts of 1 MiB and more keep the shared counter out of the measurement
 	// and let a disturbed thread do less.
 	const least = 1 << 20
-	pieces := max(min(len(data)/least, 16*p.threads), 1)
+	pieces := max(min(len(data)/least, 16*cpu.pool.Threads()), 1)
 	step := len(data) / pieces / streams &^ 255
 	if step == 0 {
 		return 0
 	}
 	start := time.Now()
-	p.Run(pieces, func(i int) {
+	cpu.pool.Run(pieces, func(i int) {
 		sink.add(read(unsafe.Pointer(&data[i*step*streams]), step, step))
 	})
 	return float64(pieces*step*streams) / time.Since(start).Seconds()
@@ -31,18 +31,18 @@ func ReadRoof(p *Pool, data []byte, streams int) float64 {
 // FMAPeak returns the float32 operations per second (two a multiply-add) that
 // the threads of p reach in the inner loop of the matrix product on data in the
 // L1 cache, measured for about d.
-func FMAPeak(p *Pool, d time.Duration) float64 {
-	p = orDefault(p)
-	v := p.variant
+func FMAPeak(cpu *CPU, d time.Duration) float64 {
+	cpu = orDefault(cpu)
+	v := cpu.variant
 	const k = 64
 	type operands struct{ c, w, x []float32 }
-	data := make([]operands, p.threads)
+	data := make([]operands, cpu.pool.Threads())
 	for i := range data {
 		data[i] = operands{floats(v.tileRows * v.tileCols), floats(v.tileRows * k), floats(v.tileCols * k)}
 	}
 	work := func(calls int) time.Duration {
 		start := time.Now()
-		p.Run(p.threads, func(i int) {
+		cpu.pool.Run(cpu.pool.Threads(), func(i int) {
 			o := &data[i]
 			for range calls {
 				v.tile(address(o.c), address(o.w), 4*k, 4, address(o.x), k)
@@ -53,7 +53,7 @@ func FMAPeak(p *Pool, d time.Duration) float64 {
 	calls := 1000
 	calls = max(int(float64(calls)*float64(d)/float64(work(calls)+1)), 1)
 	t := work(calls)
-	return 2 * float64(v.tileRows*v.tileCols*k) * float64(calls*p.threads) / t.Seconds()
+	return 2 * float64(v.tileRows*v.tileCols*k) * float64(calls*cpu.pool.Threads()) / t.Seconds()
 }
 
 // sink takes results that nobody reads.

@@ -172,7 +172,7 @@ func (r *Rotary) through(last int) []float32 {
 
 // RoPE rotates the heads of x T×(heads·HeadDim), row t by positions[t]; a row
 // of position −1 is copied. y may be x.
-func RoPE(p *Pool, y, x []float32, heads int, positions []int32, r *Rotary) {
+func RoPE(cpu *CPU, y, x []float32, heads int, positions []int32, r *Rotary) {
 	if len(x) != len(positions)*heads*r.config.HeadDim || len(y) != len(x) {
 		panic(panicShape)
 	}
@@ -186,18 +186,20 @@ func RoPE(p *Pool, y, x []float32, heads int, positions []int32, r *Rotary) {
 	if len(x) == 0 {
 		return
 	}
-	p = orDefault(p)
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	t := &p.tasks.rope
+	cpu = orDefault(cpu)
+	cpu.mu.Lock()
+	defer cpu.mu.Unlock()
+	t := ropeTasks.of(cpu)
 	*t = ropeTask{y: y, x: x, heads: heads, positions: positions, rotary: r}
 	if last >= 0 {
 		t.table = r.through(last)
 	}
 	t.rows = max(elementsPerPiece/(heads*r.config.HeadDim), 1)
-	p.do((len(positions)+t.rows-1)/t.rows, t)
+	cpu.do((len(positions)+t.rows-1)/t.rows, t)
 	*t = ropeTask{}
 }
+
+var ropeTasks = newPerCPU[ropeTask]()
 
 type ropeTask struct {
 	y, x      []float32
@@ -208,7 +210,7 @@ type ropeTask struct {
 	rows      int // in a piece
 }
 
-func (t *ropeTask) piece(_ *worker, i int) {
+func (t *ropeTask) Piece(_ *Worker, i int) {
 	c := &t.rotary.config
 	width, half := t.heads*c.HeadDim, c.Dim/2
 	for row := i * t.rows; row < min((i+1)*t.rows, len(t.positions)); row++ {

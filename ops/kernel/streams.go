@@ -135,7 +135,7 @@ func (b *block) fill(streams, first, n, j int) {
 
 // goOn lets the last block of a piece be followed by the first one of the next piece of w. A piece has rows of all.
 func (b *block) goOn(w *worker, streams, rows, all int) {
-	first := w.claim() * rows
+	first := w.Claim() * rows
 	if first >= all {
 		return
 	}
@@ -149,8 +149,9 @@ func (b *block) goOn(w *worker, streams, rows, all int) {
 // linearStreams is a linearTask in streams.
 type linearStreams linearTask
 
-func (t *linearStreams) piece(w *worker, i int) {
-	v, m, r := t.pool.variant, t.w, &w.dots
+func (t *linearStreams) Piece(thread *Worker, i int) {
+	w := t.cpu.on(thread)
+	v, m, r := t.cpu.variant, t.w, &w.dots
 	first := i * t.rows
 	n := min(t.rows, m.rows-first)
 	var b block
@@ -165,7 +166,7 @@ func (t *linearStreams) piece(w *worker, i int) {
 			r.next[s] = asked(v.streaming.dot, r.row[s], m.rowBytes, m.row(b.following[k]))
 		}
 		for token := range t.tokens {
-			v.dots(&t.pool.tasks.operands[token], m, r)
+			v.dots(&t.operands[token], m, r)
 			out := t.y[token*m.rows:]
 			for s, k := range b.row[:b.count] {
 				out[k] = r.sum[s]
@@ -180,8 +181,9 @@ func (t *linearStreams) piece(w *worker, i int) {
 // downStreams is a downTask in streams.
 type downStreams downTask
 
-func (t *downStreams) piece(w *worker, i int) {
-	m, r, v := t.w, &w.rows, t.pool.variant
+func (t *downStreams) Piece(thread *Worker, i int) {
+	w := t.cpu.on(thread)
+	m, r, v := t.w, &w.rows, t.cpu.variant
 	width, streams, step := paddedCols(m.cols), v.streaming.streams, rowsPerAxpy(m.dtype)
 	acc := t.sums[i*t.tokens*width:][:t.tokens*width]
 	clear(acc)
@@ -209,8 +211,9 @@ func (t *downStreams) piece(w *worker, i int) {
 // neuronStreams is a neuronTask in streams. Its pieces are the same chunks.
 type neuronStreams neuronTask
 
-func (t *neuronStreams) piece(w *worker, i int) {
-	v, width := t.pool.variant, paddedCols(t.down.cols)
+func (t *neuronStreams) Piece(thread *Worker, i int) {
+	w := t.cpu.on(thread)
+	v, width := t.cpu.variant, paddedCols(t.down.cols)
 	streams := v.streaming.streams
 	sums := t.sums[i*t.tokens*width:][:t.tokens*width]
 	clear(sums)
@@ -259,7 +262,7 @@ func (b *neuronBlock) add(sums []float32) {
 			b.dots(ups, b.up, b.down, from)
 		}
 	}
-	v, r, m, width := b.pool.variant, &b.w.rows, b.down, paddedCols(b.down.cols)
+	v, r, m, width := b.cpu.variant, &b.w.rows, b.down, paddedCols(b.down.cols)
 	step := rowsPerAxpy(m.dtype)
 	for token := range b.tokens {
 		h := hidden[token*blockNeurons:][:b.count]
@@ -278,14 +281,14 @@ func (b *neuronBlock) add(sums []float32) {
 // dots writes to out the products of all tokens with the rows in m of a few neurons of the block, behind which those in next
 // are read.
 func (b *neuronBlock) dots(out []float32, m, next *Matrix, from int) {
-	v, r := b.pool.variant, &b.w.dots
+	v, r := b.cpu.variant, &b.w.dots
 	for s := range r.row {
 		i := min(from+s, b.count-1)
 		r.row[s] = m.row(b.row[i])
 		r.next[s] = b.asked(v.streaming.dot, i, m, next.row(b.row[i]))
 	}
 	for token := range b.tokens {
-		v.dots(&b.pool.tasks.operands[token], m, r)
+		v.dots(&b.operands[token], m, r)
 		copy(out[token*blockNeurons+from:][:rowsPerDot], r.sum[:])
 	}
 }

@@ -75,7 +75,7 @@ func (h halves) at(offset int) halves {
 
 // unitInputs fills g.halves for the unit from the inputs x T×K or, if x is nil, from packed panels of them.
 func (g *gemmTask) unitInputs(x []float32) {
-	p := g.pool
+	cpu := g.cpu
 	padded := (g.tokens + unitTile - 1) / unitTile * unitTile
 	size := 2 // bytes of an input
 	if g.product == onBytes {
@@ -86,22 +86,22 @@ func (g *gemmTask) unitInputs(x []float32) {
 		step = size*g.panelRows + rowAlign // rows that do not all start in one cache set
 	}
 	bytes := padded * (size*g.panelRows + rowAlign)
-	p.tasks.halves = resize(p.tasks.halves, 2*bytes/4)
-	high := address(p.tasks.halves)
+	high := address(resizeTo(&gemmScratch.of(cpu).halves, 2*bytes/4))
 	g.halves = newHalves(high, unsafe.Add(high, bytes), step, g.product == onBytes || lowInputs(g.w.dtype))
 	g.raw = x
 	pieces := padded / unitTile * packParts
 	if x != nil {
 		pieces = g.tokens
 	}
-	p.do(pieces, (*unitTask)(g))
+	cpu.do(pieces, (*unitTask)(g))
 	g.raw = nil
 }
 
 // unitTask makes inputs for the unit. A piece is a token or, of packed inputs, a part of the rows of a panel.
 type unitTask gemmTask
 
-func (u *unitTask) piece(w *worker, i int) {
+func (u *unitTask) Piece(thread *Worker, i int) {
+	w := u.cpu.on(thread)
 	if u.raw != nil {
 		u.token(w, i)
 		return
@@ -109,7 +109,7 @@ func (u *unitTask) piece(w *worker, i int) {
 	part := groups((u.panelRows+packParts-1)/packParts) * group
 	panel, first := i/packParts, min(i%packParts*part, u.panelRows)
 	last := min(first+part, u.panelRows)
-	unit := u.pool.variant.unit
+	unit := u.cpu.variant.unit
 	switch rows := u.panelRows * unitTile; {
 	case u.product == onBytes && u.transposed:
 		x, to := u.pairs[panel*rows/2:], u.halves.at(panel*unitTile*u.halves.step)
@@ -140,7 +140,7 @@ func (u *unitTask) piece(w *worker, i int) {
 
 // token makes a row of the inputs of a token.
 func (u *unitTask) token(w *worker, i int) {
-	v := u.pool.variant
+	v := u.cpu.variant
 	x := u.raw[i*u.k:][:u.k]
 	raceRead(address(x), 4*len(x))
 	buf := w.scratch(u.panelRows + u.panelRows/2)

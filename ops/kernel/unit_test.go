@@ -151,7 +151,7 @@ func TestTileSplit(t *testing.T) {
 // An input that is not finite, in the one token that has it, whatever meets it.
 func TestSplitHugeInputs(t *testing.T) {
 	units(t, func(t *testing.T, v *variant, r *rand.Rand) {
-		p := NewPool(2, WithVariant(v.name))
+		p := NewCPU(2, WithVariant(v.name))
 		defer p.Close()
 		const T, K, O = 20, 64, 40
 		for _, d := range []Dtype{F16, BF16, Int8G, Int4, Int4M} {

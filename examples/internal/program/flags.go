@@ -146,14 +146,14 @@ func (f *Flags) Dtype() func() *kernel.Dtype {
 	}
 }
 
-// Threads adds the flag -threads. The result makes the pool, once flags are parsed; it must be closed.
-func (f *Flags) Threads() func() (*kernel.Pool, error) {
-	const most = 1024 // far more CPUs than a pool makes use of
+// Threads adds the flag -threads. The result makes the cpu, once flags are parsed; it must be closed.
+func (f *Flags) Threads() func() (*kernel.CPU, error) {
+	const most = 1024 // far more CPUs than a cpu makes use of
 	n := f.Int("threads", 0, "`number` of threads; 0: one for each CPU that is available")
-	return func() (*kernel.Pool, error) {
+	return func() (*kernel.CPU, error) {
 		if *n < 0 || *n > most {
 			return nil, Usagef("-threads %d is not between 0 and %d", *n, most)
 		}
-		return kernel.NewPool(*n), nil
+		return kernel.NewCPU(*n), nil
 	}
 }

@@ -1,0 +1,130 @@
+package kernel
+
+import (
+	"fmt"
+	"sync"
+	"unsafe"
+)
+
+// CPU is what kernels run on: the threads of a Pool, one of the Variants, and scratch memory. Any number of goroutines
+// may call kernels on one CPU; the calls run one after the other.
+type CPU struct {
+	pool    *Pool
+	variant *variant
+	workers []worker // one for each of the threads
+
+	mu   sync.Mutex // held by a kernel from its first section to its last
+	kept []any      // see perCPU
+}
+
+// CPUOption changes what NewCPU makes.
+type CPUOption func(*CPU)
+
+// WithVariant selects the kernels by the name of one of Variants. NewCPU panics if this processor cannot run them.
+func WithVariant(name string) CPUOption {
+	return func(c *CPU) {
+		v := findVariant(name)
+		if v == nil {
+			panic(fmt.Sprintf("kernel: no variant %q on this CPU, there are %v", name, Variants()))
+		}
+		c.variant = v
+	}
+}
+
+// NewCPU returns a CPU with a pool of that many threads, all that are available if threads <= 0, and the best variant.
+func NewCPU(threads int, opts ...CPUOption) *CPU { return newCPU(NewPool(threads), opts...) }
+
+func newCPU(p *Pool, opts ...CPUOption) *CPU {
+	c := &CPU{pool: p, variant: variants()[0], workers: make([]worker, p.Threads())}
+	for _, o := range opts {
+		o(c)
+	}
+	return c
+}
+
+var defaultCPU = sync.OnceValue(func() *CPU { return newCPU(DefaultPool()) })
+
+// DefaultCPU returns the CPU that kernels run on when they are given none. It is made on first use and never closed.
+func DefaultCPU() *CPU { return defaultCPU() }
+
+func orDefault(c *CPU) *CPU {
+	if c == nil {
+		return DefaultCPU()
+	}
+	return c
+}
+
+// Pool returns the threads of c; nil, which stands for the default one, has the default pool.
+func (c *CPU) Pool() *Pool { return orDefault(c).pool }
+
+// Threads returns how many threads share the work, the caller among them.
+func (c *CPU) Threads() int { return c.pool.Threads() }
+
+// Variant returns the name of the kernels that c runs.
+func (c *CPU) Variant() string { return c.variant.name }
+
+// Close ends the workers of the pool. Kernels may still be called; the caller then works alone.
+func (c *CPU) Close() { c.pool.Close() }
+
+// do runs the n pieces of a task. Callers hold c.mu.
+func (c *CPU) do(n int, s Section) { c.pool.Do(n, s) }
+
+// on returns the scratch memory of a worker of c's pool.
+func (c *CPU) on(w *Worker) *worker {
+	own := &c.workers[w.Index()]
+	own.Worker = w
+	return own
+}
+
+// worker is the scratch memory of one worker.
+type worker struct {
+	*Worker
+	floats  []float32
+	operand operand
+	dots    dotRows
+	rows    axpyRows
+	order   [3*blockNeurons + mostAhead]unsafe.Pointer // rows of a block of neurons
+	_       [64]byte
+}
+
+// scratch returns n float32 of unspecified content, at a multiple of 64 bytes.
+func (w *worker) scratch(n int) []float32 { return resizeTo(&w.floats, n) }
+
+// perCPU is a T that every CPU has one of: a task or scratch memory that the calls of a kernel share, so that they allocate
+// nothing. It is used under CPU.mu.
+type perCPU[T any] int
+
+var perCPUs int
+
+// newPerCPU declares a T for every CPU. It is called when the package is initialised.
+func newPerCPU[T any]() perCPU[T] {
+	perCPUs++
+	return perCPU[T](perCPUs - 1)
+}
+
+// of returns the T of c.
+func (k perCPU[T]) of(c *CPU) *T {
+	if c.kept == nil {
+		c.kept = make([]any, perCPUs)
+	}
+	if c.kept[k] == nil {
+		c.kept[k] = new(T)
+	}
+	return c.kept[k].(*T)
+}
+
+// resizeTo makes *s n elements long, of unspecified content, and returns it. It allocates only to grow.
+func resizeTo(s *[]float32, n int) []float32 {
+	*s = resize(*s, n)
+	return *s
+}
+
+// resize returns s with n elements of unspecified content, allocating only to grow.
+func resize(s []float32, n int) []float32 {
+	if cap(s) < n {
+		return floats(n + n/4)[:n]
+	}
+	return s[:n]
+}
+
+func address[E any](s []E) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(s)) }
