@@ -44,7 +44,7 @@ func ParseActivation(name string) (Activation, error) {
 	if a, ok := activationNames[name]; ok {
 		return a, nil
 	}
-	return 0, fmt.Errorf("kernel: unknown activation %q", name)
+	return 0, fmt.Errorf("activation: unknown activation %q", name)
 }
 
 // SupportsIntegers reports whether a has a meaning for integers: only ReLU has.
@@ -76,23 +76,5 @@ func (a Activation) Apply64(x float64) float64 {
 		}
 		return x
 	}
-	panic("kernel: unknown activation")
-}
-
-// apply is a in the type of the activations; of integers it is ReLU.
-func apply[E Elem](a Activation, x E) E {
-	if a == ReLU {
-		if x < 0 {
-			return 0
-		}
-		return x
-	}
-	return E(a.Apply64(float64(x)))
-}
-
-// checkActivation panics if a has no meaning for E.
-func checkActivation[E Elem](a Activation) {
-	if d := dtypeOf[E](); (d == Int32 || d == Int64) && !a.SupportsIntegers() || a > ReLU {
-		panic("kernel: activation is not defined for this element type")
-	}
+	panic("activation: unknown activation")
 }

@@ -128,6 +128,3 @@ func (t *attentionTiles) asFloats(m *Matrix, first, n int, buf []float32) []floa
 	}
 	return buf
 }
-
-// wholeTiles is n rounded up to rows of whole tiles.
-func (v *variant) wholeTiles(n int) int { return (n + v.tileRows - 1) / v.tileRows * v.tileRows }

@@ -11,7 +11,7 @@ import (
 // is an error, as is one from F64 other than to float and quantised types by way of float32.
 func Copy(p *Pool, dst, src *Matrix) error {
 	if dst.rows != src.rows || dst.cols != src.cols {
-		return fmt.Errorf("kernel: copy: %d×%d to %d×%d", src.rows, src.cols, dst.rows, dst.cols)
+		return fmt.Errorf("weights: copy: %d×%d to %d×%d", src.rows, src.cols, dst.rows, dst.cols)
 	}
 	if err := convertible(dst.dtype, src.dtype); err != nil {
 		return err
@@ -33,7 +33,7 @@ func Copy(p *Pool, dst, src *Matrix) error {
 // Transpose writes srcᵀ to dst, converting as Copy does.
 func Transpose(p *Pool, dst, src *Matrix) error {
 	if dst.rows != src.cols || dst.cols != src.rows {
-		return fmt.Errorf("kernel: transpose: %d×%d to %d×%d", src.rows, src.cols, dst.rows, dst.cols)
+		return fmt.Errorf("weights: transpose: %d×%d to %d×%d", src.rows, src.cols, dst.rows, dst.cols)
 	}
 	if err := convertible(dst.dtype, src.dtype); err != nil {
 		return err
@@ -65,7 +65,7 @@ func Transpose(p *Pool, dst, src *Matrix) error {
 func convertible(dst, src Dtype) error {
 	integer := func(d Dtype) bool { return d == Int32 || d == Int64 }
 	if dst != src && (integer(dst) || integer(src)) {
-		return fmt.Errorf("kernel: cannot convert %v to %v", src, dst)
+		return fmt.Errorf("weights: cannot convert %v to %v", src, dst)
 	}
 	return nil
 }

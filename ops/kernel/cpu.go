@@ -119,12 +119,8 @@ func resizeTo(s *[]float32, n int) []float32 {
 	return *s
 }
 
-// resize returns s with n elements of unspecified content, allocating only to grow.
-func resize(s []float32, n int) []float32 {
-	if cap(s) < n {
-		return floats(n + n/4)[:n]
-	}
-	return s[:n]
-}
-
-func address[E any](s []E) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(s)) }
+const (
+	panicShape  = "kernel: wrong length of a slice for the shapes given"
+	panicDtype  = "kernel: element type is not the compute type of the matrix"
+	panicBounds = "kernel: row out of range"
+)

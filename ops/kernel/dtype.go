@@ -61,7 +61,7 @@ func ParseDtype(s string) (Dtype, error) {
 			return Dtype(d), nil
 		}
 	}
-	return 0, fmt.Errorf("kernel: unknown dtype %q, want one of %v", s, dtypeNames)
+	return 0, fmt.Errorf("weights: unknown dtype %q, want one of %v", s, dtypeNames)
 }
 
 // Compute returns the type of the activations that weights of d multiply.

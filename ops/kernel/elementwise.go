@@ -66,7 +66,7 @@ var elementTasks = newPerCPU[elementTask]()
 
 // elementTask applies do to ranges of its vectors.
 type elementTask struct {
-	cpu    *CPU
+	cpu     *CPU
 	y, a, b []float32
 	act     Activation
 	do      func(t *elementTask, w *worker, y, a, b []float32)

@@ -97,3 +97,21 @@ func dotExact[E Elem](x, w []E) E {
 	}
 	return s0 + s1
 }
+
+// apply is a in the type of the activations; of integers it is ReLU.
+func apply[E Elem](a Activation, x E) E {
+	if a == ReLU {
+		if x < 0 {
+			return 0
+		}
+		return x
+	}
+	return E(a.Apply64(float64(x)))
+}
+
+// checkActivation panics if a has no meaning for E.
+func checkActivation[E Elem](a Activation) {
+	if d := dtypeOf[E](); (d == Int32 || d == Int64) && !a.SupportsIntegers() || a > ReLU {
+		panic("kernel: activation is not defined for this element type")
+	}
+}

@@ -30,9 +30,9 @@ const (
 	onBytes                 // int8 on a matrix unit, for inputs as onPairs has them
 )
 
-// product is what products of k inputs with weights of d run on. Where scales of groups run along the outputs, integers
+// productOf is what products of k inputs with weights of d run on. Where scales of groups run along the outputs, integers
 // are not possible.
-func (v *variant) product(d Dtype, k int, transposed bool) product {
+func productOf(v *variant, d Dtype, k int, transposed bool) product {
 	switch {
 	case v.unit != nil && d == Int8 && k <= mostBytes:
 		return onBytes
@@ -60,7 +60,7 @@ func (how product) panelRows(k int) int {
 // pack makes of the inputs x T×K what the tiles read.
 func (g *gemmTask) pack(x []float32) {
 	cpu, v := g.cpu, g.cpu.variant
-	g.product = v.product(g.w.dtype, g.k, g.transposed)
+	g.product = productOf(v, g.w.dtype, g.k, g.transposed)
 	g.panelRows = g.product.panelRows(g.k)
 	if g.transposed && g.product.onUnit() {
 		if g.product == onBytes {
@@ -83,12 +83,6 @@ func (g *gemmTask) convert() {
 	if g.product.onUnit() {
 		g.unitInputs(nil)
 	}
-}
-
-// packedLen is the length of inputs as the tiles read them:
-// [⌈T/tileCols⌉][rows][tileCols], zeros beyond T and K.
-func (v *variant) packedLen(tokens, rows int) int {
-	return (tokens + v.tileCols - 1) / v.tileCols * v.tileCols * rows
 }
 
 func (cpu *CPU) pack(dst, x []float32, tokens, k, rows int) {
@@ -125,32 +119,6 @@ func (t *packTask) Piece(_ *Worker, i int) {
 	}
 }
 
-// turned writes dst[j·dstStep+i] = src[i·srcStep+j] for i < rows and j < cols.
-func (v *variant) turned(dst []float32, dstStep int, src []float32, srcStep, rows, cols int) {
-	n := v.turnSize
-	for i := range rows {
-		raceRead(address(src[i*srcStep:]), 4*cols)
-	}
-	for j := range cols {
-		raceWrite(address(dst[j*dstStep:]), 4*rows)
-	}
-	wholeRows, wholeCols := rows-rows%n, cols-cols%n
-	for i := 0; i < wholeRows; i += n {
-		for j := 0; j < wholeCols; j += n {
-			v.turn(address(dst[j*dstStep+i:]), address(src[i*srcStep+j:]), 4*dstStep, 4*srcStep)
-		}
-	}
-	for i := range rows {
-		j := wholeCols
-		if i >= wholeRows {
-			j = 0
-		}
-		for ; j < cols; j++ {
-			dst[j*dstStep+i] = src[i*srcStep+j]
-		}
-	}
-}
-
 var (
 	gemmTasks   = newPerCPU[gemmTask]()
 	gemmScratch = newPerCPU[gemmBuffers]()
@@ -165,7 +133,7 @@ type gemmBuffers struct {
 
 // gemmTask is a matrix product of many tokens. A piece is a block of outputs.
 type gemmTask struct {
-	cpu           *CPU
+	cpu            *CPU
 	w              *Matrix
 	slots          []int32 // rows of w to use, nil: all
 	transposed     bool

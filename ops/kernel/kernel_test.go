@@ -96,7 +96,7 @@ func rounded(d Dtype, x []float32) []float64 {
 }
 
 // onUnit tells whether products with weights of d run on bfloat16.
-func onUnit(v *variant, d Dtype) bool { return v.product(d, 1, false) == onHalves }
+func onUnit(v *variant, d Dtype) bool { return productOf(v, d, 1, false) == onHalves }
 
 // asInput is x as weights of d see the inputs of T tokens.
 func asInput(v *variant, d Dtype, T int, x []float32) []float64 {

@@ -119,7 +119,7 @@ var (
 
 // linearTask is a Linear of few tokens. A piece is a range of outputs.
 type linearTask struct {
-	cpu   *CPU
+	cpu    *CPU
 	y      []float32
 	w      *Matrix
 	bias   []float32
@@ -168,7 +168,7 @@ func (cpu *CPU) down(y, h []float32, w *Matrix, bias []float32, tokens int) {
 
 // downTask adds up rows times coefficients. A piece is a chunk of rows.
 type downTask struct {
-	cpu   *CPU
+	cpu    *CPU
 	h      []float32
 	w      *Matrix
 	tokens int

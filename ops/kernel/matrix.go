@@ -17,9 +17,9 @@ type Matrix struct {
 }
 
 const (
-	panicShape  = "kernel: wrong length of a slice for the shapes given"
-	panicDtype  = "kernel: element type is not the compute type of the matrix"
-	panicBounds = "kernel: row out of range"
+	panicLength = "weights: wrong length of a slice for the columns of the matrix"
+	panicType   = "weights: element type is not the compute type of the matrix"
+	panicRange  = "weights: row out of range"
 
 	rowAlign = 64
 )
@@ -29,7 +29,7 @@ const (
 // It panics if a size is negative or more than memory can be addressed.
 func NewMatrix(d Dtype, rows, cols int) *Matrix {
 	if int(d) >= dtypes || rows < 0 || cols < 0 || cols > maxCols {
-		panic("kernel: bad dtype or size for NewMatrix")
+		panic("weights: bad dtype or size for NewMatrix")
 	}
 	rowBytes := d.RowBytes(cols)
 	stride := (rowBytes + rowAlign - 1) &^ (rowAlign - 1)
@@ -41,21 +41,21 @@ func NewMatrix(d Dtype, rows, cols int) *Matrix {
 // the element size.
 func MatrixView(d Dtype, rows, cols, stride int, data []byte) (*Matrix, error) {
 	if int(d) >= dtypes {
-		return nil, fmt.Errorf("kernel: matrix view: unknown dtype %d", d)
+		return nil, fmt.Errorf("weights: matrix view: unknown dtype %d", d)
 	}
 	if rows < 0 || cols < 0 || cols > maxCols {
-		return nil, fmt.Errorf("kernel: matrix view: bad shape %d×%d", rows, cols)
+		return nil, fmt.Errorf("weights: matrix view: bad shape %d×%d", rows, cols)
 	}
 	rowBytes := d.RowBytes(cols)
 	if stride < rowBytes {
-		return nil, fmt.Errorf("kernel: matrix view: stride %d is less than the %d bytes of a row", stride, rowBytes)
+		return nil, fmt.Errorf("weights: matrix view: stride %d is less than the %d bytes of a row", stride, rowBytes)
 	}
 	if rows > 0 && rowBytes > 0 {
 		if rowBytes > len(data) || rows-1 > (len(data)-rowBytes)/stride {
-			return nil, fmt.Errorf("kernel: matrix view: %d rows of stride %d do not fit in %d bytes", rows, stride, len(data))
+			return nil, fmt.Errorf("weights: matrix view: %d rows of stride %d do not fit in %d bytes", rows, stride, len(data))
 		}
 		if a := d.align(); int(uintptr(unsafe.Pointer(&data[0])))%a != 0 || rows > 1 && stride%a != 0 {
-			return nil, fmt.Errorf("kernel: matrix view: rows of %v must start at multiples of %d bytes", d, a)
+			return nil, fmt.Errorf("weights: matrix view: rows of %v must start at multiples of %d bytes", d, a)
 		}
 	}
 	return &Matrix{d, rows, cols, stride, rowBytes, data}, nil
@@ -80,13 +80,16 @@ func (m *Matrix) Cols() int { return m.cols }
 // Stride returns the bytes from one row to the next.
 func (m *Matrix) Stride() int { return m.stride }
 
+// RowBytes returns the bytes of a row.
+func (m *Matrix) RowBytes() int { return m.rowBytes }
+
 // Bytes returns the bytes of all rows without the gaps between them.
 func (m *Matrix) Bytes() int { return m.rows * m.rowBytes }
 
 // Row returns the bytes of row i.
 func (m *Matrix) Row(i int) []byte {
 	if uint(i) >= uint(m.rows) {
-		panic(panicBounds)
+		panic(panicRange)
 	}
 	return m.data[i*m.stride:][:m.rowBytes:m.rowBytes]
 }
@@ -94,7 +97,7 @@ func (m *Matrix) Row(i int) []byte {
 // Slice returns a view of rows r0 to r1−1.
 func (m *Matrix) Slice(r0, r1 int) *Matrix {
 	if r0 < 0 || r1 < r0 || r1 > m.rows {
-		panic(panicBounds)
+		panic(panicRange)
 	}
 	s := *m
 	s.rows, s.data = r1-r0, nil

@@ -144,7 +144,7 @@ var (
 // neuronTask is the sparse MLP of few tokens, in one pass over the rows of the
 // active neurons. A piece is a chunk of active neurons.
 type neuronTask struct {
-	cpu             *CPU
+	cpu              *CPU
 	gate, up, down   *Matrix
 	act              Activation
 	slots, neurons   []int32
@@ -302,7 +302,7 @@ func (t *neuronTask) finish(h, gates, ups []float32, neurons []int32, token int)
 // as the panels that the product with the down rows reads.
 func (cpu *CPU) sparseGEMM(t *neuronTask, y, x, bias []float32) {
 	v, n, hidden, outputs := cpu.variant, len(t.slots), t.up.cols, t.down.cols
-	down := v.product(t.down.dtype, n, true)
+	down := productOf(v, t.down.dtype, n, true)
 	t.panelRows = down.panelRows(n)
 	t.hidden = resizeTo(hiddenPanels.of(cpu), v.packedLen(t.tokens, t.panelRows))
 	g := gemmTasks.of(cpu)

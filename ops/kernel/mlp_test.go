@@ -472,3 +472,23 @@ func TestNonFinite(t *testing.T) {
 		}
 	})
 }
+
+// An input that is not finite, in the one token that has it, whatever meets it.
+func TestSplitHugeInputs(t *testing.T) {
+	units(t, func(t *testing.T, v *variant, r *rand.Rand) {
+		p := NewCPU(2, WithVariant(v.name))
+		defer p.Close()
+		const T, K, O = 20, 64, 40
+		for _, d := range []Dtype{F16, BF16, Int8G, Int4, Int4M} {
+			w, x, y := randomMatrix(r, d, O, K), randoms(r, T*K), make([]float32, T*O)
+			x[3*K] = math.MaxFloat32 // beyond the largest bfloat16
+			x[5*K] = 1e-40           // below the smallest
+			Linear(p, y, x, w, nil)
+			for i, f := range y {
+				if finite := f-f == 0; finite != (i/O != 3) {
+					t.Fatalf("%v: output %d of token %d is %v", d, i%O, i/O, f)
+				}
+			}
+		}
+	})
+}

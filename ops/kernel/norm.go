@@ -25,7 +25,7 @@ func RMSNorm(cpu *CPU, y, x, weight []float32, eps float32) {
 var normTasks = newPerCPU[normTask]()
 
 type normTask struct {
-	cpu         *CPU
+	cpu          *CPU
 	y, x, weight []float32
 	eps          float32
 	rows         int // in a piece
@@ -51,18 +51,6 @@ func Softmax(y, x []float32) {
 	if len(x) > 0 {
 		variants()[0].softmax(y, x)
 	}
-}
-
-func (v *variant) softmax(y, x []float32) {
-	raceRead(address(x), 4*len(x))
-	raceWrite(address(y), 4*len(y))
-	largest := x[0]
-	for _, s := range x {
-		if s > largest { // a NaN makes the sum one anyway
-			largest = s
-		}
-	}
-	v.scale(address(y), 1/v.expSum(address(y), address(x), largest, len(x)), len(y))
 }
 
 // Argmax returns the index of the first largest number, −1 if x is empty. NaN

@@ -256,4 +256,3 @@ func (p *Pool) await(seen uint64) uint64 {
 		p.wake.Wait()
 	}
 }
-

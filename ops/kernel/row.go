@@ -11,10 +11,10 @@ import (
 // type of m.
 func Row[E Elem](m *Matrix, i int, dst []E) {
 	if len(dst) != m.cols {
-		panic(panicShape)
+		panic(panicLength)
 	}
 	if m.dtype.Compute() != dtypeOf[E]() {
-		panic(panicDtype)
+		panic(panicType)
 	}
 	b := m.Row(i)
 	if len(b) == 0 {
@@ -33,10 +33,10 @@ func Row[E Elem](m *Matrix, i int, dst []E) {
 // group (or Int8 row) that holds a NaN or an infinity decodes to NaN.
 func SetRow[E Elem](m *Matrix, i int, src []E) {
 	if len(src) != m.cols {
-		panic(panicShape)
+		panic(panicLength)
 	}
 	if m.dtype.Compute() != dtypeOf[E]() {
-		panic(panicDtype)
+		panic(panicType)
 	}
 	b := m.Row(i)
 	if len(b) == 0 {
@@ -55,10 +55,10 @@ func SetRow[E Elem](m *Matrix, i int, src []E) {
 func SetRowBlocks(m *Matrix, i int, blocks []byte) error {
 	d := m.dtype
 	if !d.grouped() {
-		return fmt.Errorf("kernel: %v has no GGUF blocks", d)
+		return fmt.Errorf("weights: %v has no GGUF blocks", d)
 	}
 	if m.cols%group != 0 || len(blocks) != m.rowBytes {
-		return fmt.Errorf("kernel: %d bytes of blocks do not make a row of %d columns of %v", len(blocks), m.cols, d)
+		return fmt.Errorf("weights: %d bytes of blocks do not make a row of %d columns of %v", len(blocks), m.cols, d)
 	}
 	row, n, quants := m.Row(i), groups(m.cols), quantBytes[d]
 	scales := row[n*quants:]
