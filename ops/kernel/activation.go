@@ -78,3 +78,14 @@ func (a Activation) Apply64(x float64) float64 {
 	}
 	panic("activation: unknown activation")
 }
+
+// Apply32 returns a(x), rounded once.
+func (a Activation) Apply32(x float32) float32 {
+	if a == ReLU {
+		if x < 0 {
+			return 0
+		}
+		return x
+	}
+	return float32(a.Apply64(float64(x)))
+}

@@ -16,7 +16,7 @@ func Copy(p *Pool, dst, src *Matrix) error {
 	if err := convertible(dst.dtype, src.dtype); err != nil {
 		return err
 	}
-	each(p, dst.rows, 16, func(r0, r1 int) {
+	p.Ranges(dst.rows, 16, func(r0, r1 int) {
 		tmp := make([]float32, src.cols)
 		for i := r0; i < r1; i++ {
 			if dst.dtype == src.dtype {
@@ -45,7 +45,7 @@ func Transpose(p *Pool, dst, src *Matrix) error {
 	// A band of source columns at a time, so that every source row is decoded
 	// once per band and the band stays in the cache.
 	const band = 64
-	each(p, dst.rows, band, func(r0, r1 int) {
+	p.Ranges(dst.rows, band, func(r0, r1 int) {
 		tile := make([]float32, (r1-r0)*src.rows)
 		width := r1 - r0
 		part := make([]float32, width+group)
@@ -123,7 +123,7 @@ func transposeExact(p *Pool, dst, src *Matrix) {
 }
 
 func transposeWords[E int32 | int64](p *Pool, dst, src *Matrix) {
-	each(p, dst.rows, 16, func(r0, r1 int) {
+	p.Ranges(dst.rows, 16, func(r0, r1 int) {
 		for i := range src.rows {
 			row := values[E](src.row(i), src.cols)
 			for c := r0; c < r1; c++ {
@@ -131,9 +131,4 @@ func transposeWords[E int32 | int64](p *Pool, dst, src *Matrix) {
 			}
 		}
 	})
-}
-
-// each calls f for the ranges of step that cover 0..n−1, on the workers of p.
-func each(p *Pool, n, step int, f func(i0, i1 int)) {
-	orDefaultPool(p).Run((n+step-1)/step, func(c int) { f(c*step, min((c+1)*step, n)) })
 }

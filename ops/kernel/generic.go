@@ -401,7 +401,7 @@ func activateGeneric(a Activation) func(y, x unsafe.Pointer, n int) {
 	return func(yp, xp unsafe.Pointer, n int) {
 		y := values[float32](yp, n)
 		for k, v := range values[float32](xp, n) {
-			y[k] = apply(a, v)
+			y[k] = a.Apply32(v)
 		}
 	}
 }

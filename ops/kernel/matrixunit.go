@@ -28,3 +28,6 @@ type matrixUnit struct {
 	// joinBytes writes (high·256 + low)·factor of n int32, a multiple of 16, as float32.
 	joinBytes func(dst, high, low unsafe.Pointer, factor float32, n int)
 }
+
+// unitTile is the number of rows and columns of a tile of a matrix unit.
+const unitTile = 32

@@ -15,7 +15,6 @@ import "unsafe"
 // are read as rows, and inputs the other way; of a transposed product it is the reverse, and tiles hold a row per token.
 
 const (
-	unitTile  = 32             // rows and columns of a tile
 	unitBytes = 2 * blockCols  // of a row of weights that are read at a time
 	unitStep  = unitBytes + 64 // bytes from row to row of them: they do not all start in one cache set
 	mostBytes = 1<<17 - 1      // columns whose products of int8 an int32 holds
