@@ -10,7 +10,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/sparsegonia/sparsegonia/ops/activation"
 	"github.com/sparsegonia/sparsegonia/ops/kernel"
+	"github.com/sparsegonia/sparsegonia/ops/parallel"
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
 // The MLP of Llama-3.2-3B.
@@ -43,7 +46,7 @@ func turn(step, n int) int {
 }
 
 // gather copies the rows of all active neurons, which is what a cache without a difference does.
-func gather(pool *kernel.Pool, to, from *Neurons, slots []int32) {
+func gather(pool *parallel.Pool, to, from *Neurons, slots []int32) {
 	const chunk = 8
 	pool.Run((len(slots)+chunk-1)/chunk, func(piece int) {
 		for k := piece * chunk; k < min((piece+1)*chunk, len(slots)); k++ {
@@ -62,7 +65,7 @@ func median(times []time.Duration) time.Duration {
 // BenchmarkRefresh compares, one after the other within each iteration, what a Refresh takes in place, what it takes
 // packed, and what copying the rows of all active neurons takes into a buffer that is there and into a new one.
 func BenchmarkRefresh(b *testing.B) {
-	for _, d := range []kernel.Dtype{kernel.F32, kernel.F16, kernel.Int8} {
+	for _, d := range []weights.Dtype{weights.F32, weights.F16, weights.Int8} {
 		store, err := Allocate(d, intermediate3B, hidden3B, true)
 		require.NoError(b, err)
 		fill(store)
@@ -127,7 +130,7 @@ func benchmarkRefresh(b *testing.B, store *Neurons, sets [][]bool) {
 // BenchmarkToken compares what an MLP of one token takes under each policy, Refresh and SparseMLP together, one after the
 // other within each iteration. The neuron file is in the page cache, not read from the disk.
 func BenchmarkToken(b *testing.B) {
-	for _, d := range []kernel.Dtype{kernel.F32, kernel.F16, kernel.Int8} {
+	for _, d := range []weights.Dtype{weights.F32, weights.F16, weights.Int8} {
 		store, err := Allocate(d, intermediate3B, hidden3B, true)
 		require.NoError(b, err)
 		fill(store)
@@ -165,7 +168,7 @@ func benchmarkToken(b *testing.B, store *Neurons, f *File, sets [][]bool) {
 	token := func(c Cache, set []bool) {
 		require.NoError(b, c.Refresh(set, slots))
 		rows := c.Rows()
-		m := kernel.MLP[float32]{Gate: rows.Gate, Up: rows.Up, Down: rows.Down, Act: kernel.SiLU}
+		m := kernel.MLP[float32]{Gate: rows.Gate, Up: rows.Up, Down: rows.Down, Act: activation.SiLU}
 		kernel.SparseMLP(nil, y, x, &m, slots[:len(neuronsOf(set))], c.Neurons(), nil)
 	}
 	for i := range 8 { // until the window is full
@@ -204,7 +207,7 @@ func fill(n *Neurons) {
 	for _, m := range n.matrices() {
 		for i := range n.Intermediate() {
 			if i == 0 {
-				kernel.SetRow(m, 0, row)
+				weights.SetRow(m, 0, row)
 			} else {
 				copy(m.Row(i), m.Row(0))
 			}

@@ -6,11 +6,11 @@ import (
 	"path/filepath"
 
 	"github.com/sparsegonia/sparsegonia/cache"
-	"github.com/sparsegonia/sparsegonia/ops/kernel"
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
 func Example() {
-	neurons, err := cache.Allocate(kernel.BF16, 6, 64, true) // 6 neurons of hidden size 64
+	neurons, err := cache.Allocate(weights.BF16, 6, 64, true) // 6 neurons of hidden size 64
 	if err != nil {
 		panic(err)
 	}
@@ -34,12 +34,12 @@ func Example() {
 }
 
 func ExampleNewPacked() {
-	neurons, err := cache.Allocate(kernel.F32, 4, 2, true) // 4 neurons of hidden size 2
+	neurons, err := cache.Allocate(weights.F32, 4, 2, true) // 4 neurons of hidden size 2
 	if err != nil {
 		panic(err)
 	}
 	for i := range 4 {
-		kernel.SetRow(neurons.Up, i, []float32{float32(i), float32(i)})
+		weights.SetRow(neurons.Up, i, []float32{float32(i), float32(i)})
 	}
 	c, err := cache.NewPacked(neurons, nil)
 	if err != nil {
@@ -67,7 +67,7 @@ func ExampleNewPacked() {
 }
 
 func ExampleNewWindow() {
-	neurons, err := cache.Allocate(kernel.Int8, 100, 256, true) // 100 neurons of 3 rows of 320 bytes
+	neurons, err := cache.Allocate(weights.Int8, 100, 256, true) // 100 neurons of 3 rows of 320 bytes
 	if err != nil {
 		panic(err)
 	}

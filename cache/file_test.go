@@ -14,11 +14,10 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
-
-	"github.com/sparsegonia/sparsegonia/ops/kernel"
 )
 
 // image is the content of a neuron file.
@@ -134,7 +133,7 @@ func pools(t require.TestingT, n *Neurons, count int) *Neurons {
 
 func slice(n *Neurons, first, count int) *Neurons {
 	var part Neurons
-	for i, to := range []**kernel.Matrix{&part.Gate, &part.Up, &part.Down} {
+	for i, to := range []**weights.Matrix{&part.Gate, &part.Up, &part.Down} {
 		if m := n.matrices()[i]; m != nil {
 			*to = m.Slice(first, first+count)
 		}
@@ -144,7 +143,7 @@ func slice(n *Neurons, first, count int) *Neurons {
 
 // Every byte that was changed is noticed when the file is opened or when it is verified, but for the zeros between layers.
 func TestFileNoticesEveryChange(t *testing.T) {
-	store := newStore(t, kernel.Int4M, 3, 33, true, 1)
+	store := newStore(t, weights.Int4M, 3, 33, true, 1)
 	data := image(t, "made of this", store, store)
 	f := openImage(t, data)
 	padding := map[int]bool{}
@@ -176,7 +175,7 @@ func TestFileNoticesEveryChange(t *testing.T) {
 
 // Headers that lie, with the right checksum.
 func TestFileHostileHeaders(t *testing.T) {
-	store := newStore(t, kernel.F32, 3, 16, true, 1)
+	store := newStore(t, weights.F32, 3, 16, true, 1)
 	for name, c := range map[string]struct {
 		change func(header []byte)
 		want   string
@@ -220,8 +219,8 @@ func put(b []byte, at int, v uint32) { binary.LittleEndian.PutUint32(b[at:], v) 
 func FuzzFileHeader(f *testing.F) {
 	for _, layers := range [][]*Neurons{
 		nil,
-		{newStore(f, kernel.F32, 3, 16, true, 1)},
-		{newStore(f, kernel.Int4, 2, 5, false, 1), newStore(f, kernel.Int8, 70, 3, true, 1)},
+		{newStore(f, weights.F32, 3, 16, true, 1)},
+		{newStore(f, weights.Int4, 2, 5, false, 1), newStore(f, weights.Int8, 70, 3, true, 1)},
 	} {
 		data := image(f, "label", layers...)
 		f.Add(data[:block], int64(len(data)), false)
@@ -299,7 +298,7 @@ var diskFaults = map[string]struct {
 }
 
 func TestFileFaults(t *testing.T) {
-	store := newStore(t, kernel.F16, 20, 40, true, 1)
+	store := newStore(t, weights.F16, 20, 40, true, 1)
 	disk := &faults{data: image(t, "", store)}
 	f, err := NewFile(disk, int64(len(disk.data)))
 	require.NoError(t, err)
@@ -323,7 +322,7 @@ func TestFileFaults(t *testing.T) {
 
 // A neuron that lies where another should is not taken for it.
 func TestFileSwappedNeurons(t *testing.T) {
-	store := newStore(t, kernel.F32, 4, 16, true, 1)
+	store := newStore(t, weights.F32, 4, 16, true, 1)
 	data := image(t, "", store)
 	f := openImage(t, data)
 	l := f.header.layers[0]
@@ -335,10 +334,10 @@ func TestFileSwappedNeurons(t *testing.T) {
 }
 
 func TestFileReadErrors(t *testing.T) {
-	store := newStore(t, kernel.F32, 4, 16, true, 1)
+	store := newStore(t, weights.F32, 4, 16, true, 1)
 	f := openImage(t, image(t, "", store))
 	n := allocate(t, store, 2)
-	plain, err := Allocate(kernel.F32, 2, 16, false)
+	plain, err := Allocate(weights.F32, 2, 16, false)
 	require.NoError(t, err)
 	assert.ErrorContains(t, f.Read(1, 0, n), "layer 1, the file has 1")
 	assert.ErrorContains(t, f.Read(-1, 0, n), "layer -1")
@@ -351,7 +350,7 @@ func TestFileReadErrors(t *testing.T) {
 
 // A file that is cut off while it is open gives errors, and so does one that has been closed.
 func TestFileTruncatedWhileOpen(t *testing.T) {
-	store := newStore(t, kernel.F32, 100, 64, true, 1)
+	store := newStore(t, weights.F32, 100, 64, true, 1)
 	path := filepath.Join(t.TempDir(), "neurons")
 	one := func(int) (*Neurons, error) { return store, nil }
 	require.NoError(t, WriteFile(path, "", 1, one))
@@ -383,7 +382,7 @@ func TestOpenFileErrors(t *testing.T) {
 func TestWriteFileIsAtomic(t *testing.T) {
 	directory := t.TempDir()
 	path := filepath.Join(directory, "neurons")
-	store := newStore(t, kernel.F32, 4, 16, true, 1)
+	store := newStore(t, weights.F32, 4, 16, true, 1)
 	old := func(int) (*Neurons, error) { return store, nil }
 	require.NoError(t, WriteFile(path, "old", 1, old))
 
@@ -417,7 +416,7 @@ func TestWriteFileIsAtomic(t *testing.T) {
 }
 
 func TestFileConcurrentReads(t *testing.T) {
-	store := newStore(t, kernel.F32, 200, 64, true, 1)
+	store := newStore(t, weights.F32, 200, 64, true, 1)
 	path := filepath.Join(t.TempDir(), "neurons")
 	require.NoError(t, WriteFile(path, "", 1, func(int) (*Neurons, error) { return store, nil }))
 	for _, options := range [][]FileOption{nil, {WithDirect()}} {

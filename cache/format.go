@@ -8,7 +8,7 @@ import (
 	"hash/crc32"
 	"math"
 
-	"github.com/sparsegonia/sparsegonia/ops/kernel"
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
 // The format is described in the documentation of the package.
@@ -126,7 +126,7 @@ func decode(b []byte, size int64) (*header, error) {
 
 func (l *layer) decode(b []byte) error {
 	name := string(bytes.TrimRight(b[:8], "\x00"))
-	d, err := kernel.ParseDtype(name)
+	d, err := weights.ParseDtype(name)
 	if err != nil {
 		return err
 	}

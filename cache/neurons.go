@@ -5,22 +5,22 @@ import (
 	"fmt"
 	"math"
 
-	"github.com/sparsegonia/sparsegonia/ops/kernel"
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
 // Neurons is an MLP stored neuron-major: row i of every matrix belongs to neuron i.
 // All matrices have one dtype. Gate and up are I×H (intermediate × hidden), and so is down in an MLP that gives as many
 // numbers as it takes; NewNeurons also makes Neurons whose down is I×O.
 type Neurons struct {
-	Gate *kernel.Matrix // nil for a plain MLP, act(x·up)·down
-	Up   *kernel.Matrix
-	Down *kernel.Matrix // the transpose of the usual O×I down projection
+	Gate *weights.Matrix // nil for a plain MLP, act(x·up)·down
+	Up   *weights.Matrix
+	Down *weights.Matrix // the transpose of the usual O×I down projection
 
 	bundles []byte // all of it as Shape.view lays it out, nil if it lies otherwise
 }
 
 // NewNeurons makes Neurons of matrices that exist already, without copying them. gate is nil for a plain MLP.
-func NewNeurons(gate, up, down *kernel.Matrix) (*Neurons, error) {
+func NewNeurons(gate, up, down *weights.Matrix) (*Neurons, error) {
 	if up == nil || down == nil {
 		return nil, errors.New("cache: neurons need an up and a down matrix")
 	}
@@ -29,7 +29,7 @@ func NewNeurons(gate, up, down *kernel.Matrix) (*Neurons, error) {
 	}
 	for _, m := range []struct {
 		name string
-		*kernel.Matrix
+		*weights.Matrix
 	}{{"gate", gate}, {"down", down}} {
 		if m.Matrix == nil {
 			continue
@@ -47,7 +47,7 @@ func NewNeurons(gate, up, down *kernel.Matrix) (*Neurons, error) {
 
 // Shape says how large the neurons of an MLP with as many outputs as inputs are.
 type Shape struct {
-	Dtype        kernel.Dtype
+	Dtype        weights.Dtype
 	Intermediate int  // I
 	Hidden       int  // H
 	Gated        bool // there is a gate matrix
@@ -66,7 +66,7 @@ func (s Shape) check() error {
 	if s.Intermediate < 1 || s.Hidden < 1 {
 		return fmt.Errorf("intermediate %d and hidden %d must be positive", s.Intermediate, s.Hidden)
 	}
-	if _, err := kernel.ParseDtype(s.Dtype.String()); err != nil {
+	if _, err := weights.ParseDtype(s.Dtype.String()); err != nil {
 		return err
 	}
 	if s.Hidden > maxFloats/3/line {
@@ -88,7 +88,7 @@ func (s Shape) bundle() int { return s.parts() * s.row() }
 
 // Allocate makes zeroed Neurons in one store, in which the gate, up and down rows of a neuron are adjacent and each
 // begins a cache line: reading an active neuron reads one stretch of memory. A store of 8 GiB or more is an error.
-func Allocate(d kernel.Dtype, intermediate, hidden int, gated bool) (*Neurons, error) {
+func Allocate(d weights.Dtype, intermediate, hidden int, gated bool) (*Neurons, error) {
 	n, err := Shape{d, intermediate, hidden, gated}.allocate()
 	if err != nil {
 		return nil, fmt.Errorf("cache: allocate: %w", err)
@@ -121,10 +121,10 @@ func (s Shape) size() (int, error) {
 
 // view makes Neurons of bundles.
 func (s Shape) view(bundles []byte) (*Neurons, error) {
-	var views [3]*kernel.Matrix
+	var views [3]*weights.Matrix
 	for i := range s.parts() {
 		var err error
-		if views[i], err = kernel.MatrixView(s.Dtype, s.Intermediate, s.Hidden, s.bundle(), bundles[i*s.row():]); err != nil {
+		if views[i], err = weights.MatrixView(s.Dtype, s.Intermediate, s.Hidden, s.bundle(), bundles[i*s.row():]); err != nil {
 			return nil, err
 		}
 	}
@@ -140,7 +140,7 @@ func memory(bytes int) ([]byte, error) {
 	if floats > maxFloats {
 		return nil, fmt.Errorf("%d bytes are too many, 8 GiB and more", bytes)
 	}
-	return kernel.NewMatrix(kernel.F32, 1, floats).Row(0), nil
+	return weights.NewMatrix(weights.F32, 1, floats).Row(0), nil
 }
 
 // Intermediate is the number of neurons, I.
@@ -161,7 +161,7 @@ func (n *Neurons) checkSquare() error {
 }
 
 // Dtype is the dtype that the weights are stored in.
-func (n *Neurons) Dtype() kernel.Dtype { return n.Up.Dtype() }
+func (n *Neurons) Dtype() weights.Dtype { return n.Up.Dtype() }
 
 // Gated tells whether there is a gate matrix.
 func (n *Neurons) Gated() bool { return n.Gate != nil }
@@ -180,4 +180,4 @@ func (n *Neurons) neuronBytes() (bytes int64) {
 }
 
 // matrices are the matrices in the order in which a neuron's rows are stored. The first is nil in a plain MLP.
-func (n *Neurons) matrices() [3]*kernel.Matrix { return [3]*kernel.Matrix{n.Gate, n.Up, n.Down} }
+func (n *Neurons) matrices() [3]*weights.Matrix { return [3]*weights.Matrix{n.Gate, n.Up, n.Down} }

@@ -6,15 +6,14 @@ import (
 	"testing"
 	"unsafe"
 
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-
-	"github.com/sparsegonia/sparsegonia/ops/kernel"
 )
 
-var dtypes = []kernel.Dtype{
-	kernel.F32, kernel.F64, kernel.F16, kernel.BF16, kernel.Int32, kernel.Int64,
-	kernel.Int8, kernel.Int8G, kernel.Int4, kernel.Int4M,
+var dtypes = []weights.Dtype{
+	weights.F32, weights.F64, weights.F16, weights.BF16, weights.Int32, weights.Int64,
+	weights.Int8, weights.Int8G, weights.Int4, weights.Int4M,
 }
 
 func address(row []byte) uintptr { return uintptr(unsafe.Pointer(unsafe.SliceData(row))) }
@@ -32,9 +31,9 @@ func TestAllocateLayout(t *testing.T) {
 				assert.Equal(t, d, n.Dtype())
 				assert.Equal(t, gated, n.Gated())
 
-				parts := []*kernel.Matrix{n.Up, n.Down}
+				parts := []*weights.Matrix{n.Up, n.Down}
 				if gated {
-					parts = []*kernel.Matrix{n.Gate, n.Up, n.Down}
+					parts = []*weights.Matrix{n.Gate, n.Up, n.Down}
 				}
 				assert.EqualValues(t, len(parts)*intermediate*d.RowBytes(hidden), n.Bytes())
 				var before uintptr
@@ -57,12 +56,12 @@ func TestAllocateLayout(t *testing.T) {
 }
 
 func TestAllocateZeroes(t *testing.T) {
-	n, err := Allocate(kernel.F32, 3, 4, true)
+	n, err := Allocate(weights.F32, 3, 4, true)
 	require.NoError(t, err)
 	row := make([]float32, 4)
 	for i := range 3 {
-		for _, m := range []*kernel.Matrix{n.Gate, n.Up, n.Down} {
-			kernel.Row(m, i, row)
+		for _, m := range []*weights.Matrix{n.Gate, n.Up, n.Down} {
+			weights.Row(m, i, row)
 			assert.Equal(t, make([]float32, 4), row)
 		}
 	}
@@ -70,20 +69,20 @@ func TestAllocateZeroes(t *testing.T) {
 
 func TestAllocateErrors(t *testing.T) {
 	for name, c := range map[string]struct {
-		dtype                kernel.Dtype
+		dtype                weights.Dtype
 		intermediate, hidden int
 		want                 string
 	}{
-		"no neurons":           {kernel.F32, 0, 4, "intermediate 0"},
-		"negative neurons":     {kernel.F32, -1, 4, "intermediate -1"},
-		"no hidden":            {kernel.F32, 4, 0, "hidden 0"},
-		"negative hidden":      {kernel.F32, 4, math.MinInt, "hidden -9"},
-		"unknown dtype":        {kernel.Dtype(200), 4, 4, "dtype(200)"},
-		"huge hidden":          {kernel.F32, 1, 1 << 60, "too large"},
-		"huge intermediate":    {kernel.F32, 1 << 60, 1, "too many"},
-		"huge product":         {kernel.F64, 1 << 31, 1 << 20, "too many"},
-		"overflowing product":  {kernel.F64, math.MaxInt, 4, "too many"},
-		"just above the bound": {kernel.F32, 1 << 20, 1 << 10, "too many"},
+		"no neurons":           {weights.F32, 0, 4, "intermediate 0"},
+		"negative neurons":     {weights.F32, -1, 4, "intermediate -1"},
+		"no hidden":            {weights.F32, 4, 0, "hidden 0"},
+		"negative hidden":      {weights.F32, 4, math.MinInt, "hidden -9"},
+		"unknown dtype":        {weights.Dtype(200), 4, 4, "dtype(200)"},
+		"huge hidden":          {weights.F32, 1, 1 << 60, "too large"},
+		"huge intermediate":    {weights.F32, 1 << 60, 1, "too many"},
+		"huge product":         {weights.F64, 1 << 31, 1 << 20, "too many"},
+		"overflowing product":  {weights.F64, math.MaxInt, 4, "too many"},
+		"just above the bound": {weights.F32, 1 << 20, 1 << 10, "too many"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := Allocate(c.dtype, c.intermediate, c.hidden, true)
@@ -93,7 +92,7 @@ func TestAllocateErrors(t *testing.T) {
 }
 
 func TestNewNeuronsIsAView(t *testing.T) {
-	up, down := kernel.NewMatrix(kernel.F16, 3, 2), kernel.NewMatrix(kernel.F16, 3, 2)
+	up, down := weights.NewMatrix(weights.F16, 3, 2), weights.NewMatrix(weights.F16, 3, 2)
 	n, err := NewNeurons(nil, up, down)
 	require.NoError(t, err)
 	assert.Same(t, up, n.Up)
@@ -103,7 +102,7 @@ func TestNewNeuronsIsAView(t *testing.T) {
 
 // The down rows may have a length of their own. Files do not hold such neurons.
 func TestNeuronsOfOtherOutputs(t *testing.T) {
-	n, err := NewNeurons(nil, kernel.NewMatrix(kernel.F32, 3, 2), kernel.NewMatrix(kernel.F32, 3, 5))
+	n, err := NewNeurons(nil, weights.NewMatrix(weights.F32, 3, 2), weights.NewMatrix(weights.F32, 3, 5))
 	require.NoError(t, err)
 	assert.Equal(t, 2, n.Hidden())
 	assert.Equal(t, 5, n.Outputs())
@@ -114,10 +113,10 @@ func TestNeuronsOfOtherOutputs(t *testing.T) {
 }
 
 func TestNewNeuronsErrors(t *testing.T) {
-	m := func(rows, cols int) *kernel.Matrix { return kernel.NewMatrix(kernel.F32, rows, cols) }
-	half := kernel.NewMatrix(kernel.F16, 3, 2)
+	m := func(rows, cols int) *weights.Matrix { return weights.NewMatrix(weights.F32, rows, cols) }
+	half := weights.NewMatrix(weights.F16, 3, 2)
 	for name, c := range map[string]struct {
-		gate, up, down *kernel.Matrix
+		gate, up, down *weights.Matrix
 		want           string
 	}{
 		"no up":            {m(3, 2), nil, m(3, 2), "need an up"},

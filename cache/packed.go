@@ -3,7 +3,8 @@ package cache
 import (
 	"fmt"
 
-	"github.com/sparsegonia/sparsegonia/ops/kernel"
+	"github.com/sparsegonia/sparsegonia/ops/parallel"
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
 // Packed is the policy that keeps the rows of the active neurons together: n of them in the slots 0 to n−1 of three
@@ -14,7 +15,7 @@ import (
 // The pools grow to the largest active set and an eighth more, and are kept until the Packed is dropped.
 type Packed struct {
 	store *Neurons
-	pool  *kernel.Pool
+	pool  *parallel.Pool
 
 	rows   *Neurons // the pools
 	active set
@@ -38,7 +39,7 @@ type move struct {
 }
 
 // NewPacked is a cache over store that copies rows on the threads of pool (nil: kernel.DefaultPool).
-func NewPacked(store *Neurons, pool *kernel.Pool) (*Packed, error) {
+func NewPacked(store *Neurons, pool *parallel.Pool) (*Packed, error) {
 	intermediate := store.Intermediate()
 	list := func() []int32 { return make([]int32, 0, intermediate) }
 	c := &Packed{
@@ -175,7 +176,7 @@ func (c *Packed) reserve(count int) error {
 			continue
 		}
 		held := len(c.neuron)
-		if err := kernel.Copy(c.pool, pools.matrices()[i].Slice(0, held), from.Slice(0, held)); err != nil {
+		if err := weights.Copy(c.pool, pools.matrices()[i].Slice(0, held), from.Slice(0, held)); err != nil {
 			return err
 		}
 	}
@@ -187,7 +188,7 @@ func (c *Packed) reserve(count int) error {
 // newPools makes a pool of that many rows for every matrix of n. Rows that a tensor can hold follow each other without
 // gaps, the others each begin a cache line.
 func newPools(n *Neurons, rows int) (*Neurons, error) {
-	var pools [3]*kernel.Matrix
+	var pools [3]*weights.Matrix
 	for i, m := range n.matrices() {
 		if m == nil {
 			continue
@@ -200,7 +201,7 @@ func newPools(n *Neurons, rows int) (*Neurons, error) {
 		if err != nil {
 			return nil, err
 		}
-		if pools[i], err = kernel.MatrixView(m.Dtype(), rows, m.Cols(), stride, store); err != nil {
+		if pools[i], err = weights.MatrixView(m.Dtype(), rows, m.Cols(), stride, store); err != nil {
 			return nil, err
 		}
 	}

@@ -4,12 +4,11 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"gorgonia.org/tensor"
 	"pgregory.net/rapid"
-
-	"github.com/sparsegonia/sparsegonia/ops/kernel"
 )
 
 func newPacked(t require.TestingT, store *Neurons) *Packed {
@@ -82,7 +81,7 @@ func TestPackedMovesNoMoreThanItMust(t *testing.T) {
 // The pools are no larger than the largest active set and an eighth, and what was in them moves along.
 func TestPackedGrows(t *testing.T) {
 	const intermediate = 100
-	store := newStore(t, kernel.BF16, intermediate, 16, true, 1)
+	store := newStore(t, weights.BF16, intermediate, 16, true, 1)
 	c := newPacked(t, store)
 	active, slots := make([]bool, intermediate), make([]int32, intermediate)
 	for i := range intermediate {
@@ -111,7 +110,7 @@ func TestPackedView(t *testing.T) {
 				require.NoError(t, c.Refresh(active, slots))
 				v := c.View()
 				require.ElementsMatch(t, neuronsOf(active), v.Neurons)
-				for i, m := range []*kernel.Matrix{v.Gate, v.Up, v.Down} {
+				for i, m := range []*weights.Matrix{v.Gate, v.Up, v.Down} {
 					require.Equal(t, len(v.Neurons), m.Rows())
 					for s, neuron := range v.Neurons {
 						require.Equal(t, store.matrices()[i].Row(int(neuron)), m.Row(s))
@@ -136,7 +135,7 @@ func TestPackedView(t *testing.T) {
 }
 
 func TestPackedViewOfNothing(t *testing.T) {
-	c := newPacked(t, newStore(t, kernel.F32, 4, 2, false, 1))
+	c := newPacked(t, newStore(t, weights.F32, 4, 2, false, 1))
 	v := c.View()
 	assert.Empty(t, v.Neurons)
 	assert.Nil(t, v.Gate)
@@ -148,7 +147,7 @@ func TestPackedViewOfNothing(t *testing.T) {
 // A view is valid until the next Refresh. After it the memory is still there, with other rows or with the old ones.
 func TestPackedViewLifetime(t *testing.T) {
 	const intermediate = 64
-	store := newStore(t, kernel.F32, intermediate, 8, false, 1)
+	store := newStore(t, weights.F32, intermediate, 8, false, 1)
 	c := newPacked(t, store)
 	active, slots := make([]bool, intermediate), make([]int32, intermediate)
 	active[3] = true
@@ -157,12 +156,12 @@ func TestPackedViewLifetime(t *testing.T) {
 	gate, up, _, err := v.Tensors()
 	require.NoError(t, err)
 	assert.Nil(t, gate)
-	want, _ := kernel.Values[float32](store.Up.Slice(3, 4))
+	want, _ := weights.Values[float32](store.Up.Slice(3, 4))
 	assert.Equal(t, want, up.Float32s())
 
 	active[3], active[4] = false, true // in the same slot
 	require.NoError(t, c.Refresh(active, slots))
-	replaced, _ := kernel.Values[float32](store.Up.Slice(4, 5))
+	replaced, _ := weights.Values[float32](store.Up.Slice(4, 5))
 	assert.Equal(t, replaced, up.Float32s(), "the view is of the pool")
 
 	for i := range active { // in other pools

@@ -15,7 +15,9 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"github.com/sparsegonia/sparsegonia/ops/activation"
 	"github.com/sparsegonia/sparsegonia/ops/kernel"
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
 // The tests in this file hold for every policy.
@@ -40,7 +42,7 @@ func newTestWindow(t require.TestingT, n *Neurons, o WindowOptions) *Window {
 }
 
 // newStore makes neurons of small finite numbers, all rows different.
-func newStore(t require.TestingT, d kernel.Dtype, intermediate, hidden int, gated bool, seed uint64) *Neurons {
+func newStore(t require.TestingT, d weights.Dtype, intermediate, hidden int, gated bool, seed uint64) *Neurons {
 	n, err := Allocate(d, intermediate, hidden, gated)
 	require.NoError(t, err)
 	rng := rand.New(rand.NewPCG(seed, 1))
@@ -50,26 +52,26 @@ func newStore(t require.TestingT, d kernel.Dtype, intermediate, hidden int, gate
 		}
 		for i := range intermediate {
 			switch d.Compute() {
-			case kernel.F64:
+			case weights.F64:
 				setRow(m, i, func() float64 { return rng.NormFloat64() })
-			case kernel.Int32:
+			case weights.Int32:
 				setRow(m, i, func() int32 { return int32(rng.Uint32()) })
-			case kernel.Int64:
+			case weights.Int64:
 				setRow(m, i, func() int64 { return int64(rng.Uint64()) })
 			default:
 				row := make([]float32, hidden)
 				for j := range row {
 					row[j] = float32(rng.NormFloat64())
 				}
-				kernel.SetRow(m, i, row)
+				weights.SetRow(m, i, row)
 			}
 		}
 	}
 	return n
 }
 
-func setRow[E kernel.Elem](m *kernel.Matrix, i int, next func() E) {
-	values, _ := kernel.Values[E](m.Slice(i, i+1))
+func setRow[E weights.Elem](m *weights.Matrix, i int, next func() E) {
+	values, _ := weights.Values[E](m.Slice(i, i+1))
 	for j := range values {
 		values[j] = next()
 	}
@@ -197,20 +199,20 @@ func TestPoliciesGiveTheSameResults(t *testing.T) {
 	for _, d := range dtypes {
 		t.Run(d.String(), func(t *testing.T) {
 			switch d.Compute() {
-			case kernel.F64:
-				testSameResults[float64](t, d, kernel.SiLU, func(r *rand.Rand) float64 { return r.NormFloat64() })
-			case kernel.Int32:
-				testSameResults[int32](t, d, kernel.ReLU, func(r *rand.Rand) int32 { return int32(r.Uint32()) })
-			case kernel.Int64:
-				testSameResults[int64](t, d, kernel.ReLU, func(r *rand.Rand) int64 { return int64(r.Uint64()) })
+			case weights.F64:
+				testSameResults[float64](t, d, activation.SiLU, func(r *rand.Rand) float64 { return r.NormFloat64() })
+			case weights.Int32:
+				testSameResults[int32](t, d, activation.ReLU, func(r *rand.Rand) int32 { return int32(r.Uint32()) })
+			case weights.Int64:
+				testSameResults[int64](t, d, activation.ReLU, func(r *rand.Rand) int64 { return int64(r.Uint64()) })
 			default:
-				testSameResults[float32](t, d, kernel.SiLU, func(r *rand.Rand) float32 { return float32(r.NormFloat64()) })
+				testSameResults[float32](t, d, activation.SiLU, func(r *rand.Rand) float32 { return float32(r.NormFloat64()) })
 			}
 		})
 	}
 }
 
-func testSameResults[E kernel.Elem](t *testing.T, d kernel.Dtype, act kernel.Activation, next func(*rand.Rand) E) {
+func testSameResults[E weights.Elem](t *testing.T, d weights.Dtype, act activation.Func, next func(*rand.Rand) E) {
 	const intermediate, hidden, outputs = 130, 67, 40
 	rng := rand.New(rand.NewPCG(3, 4))
 	vector := func(n int) []E {
@@ -267,7 +269,7 @@ func testSameResults[E kernel.Elem](t *testing.T, d kernel.Dtype, act kernel.Act
 
 func TestPoliciesAllocateNothing(t *testing.T) {
 	const intermediate = 1000
-	store := newStore(t, kernel.F16, intermediate, 64, true, 1)
+	store := newStore(t, weights.F16, intermediate, 64, true, 1)
 	for name, policy := range policies {
 		t.Run(name, func(t *testing.T) {
 			c := policy(t, store)
@@ -295,7 +297,7 @@ func TestPoliciesAllocateNothing(t *testing.T) {
 // Sessions have caches of their own over one store.
 func TestPoliciesShareAStore(t *testing.T) {
 	const intermediate = 200
-	store := newStore(t, kernel.F32, intermediate, 16, true, 1)
+	store := newStore(t, weights.F32, intermediate, 16, true, 1)
 	for name, policy := range policies {
 		t.Run(name, func(t *testing.T) {
 			for session := range 4 {
@@ -320,7 +322,7 @@ func TestPoliciesShareAStore(t *testing.T) {
 // Ten thousand tokens leave memory and goroutines as they were.
 func TestPoliciesDoNotGrow(t *testing.T) {
 	const intermediate = 300
-	store := newStore(t, kernel.F32, intermediate, 256, true, 1) // of 0.9 MB
+	store := newStore(t, weights.F32, intermediate, 256, true, 1) // of 0.9 MB
 	for name, policy := range policies {
 		t.Run(name, func(t *testing.T) {
 			c := policy(t, store)

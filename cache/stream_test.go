@@ -4,11 +4,10 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
-
-	"github.com/sparsegonia/sparsegonia/ops/kernel"
 )
 
 // A stream gives every neuron once and in order, whatever the size of its blocks.
@@ -42,7 +41,7 @@ func TestStream(t *testing.T) {
 }
 
 func TestStreamErrors(t *testing.T) {
-	store := newStore(t, kernel.F32, 100, 16, true, 1)
+	store := newStore(t, weights.F32, 100, 16, true, 1)
 	disk := &faults{data: image(t, "", store)}
 	f, err := NewFile(disk, int64(len(disk.data)))
 	require.NoError(t, err)
@@ -82,7 +81,7 @@ func TestStreamErrors(t *testing.T) {
 }
 
 func TestStreamAllocatesNothing(t *testing.T) {
-	store := newStore(t, kernel.F16, 100, 64, true, 1)
+	store := newStore(t, weights.F16, 100, 64, true, 1)
 	s, err := NewStream(openImage(t, image(t, "", store)), 10000)
 	require.NoError(t, err)
 	sum := 0

@@ -4,24 +4,23 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 	"gorgonia.org/tensor"
-
-	"github.com/sparsegonia/sparsegonia/ops/kernel"
 )
 
 // View is the active neurons of a Packed as they lie in its pools: row s of every matrix belongs to neuron Neurons[s].
 // It is valid until the next Refresh or Reset of the Packed, which write other neurons to the same memory.
 type View struct {
-	Neurons []int32        // n, in the order of the slots
-	Gate    *kernel.Matrix // n×H, nil for a plain MLP
-	Up      *kernel.Matrix // n×H
-	Down    *kernel.Matrix // n×O
+	Neurons []int32         // n, in the order of the slots
+	Gate    *weights.Matrix // n×H, nil for a plain MLP
+	Up      *weights.Matrix // n×H
+	Down    *weights.Matrix // n×O
 }
 
 // View is the active neurons without a copy.
 func (c *Packed) View() View {
 	v := View{Neurons: c.neuron}
-	for i, to := range []**kernel.Matrix{&v.Gate, &v.Up, &v.Down} {
+	for i, to := range []**weights.Matrix{&v.Gate, &v.Up, &v.Down} {
 		if m := c.rows.matrices()[i]; m != nil {
 			*to = m.Slice(0, len(c.neuron))
 		}
@@ -38,7 +37,7 @@ func (v View) Tensors() (gate, up, down *tensor.Dense, err error) {
 	if d := v.Up.Dtype(); !tensors(d) {
 		return nil, nil, nil, fmt.Errorf("cache: view: there are no tensors of dtype %v", d)
 	}
-	for i, m := range []*kernel.Matrix{v.Gate, v.Up, v.Down} {
+	for i, m := range []*weights.Matrix{v.Gate, v.Up, v.Down} {
 		if m == nil {
 			continue
 		}
@@ -52,29 +51,29 @@ func (v View) Tensors() (gate, up, down *tensor.Dense, err error) {
 }
 
 // tensors tells whether a tensor can hold numbers of dtype d.
-func tensors(d kernel.Dtype) bool {
+func tensors(d weights.Dtype) bool {
 	switch d {
-	case kernel.F32, kernel.F64, kernel.Int32, kernel.Int64:
+	case weights.F32, weights.F64, weights.Int32, weights.Int64:
 		return true
 	}
 	return false
 }
 
-func dense(m *kernel.Matrix) (*tensor.Dense, error) {
+func dense(m *weights.Matrix) (*tensor.Dense, error) {
 	switch m.Dtype() {
-	case kernel.F64:
+	case weights.F64:
 		return denseOf[float64](m)
-	case kernel.Int32:
+	case weights.Int32:
 		return denseOf[int32](m)
-	case kernel.Int64:
+	case weights.Int64:
 		return denseOf[int64](m)
 	default:
 		return denseOf[float32](m)
 	}
 }
 
-func denseOf[E kernel.Elem](m *kernel.Matrix) (*tensor.Dense, error) {
-	values, ok := kernel.Values[E](m)
+func denseOf[E weights.Elem](m *weights.Matrix) (*tensor.Dense, error) {
+	values, ok := weights.Values[E](m)
 	if !ok || len(values) == 0 {
 		return nil, fmt.Errorf("a %d×%d matrix of stride %d is no tensor", m.Rows(), m.Cols(), m.Stride())
 	}

@@ -11,11 +11,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
-
-	"github.com/sparsegonia/sparsegonia/ops/kernel"
 )
 
 // windowModel is a Window in the plainest way: a list of what is in memory, the oldest first.
@@ -119,7 +118,7 @@ func TestWindowAgainstModel(t *testing.T) {
 func TestWindowPrefetch(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		intermediate := rapid.IntRange(1, 100).Draw(t, "intermediate")
-		store := newStore(t, kernel.F16, intermediate, 5, true, 1)
+		store := newStore(t, weights.F16, intermediate, 5, true, 1)
 		size := int64(store.Shape().bundle())
 		o := WindowOptions{
 			Tokens: rapid.IntRange(1, 4).Draw(t, "tokens"), Readers: rapid.IntRange(1, 4).Draw(t, "readers"),
@@ -186,7 +185,7 @@ func TestWindowFaults(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			rapid.Check(t, func(t *rapid.T) {
 				intermediate := rapid.IntRange(2, 60).Draw(t, "intermediate")
-				store := newStore(t, kernel.F32, intermediate, 5, true, 1)
+				store := newStore(t, weights.F32, intermediate, 5, true, 1)
 				disk := &faults{data: image(t, "", store)}
 				f, err := NewFile(disk, int64(len(disk.data)))
 				require.NoError(t, err)
@@ -234,7 +233,7 @@ func TestWindowFaults(t *testing.T) {
 // A read that never ends would be a hang: Close waits for those under way only, and no goroutine is left behind.
 func TestWindowEndsItsReads(t *testing.T) {
 	const intermediate = 400
-	store := newStore(t, kernel.F32, intermediate, 64, true, 1)
+	store := newStore(t, weights.F32, intermediate, 64, true, 1)
 	disk := &faults{data: image(t, "", store)}
 	f, err := NewFile(disk, int64(len(disk.data)))
 	require.NoError(t, err)
@@ -273,7 +272,7 @@ func TestWindowEndsItsReads(t *testing.T) {
 }
 
 func TestWindowErrors(t *testing.T) {
-	store := newStore(t, kernel.F32, 4, 16, true, 1)
+	store := newStore(t, weights.F32, 4, 16, true, 1)
 	f := openImage(t, image(t, "", store))
 	for name, c := range map[string]struct {
 		layer int
@@ -296,7 +295,7 @@ func TestWindowErrors(t *testing.T) {
 // The memory of a window without a budget grows with what the window holds, not with the MLP.
 func TestWindowGrows(t *testing.T) {
 	const intermediate = 300
-	store := newStore(t, kernel.F32, intermediate, 16, true, 1)
+	store := newStore(t, weights.F32, intermediate, 16, true, 1)
 	w := newTestWindow(t, store, WindowOptions{Tokens: 2})
 	active, slots := make([]bool, intermediate), make([]int32, intermediate)
 	for i := range 4 * intermediate {
@@ -317,7 +316,7 @@ func TestWindowGrows(t *testing.T) {
 func TestWindowBeyondTheBudget(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		intermediate := rapid.IntRange(2, 100).Draw(t, "intermediate")
-		store := newStore(t, kernel.F64, intermediate, 40, true, 1)
+		store := newStore(t, weights.F64, intermediate, 40, true, 1)
 		size := store.Shape().bundle()
 		budget := rapid.IntRange(1, intermediate-1).Draw(t, "budget")
 		w := newTestWindow(t, store, WindowOptions{Tokens: 3, Budget: int64(budget * size)})
@@ -364,7 +363,7 @@ func TestGiveBack(t *testing.T) {
 // Windows of several sessions over one file.
 func TestWindowsShareAFile(t *testing.T) {
 	const intermediate = 100
-	stores := []*Neurons{newStore(t, kernel.F32, intermediate, 16, true, 1), newStore(t, kernel.Int8G, intermediate, 40, true, 2)}
+	stores := []*Neurons{newStore(t, weights.F32, intermediate, 16, true, 1), newStore(t, weights.Int8G, intermediate, 40, true, 2)}
 	path := filepath.Join(t.TempDir(), "neurons")
 	require.NoError(t, WriteFile(path, "", len(stores), func(i int) (*Neurons, error) { return stores[i], nil }))
 	f, err := OpenFile(path)
@@ -394,7 +393,7 @@ func TestWindowsShareAFile(t *testing.T) {
 
 // Closing the file under a window gives an error.
 func TestWindowOfAClosedFile(t *testing.T) {
-	store := newStore(t, kernel.F32, 10, 16, true, 1)
+	store := newStore(t, weights.F32, 10, 16, true, 1)
 	path := filepath.Join(t.TempDir(), "neurons")
 	require.NoError(t, WriteFile(path, "", 1, func(int) (*Neurons, error) { return store, nil }))
 	f, err := OpenFile(path)

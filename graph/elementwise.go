@@ -8,7 +8,7 @@ import (
 	"gorgonia.org/gorgonia"
 
 	"github.com/sparsegonia/sparsegonia/ops"
-	"github.com/sparsegonia/sparsegonia/ops/kernel"
+	"github.com/sparsegonia/sparsegonia/ops/activation"
 )
 
 // expression is an elementwise function of the outputs of affine maps.
@@ -107,11 +107,11 @@ func (r *reader) fail(format string, args ...any) func([]float64) float64 {
 
 // form is the way an expression is act(inner·g)·u·outer, or act(inner·u)·outer.
 type form struct {
-	act          kernel.Activation
+	act          activation.Func
 	inner, outer float64
 }
 
-var activations = []kernel.Activation{kernel.ReLU, kernel.SiLU, kernel.GELU, kernel.GELUTanh}
+var activations = []activation.Func{activation.ReLU, activation.SiLU, activation.GELU, activation.GELUTanh}
 
 // activationOf recognises f as outer·act(inner·x). Functions are compared by value: there are too many ways to write
 // them, and only the values matter.
@@ -124,7 +124,7 @@ func activationOf(f func(x float64) float64) (form, bool) {
 		}
 		for _, act := range activations {
 			inner := sign
-			if act != kernel.ReLU {
+			if act != activation.ReLU {
 				inner *= innerScale(act, f(sign)/(sign*slope))
 			}
 			found := form{act, inner, slope / inner}
@@ -137,7 +137,7 @@ func activationOf(f func(x float64) float64) (form, bool) {
 }
 
 // innerScale is the c > 0 with act(c)/c = ratio: for all activation functions but ReLU it grows from 1/2 to 1.
-func innerScale(act kernel.Activation, ratio float64) float64 {
+func innerScale(act activation.Func, ratio float64) float64 {
 	low, high := 1e-3, 1e3
 	for range 200 {
 		middle := math.Sqrt(low * high)

@@ -8,14 +8,14 @@ import (
 	"gorgonia.org/gorgonia"
 
 	"github.com/sparsegonia/sparsegonia/ops"
-	"github.com/sparsegonia/sparsegonia/ops/kernel"
+	"github.com/sparsegonia/sparsegonia/ops/activation"
 )
 
 // MLP is a dense MLP in a graph, down(act(gate·x) ⊙ up·x) or down(act(up·x)).
 type MLP struct {
 	Name          string         // of its output node
 	Input, Output *gorgonia.Node // x and y
-	Activation    kernel.Activation
+	Activation    activation.Func
 
 	// The weights, with their biases, as the values that their nodes are bound to: views where possible. Numbers by which
 	// the graph multiplies are part of them. Gate is the zero Weight in a plain MLP.

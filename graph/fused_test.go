@@ -11,7 +11,8 @@ import (
 
 	"github.com/sparsegonia/sparsegonia/cache"
 	"github.com/sparsegonia/sparsegonia/ops"
-	"github.com/sparsegonia/sparsegonia/ops/kernel"
+	"github.com/sparsegonia/sparsegonia/ops/activation"
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
 // all is the choice of All everywhere.
@@ -105,7 +106,7 @@ func TestSwapFusedCopiesNoWeights(t *testing.T) {
 	weight := func(rows, cols int, inputMajor bool) ops.Weight {
 		w, err := ops.TensorWeight(k.values(rows, cols), inputMajor)
 		require.NoError(t, err)
-		w.Bias, err = kernel.MatrixOf(1, w.Outputs(), k.values(w.Outputs()).Float32s())
+		w.Bias, err = weights.MatrixOf(1, w.Outputs(), k.values(w.Outputs()).Float32s())
 		require.NoError(t, err)
 		return w
 	}
@@ -133,7 +134,7 @@ func TestSwapFusedCopiesNoWeights(t *testing.T) {
 
 // Only MLPs that become sparse have a cache of WithCache.
 func TestSwapAllAndOthers(t *testing.T) {
-	d := newDecoder(t, kernel.SiLU, false, true)
+	d := newDecoder(t, activation.SiLU, false, true)
 	want := run(t, d.graph, d.output)[0]
 	var made []int
 	s, err := Swap(d.graph, gorgonia.Nodes{d.output}, func(i int, m *MLP) (Selector, error) {

@@ -11,7 +11,7 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/sparsegonia/sparsegonia/ops"
-	"github.com/sparsegonia/sparsegonia/ops/kernel"
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
 // lookalike is a graph in which something looks like an MLP that can be swapped, and is not.
@@ -140,12 +140,12 @@ var lookalikes = []lookalike{
 	}, "belongs to MLP", 1},
 	{"weights of two dtypes", func(k *draft) *gorgonia.Node {
 		x := k.x()
-		half := ops.Weight{Matrix: kernel.NewMatrix(kernel.BF16, intermediate, hidden)}
+		half := ops.Weight{Matrix: weights.NewMatrix(weights.BF16, intermediate, hidden)}
 		return affine(times(silu(affine(x, half)), affine(x, k.weight("up", intermediate, hidden))), k.weight("down", hidden, intermediate))
 	}, "its weights are of different dtypes", 0},
 	{"a scaled bf16 weight", func(k *draft) *gorgonia.Node {
 		x := k.x()
-		half := func(o, k int) ops.Weight { return ops.Weight{Matrix: kernel.NewMatrix(kernel.BF16, o, k)} }
+		half := func(o, k int) ops.Weight { return ops.Weight{Matrix: weights.NewMatrix(weights.BF16, o, k)} }
 		h := times(silu(times(k.number(2), affine(x, half(intermediate, hidden)))), affine(x, half(intermediate, hidden)))
 		return plus(x, affine(h, half(hidden, intermediate)))
 	}, "a bf16 weight times 2", 0},

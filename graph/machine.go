@@ -36,7 +36,7 @@ type Machine struct {
 	steps   []*step
 	outputs []*register
 	trained []gorgonia.TrainModeOp
-	cpu    *kernel.CPU
+	cpu     *kernel.CPU
 
 	bytes   int64
 	current *step // that a panic is blamed on

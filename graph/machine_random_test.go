@@ -10,7 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/sparsegonia/sparsegonia/ops"
-	"github.com/sparsegonia/sparsegonia/ops/kernel"
+	"github.com/sparsegonia/sparsegonia/ops/activation"
 )
 
 // drawing is a random network, drawn once and written down as often as needed.
@@ -133,11 +133,11 @@ func draw(t *rapid.T, aliases bool) drawing {
 		case "softmax":
 			one(func(a *gorgonia.Node) (*gorgonia.Node, error) { return gorgonia.SoftMax(must(gorgonia.Tanh(a)), 1) })
 		case "activate":
-			one(func(a *gorgonia.Node) (*gorgonia.Node, error) { return ops.Activate(a, kernel.SiLU) })
+			one(func(a *gorgonia.Node) (*gorgonia.Node, error) { return ops.Activate(a, activation.SiLU) })
 		case "swiglu":
 			ok = second(same)
 			two(func(a, b *gorgonia.Node) (*gorgonia.Node, error) {
-				return ops.SwiGLU(a, must(gorgonia.Tanh(b)), kernel.ReLU)
+				return ops.SwiGLU(a, must(gorgonia.Tanh(b)), activation.ReLU)
 			})
 		case "custom":
 			preallocs := rapid.Bool().Draw(t, "preallocs")

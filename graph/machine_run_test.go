@@ -16,7 +16,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/sparsegonia/sparsegonia/ops"
-	"github.com/sparsegonia/sparsegonia/ops/kernel"
+	"github.com/sparsegonia/sparsegonia/ops/activation"
 )
 
 // apply is a network of one custom op after an op that makes the arena matter.
@@ -427,7 +427,7 @@ func sharedMLP(t testing.TB, weights []*tensor.Dense) (x, y *gorgonia.Node) {
 		h = must(gorgonia.Mul(h, n))
 		bias := must(gorgonia.Mul(v, n)) // which turns the weight
 		h = must(gorgonia.BroadcastAdd(h, bias, nil, []byte{0}))
-		h = must(ops.Activate(h, kernel.SiLU))
+		h = must(ops.Activate(h, activation.SiLU))
 	}
 	return x, h
 }
@@ -492,7 +492,7 @@ func TestRunAllocatesNothing(t *testing.T) {
 		n := newNetwork(dtype, false, func(n *network) {
 			x, y := n.in(3, 8), n.in(3, 8)
 			for range 4 {
-				act := must(ops.Activate(x, kernel.GELU))
+				act := must(ops.Activate(x, activation.GELU))
 				x = must(gorgonia.Add(must(gorgonia.HadamardProd(act, y)), x))
 				x = must(gorgonia.Reshape(must(gorgonia.Reshape(x, tensor.Shape{24})), tensor.Shape{3, 8}))
 			}

@@ -11,7 +11,7 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/sparsegonia/sparsegonia/ops"
-	"github.com/sparsegonia/sparsegonia/ops/kernel"
+	"github.com/sparsegonia/sparsegonia/ops/activation"
 )
 
 // The sizes of the MLPs of the tables: T tokens, in B sequences of S, H hidden and I intermediate.
@@ -87,7 +87,7 @@ func withBias(x, b *gorgonia.Node) *gorgonia.Node {
 type pattern struct {
 	name  string
 	build func(k *draft) *gorgonia.Node // gives the output
-	act   kernel.Activation
+	act   activation.Func
 	mlps  int // 0 is 1
 }
 
@@ -201,10 +201,10 @@ var patterns = []pattern{
 
 	// How the activation function is written.
 	{name: "silu: ops.Activate", build: gatedBy(func(_ *draft, g, u *gorgonia.Node) *gorgonia.Node {
-		return times(must(ops.Activate(g, kernel.SiLU)), u)
+		return times(must(ops.Activate(g, activation.SiLU)), u)
 	})},
 	{name: "silu: ops.SwiGLU", build: gatedBy(func(_ *draft, g, u *gorgonia.Node) *gorgonia.Node {
-		return must(ops.SwiGLU(g, u, kernel.SiLU))
+		return must(ops.SwiGLU(g, u, activation.SiLU))
 	})},
 	{name: "silu: operands the other way round", build: gatedBy(func(_ *draft, g, u *gorgonia.Node) *gorgonia.Node {
 		return times(u, times(sigmoid(g), g))
@@ -228,36 +228,36 @@ var patterns = []pattern{
 		half := times(g, k.number(0.5))
 		return times(plus(half, times(half, must(gorgonia.Tanh(half)))), u)
 	})},
-	{name: "gelu: ops.Activate", act: kernel.GELU, build: gatedBy(func(_ *draft, g, u *gorgonia.Node) *gorgonia.Node {
-		return times(u, must(ops.Activate(g, kernel.GELU)))
+	{name: "gelu: ops.Activate", act: activation.GELU, build: gatedBy(func(_ *draft, g, u *gorgonia.Node) *gorgonia.Node {
+		return times(u, must(ops.Activate(g, activation.GELU)))
 	})},
-	{name: "gelu_tanh: cube", act: kernel.GELUTanh, build: plainBy(func(k *draft, u *gorgonia.Node) *gorgonia.Node {
+	{name: "gelu_tanh: cube", act: activation.GELUTanh, build: plainBy(func(k *draft, u *gorgonia.Node) *gorgonia.Node {
 		inner := times(k.number(math.Sqrt(2/math.Pi)), plus(u, times(k.number(0.044715), must(gorgonia.Cube(u)))))
 		return times(times(k.number(0.5), u), plus(k.number(1), must(gorgonia.Tanh(inner))))
 	})},
-	{name: "gelu_tanh: power, rounded constant", act: kernel.GELUTanh, build: gatedBy(func(k *draft, g, u *gorgonia.Node) *gorgonia.Node {
+	{name: "gelu_tanh: power, rounded constant", act: activation.GELUTanh, build: gatedBy(func(k *draft, g, u *gorgonia.Node) *gorgonia.Node {
 		inner := times(plus(g, times(must(gorgonia.Pow(g, k.number(3))), k.number(0.044715))), k.number(0.7978845608))
 		return times(times(times(g, plus(must(gorgonia.Tanh(inner)), k.number(1))), k.number(0.5)), u)
 	})},
-	{name: "gelu_tanh: factored", act: kernel.GELUTanh, build: plainBy(func(k *draft, u *gorgonia.Node) *gorgonia.Node {
+	{name: "gelu_tanh: factored", act: activation.GELUTanh, build: plainBy(func(k *draft, u *gorgonia.Node) *gorgonia.Node {
 		inner := times(times(u, k.number(2*math.Sqrt(2/math.Pi))), plus(k.number(1), times(k.number(0.044715), times(u, u))))
 		return times(u, sigmoid(inner))
 	})},
-	{name: "relu: Rectify", act: kernel.ReLU, build: plainBy(func(_ *draft, u *gorgonia.Node) *gorgonia.Node { return relu(u) })},
-	{name: "relu: x·(x > 0)", act: kernel.ReLU, build: plainBy(func(k *draft, u *gorgonia.Node) *gorgonia.Node {
+	{name: "relu: Rectify", act: activation.ReLU, build: plainBy(func(_ *draft, u *gorgonia.Node) *gorgonia.Node { return relu(u) })},
+	{name: "relu: x·(x > 0)", act: activation.ReLU, build: plainBy(func(k *draft, u *gorgonia.Node) *gorgonia.Node {
 		return times(must(gorgonia.Gt(u, k.number(0), true)), u)
 	})},
-	{name: "relu: (x + |x|)/2", act: kernel.ReLU, build: plainBy(func(k *draft, u *gorgonia.Node) *gorgonia.Node {
+	{name: "relu: (x + |x|)/2", act: activation.ReLU, build: plainBy(func(k *draft, u *gorgonia.Node) *gorgonia.Node {
 		return over(plus(u, must(gorgonia.Abs(u))), k.number(2))
 	})},
-	{name: "relu: gated", act: kernel.ReLU, build: gatedBy(func(_ *draft, g, u *gorgonia.Node) *gorgonia.Node { return times(relu(g), u) })},
+	{name: "relu: gated", act: activation.ReLU, build: gatedBy(func(_ *draft, g, u *gorgonia.Node) *gorgonia.Node { return times(relu(g), u) })},
 
 	// Numbers.
 	{name: "scaled gate", build: gatedBy(func(k *draft, g, u *gorgonia.Node) *gorgonia.Node {
 		return times(silu(times(k.number(1.702), g)), u)
 	})},
-	{name: "scaled in three places", act: kernel.GELUTanh, build: gatedBy(func(k *draft, g, u *gorgonia.Node) *gorgonia.Node {
-		gate := must(ops.Activate(over(g, k.number(2.449)), kernel.GELUTanh))
+	{name: "scaled in three places", act: activation.GELUTanh, build: gatedBy(func(k *draft, g, u *gorgonia.Node) *gorgonia.Node {
+		gate := must(ops.Activate(over(g, k.number(2.449)), activation.GELUTanh))
 		return times(k.number(0.25), times(gate, times(u, k.number(-3))))
 	})},
 	{name: "negated", build: plainBy(func(_ *draft, u *gorgonia.Node) *gorgonia.Node {
@@ -354,7 +354,7 @@ var patterns = []pattern{
 		g, u := plus(mul(x, gate), k.leaf("gate.bias", intermediate)), plus(k.leaf("up.bias", intermediate), mul(x, up))
 		return plus(mul(times(silu(g), u), down), k.leaf("down.bias", hidden))
 	}},
-	{name: "biases of columns", act: kernel.ReLU, build: func(k *draft) *gorgonia.Node {
+	{name: "biases of columns", act: activation.ReLU, build: func(k *draft) *gorgonia.Node {
 		u := mul(k.leaf("up", intermediate, hidden), k.leaf("x", hidden, tokens))
 		u = must(gorgonia.BroadcastAdd(u, k.leaf("up.bias", intermediate, 1), nil, []byte{1}))
 		y := mul(k.leaf("down", hidden, intermediate), relu(u))
@@ -365,7 +365,7 @@ var patterns = []pattern{
 		gate, up, down := k.rowWeights()
 		return mul(times(silu(withBias(mul(x, gate), bias)), withBias(mul(x, up), bias)), down)
 	}},
-	{name: "gate and up differ by a bias", act: kernel.ReLU, build: func(k *draft) *gorgonia.Node {
+	{name: "gate and up differ by a bias", act: activation.ReLU, build: func(k *draft) *gorgonia.Node {
 		u := mul(k.x(), k.leaf("up", hidden, intermediate))
 		return mul(times(relu(withBias(u, k.leaf("bias", intermediate))), u), k.leaf("down", intermediate, hidden))
 	}},
@@ -415,7 +415,7 @@ var patterns = []pattern{
 		h := times(silu(by(x, k.leaf("gate", 1, intermediate, hidden))), by(x, k.leaf("up", 1, intermediate, hidden)))
 		return by(h, k.leaf("down", 1, hidden, intermediate))
 	}},
-	{name: "3-D, columns", act: kernel.ReLU, build: func(k *draft) *gorgonia.Node {
+	{name: "3-D, columns", act: activation.ReLU, build: func(k *draft) *gorgonia.Node {
 		u := must(gorgonia.BatchedMatMul(k.leaf("up", 1, intermediate, hidden), k.leaf("x", 1, hidden, tokens)))
 		return must(gorgonia.BatchedMatMul(k.leaf("down", 1, hidden, intermediate), relu(u)))
 	}},
@@ -431,13 +431,13 @@ var patterns = []pattern{
 		h := times(silu(by(x, k.leaf("gate", intermediate, hidden))), by(x, k.leaf("up", intermediate, hidden)))
 		return by(h, k.leaf("down", hidden, intermediate))
 	}},
-	{name: "Tensordot, weight first", act: kernel.ReLU, build: func(k *draft) *gorgonia.Node {
+	{name: "Tensordot, weight first", act: activation.ReLU, build: func(k *draft) *gorgonia.Node {
 		u := must(gorgonia.Tensordot([]int{1}, []int{1}, k.leaf("up", intermediate, hidden), k.x()))
 		return must(gorgonia.Tensordot([]int{1}, []int{0}, k.leaf("down", hidden, intermediate), relu(u)))
 	}},
 
 	// Other numbers of outputs than of inputs.
-	{name: "more outputs than inputs", act: kernel.ReLU, build: func(k *draft) *gorgonia.Node {
+	{name: "more outputs than inputs", act: activation.ReLU, build: func(k *draft) *gorgonia.Node {
 		u := withBias(mul(k.x(), k.leaf("up", hidden, intermediate)), k.leaf("up.bias", intermediate))
 		return withBias(mul(relu(u), k.leaf("down", intermediate, 17)), k.leaf("down.bias", 17))
 	}},
@@ -458,7 +458,7 @@ var patterns = []pattern{
 		}
 		return x
 	}},
-	{name: "down is the transpose of up", act: kernel.ReLU, build: func(k *draft) *gorgonia.Node {
+	{name: "down is the transpose of up", act: activation.ReLU, build: func(k *draft) *gorgonia.Node {
 		w := k.leaf("w", intermediate, hidden)
 		return mul(relu(mul(k.x(), turn(w))), w)
 	}},

@@ -12,7 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/sparsegonia/sparsegonia/ops"
-	"github.com/sparsegonia/sparsegonia/ops/kernel"
+	"github.com/sparsegonia/sparsegonia/ops/activation"
 )
 
 // author writes MLPs in randomly chosen ways.
@@ -88,18 +88,18 @@ func (a *author) withBias(x batch) batch {
 }
 
 // activate writes an activation function and says which.
-func (a *author) activate(x *gorgonia.Node) (*gorgonia.Node, kernel.Activation) {
-	act := rapid.SampledFrom([]kernel.Activation{kernel.SiLU, kernel.GELU, kernel.GELUTanh, kernel.ReLU}).Draw(a.T, "activation")
-	if act == kernel.GELU || a.toss("as an op") {
+func (a *author) activate(x *gorgonia.Node) (*gorgonia.Node, activation.Func) {
+	act := rapid.SampledFrom([]activation.Func{activation.SiLU, activation.GELU, activation.GELUTanh, activation.ReLU}).Draw(a.T, "activation")
+	if act == activation.GELU || a.toss("as an op") {
 		return must(ops.Activate(x, act)), act
 	}
 	switch act {
-	case kernel.SiLU:
+	case activation.SiLU:
 		if a.toss("quotient") {
 			return over(x, plus(a.number(1), must(gorgonia.Exp(must(gorgonia.Neg(x)))))), act
 		}
 		return silu(x), act
-	case kernel.GELUTanh:
+	case activation.GELUTanh:
 		inner := times(a.number(math.Sqrt(2/math.Pi)), plus(x, times(a.number(0.044715), must(gorgonia.Cube(x)))))
 		return times(times(a.number(0.5), x), plus(a.number(1), must(gorgonia.Tanh(inner)))), act
 	default:
@@ -111,9 +111,9 @@ func (a *author) activate(x *gorgonia.Node) (*gorgonia.Node, kernel.Activation) 
 }
 
 // mlp writes an MLP and says which activation function it has.
-func (a *author) mlp(x batch, intermediate, outputs int) (batch, kernel.Activation) {
+func (a *author) mlp(x batch, intermediate, outputs int) (batch, activation.Func) {
 	var h *gorgonia.Node
-	var act kernel.Activation
+	var act activation.Func
 	switch {
 	case !a.toss("gated"):
 		h, act = a.activate(a.withBias(a.by(x, intermediate)).node)
@@ -159,7 +159,7 @@ func TestRandomMLPs(t *testing.T) {
 		default:
 			x = batch{a.leaf("x", 2, rows, width), 2}
 		}
-		var acts []kernel.Activation
+		var acts []activation.Func
 		for range rapid.IntRange(1, 3).Draw(r, "layers") {
 			outputs := x.width()
 			if a.toss("other outputs") {
@@ -170,7 +170,7 @@ func TestRandomMLPs(t *testing.T) {
 				y.node = plus(x.node, y.node)
 			}
 			acts = append(acts, act)
-			x = batch{must(ops.Activate(must(gorgonia.Tanh(y.node)), kernel.SiLU)), y.axis} // keeps layers apart and numbers small
+			x = batch{must(ops.Activate(must(gorgonia.Tanh(y.node)), activation.SiLU)), y.axis} // keeps layers apart and numbers small
 		}
 		found, _, err := FindMLPs(a.g, x.node)
 		require.NoError(r, err)

@@ -20,7 +20,7 @@ type Site struct {
 	MLP   *MLP           // with weights that lie neuron-major
 	X     *gorgonia.Node // the MLP's input, T×H, or H if it is a vector
 	Score *gorgonia.Node // what look-ahead predictors see, T×H or H: X, or what WithScoreInput names
-	CPU  *kernel.CPU   // nil: kernel.DefaultCPU
+	CPU   *kernel.CPU    // nil: kernel.DefaultCPU
 }
 
 // Selection is what a Selector decides.

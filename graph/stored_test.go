@@ -12,7 +12,9 @@ import (
 
 	"github.com/sparsegonia/sparsegonia/cache"
 	"github.com/sparsegonia/sparsegonia/ops"
+	"github.com/sparsegonia/sparsegonia/ops/activation"
 	"github.com/sparsegonia/sparsegonia/ops/kernel"
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
 // stored is a graph of two MLPs whose neurons lie in a file: x ─ Tanh ─ score ─ Square ─ MLP ─ … with the score input
@@ -30,12 +32,12 @@ func newStored(t *testing.T, gates bool) *stored {
 	const layers, tokens, hidden, intermediate = 2, 3, 12, 50
 	s := &stored{graph: gorgonia.NewGraph()}
 	for i := range uint64(layers) {
-		n, err := cache.Allocate(kernel.F32, intermediate, hidden, true)
+		n, err := cache.Allocate(weights.F32, intermediate, hidden, true)
 		require.NoError(t, err)
-		for k, m := range []*kernel.Matrix{n.Gate, n.Up, n.Down} {
+		for k, m := range []*weights.Matrix{n.Gate, n.Up, n.Down} {
 			values := small(10*i+uint64(k), tensor.Float32, hidden, intermediate, hidden).Float32s()
 			for r := range intermediate {
-				kernel.SetRow(m, r, values[r*hidden:][:hidden])
+				weights.SetRow(m, r, values[r*hidden:][:hidden])
 			}
 		}
 		s.layers = append(s.layers, n)
@@ -53,10 +55,10 @@ func newStored(t *testing.T, gates bool) *stored {
 	for i := range layers {
 		score := gorgonia.Must(gorgonia.Tanh(x))
 		s.score = append(s.score, score)
-		m := ops.StoredMLP{Stream: stream, Layer: i, Act: kernel.SiLU}
+		m := ops.StoredMLP{Stream: stream, Layer: i, Act: activation.SiLU}
 		if gates {
-			m.Gate = kernel.NewMatrix(kernel.Int4, intermediate, hidden) // far from exact
-			require.NoError(t, kernel.Copy(nil, m.Gate, s.layers[i].Gate))
+			m.Gate = weights.NewMatrix(weights.Int4, intermediate, hidden) // far from exact
+			require.NoError(t, weights.Copy(nil, m.Gate, s.layers[i].Gate))
 		}
 		x = gorgonia.Must(ops.StreamMLP(gorgonia.Must(gorgonia.Square(score)), m))
 	}
@@ -76,7 +78,7 @@ func TestSwapStored(t *testing.T) {
 	want := run(t, s.graph, s.output)[0]
 
 	cpu := kernel.NewCPU(2)
-	predictor := ops.Predictor{Down: kernel.NewMatrix(kernel.F32, 3, 12), Up: kernel.NewMatrix(kernel.F32, 50, 3)}
+	predictor := ops.Predictor{Down: weights.NewMatrix(weights.F32, 3, 12), Up: weights.NewMatrix(weights.F32, 50, 3)}
 	for name, selector := range map[string]Selector{
 		"gate":     Gate{Threshold: []float64{0}},
 		"low rank": LowRank{Predictor: predictor, Mask: ops.Threshold(0)}, // all scores are 0
@@ -102,7 +104,7 @@ func TestSwapStored(t *testing.T) {
 // What a look-ahead selector names is asked for before the nodes that its MLP's input is made by.
 func TestSwapStoredPrefetches(t *testing.T) {
 	s := newStored(t, false)
-	predictor := ops.Predictor{Down: kernel.NewMatrix(kernel.F32, 3, 12), Up: kernel.NewMatrix(kernel.F32, 50, 3)}
+	predictor := ops.Predictor{Down: weights.NewMatrix(weights.F32, 3, 12), Up: weights.NewMatrix(weights.F32, 50, 3)}
 	swapped, err := Swap(s.graph, gorgonia.Nodes{s.output},
 		func(int, *MLP) (Selector, error) {
 			return LowRank{Predictor: predictor, Mask: ops.Threshold(0)}, nil

@@ -10,6 +10,7 @@ import (
 	"github.com/sparsegonia/sparsegonia/cache"
 	"github.com/sparsegonia/sparsegonia/ops"
 	"github.com/sparsegonia/sparsegonia/ops/kernel"
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
 // Swapped is what Swap has made.
@@ -48,7 +49,7 @@ type Option func(*options)
 type options struct {
 	scoreInput func(m *MLP) *gorgonia.Node
 	live       *gorgonia.Node
-	cpu       *kernel.CPU
+	cpu        *kernel.CPU
 	window     cache.WindowOptions
 	cache      func(i int, n *cache.Neurons) (cache.Cache, error)
 }
@@ -225,7 +226,7 @@ type weightKey struct {
 	data       *byte
 	rows, cols int
 	stride     int
-	dtype      kernel.Dtype
+	dtype      weights.Dtype
 	inputMajor bool
 }
 

@@ -14,8 +14,10 @@ import (
 
 	"github.com/sparsegonia/sparsegonia/cache"
 	"github.com/sparsegonia/sparsegonia/ops"
+	"github.com/sparsegonia/sparsegonia/ops/activation"
 	"github.com/sparsegonia/sparsegonia/ops/kernel"
 	"github.com/sparsegonia/sparsegonia/ops/optest"
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
 func newLeaf(g *gorgonia.ExprGraph, name string, v *tensor.Dense) *gorgonia.Node {
@@ -92,7 +94,7 @@ type decoder struct {
 	norms          gorgonia.Nodes
 }
 
-func newDecoder(t require.TestingT, act kernel.Activation, stock, biases bool) decoder {
+func newDecoder(t require.TestingT, act activation.Func, stock, biases bool) decoder {
 	const tokens, hidden, intermediate, layers = 3, 12, 40, 2
 	g := gorgonia.NewGraph()
 	node := must
@@ -115,7 +117,7 @@ func newDecoder(t require.TestingT, act kernel.Activation, stock, biases bool) d
 		w, err := ops.TensorWeight(values, inputMajor)
 		require.NoError(t, err)
 		if biases {
-			w.Bias, err = kernel.MatrixOf(1, outputs, bias.Float32s())
+			w.Bias, err = weights.MatrixOf(1, outputs, bias.Float32s())
 			require.NoError(t, err)
 		}
 		y := node(ops.Linear(x, w))
@@ -124,9 +126,9 @@ func newDecoder(t require.TestingT, act kernel.Activation, stock, biases bool) d
 	}
 	activate := func(x *gorgonia.Node) *gorgonia.Node {
 		switch {
-		case stock && act == kernel.SiLU:
+		case stock && act == activation.SiLU:
 			return node(gorgonia.HadamardProd(x, node(gorgonia.Sigmoid(x))))
-		case stock && act == kernel.ReLU:
+		case stock && act == activation.ReLU:
 			return node(gorgonia.Rectify(x))
 		}
 		return node(ops.Activate(x, act))
@@ -160,7 +162,7 @@ func newDecoder(t require.TestingT, act kernel.Activation, stock, biases bool) d
 func forDecoders(t *testing.T, f func(t *testing.T, d decoder)) {
 	for _, stock := range []bool{false, true} {
 		for _, biases := range []bool{false, true} {
-			for _, act := range []kernel.Activation{kernel.SiLU, kernel.ReLU, kernel.GELU, kernel.GELUTanh} {
+			for _, act := range []activation.Func{activation.SiLU, activation.ReLU, activation.GELU, activation.GELUTanh} {
 				t.Run(fmt.Sprintf("stock=%t,biases=%t,%v", stock, biases, act), func(t *testing.T) {
 					f(t, newDecoder(t, act, stock, biases))
 				})
@@ -328,7 +330,7 @@ func TestSwapKeepsNamesakesApart(t *testing.T) {
 }
 
 func TestSwapChooses(t *testing.T) {
-	d := newDecoder(t, kernel.SiLU, false, false)
+	d := newDecoder(t, activation.SiLU, false, false)
 	want := run(t, d.graph, d.output)[0]
 	var asked []string
 	s, err := Swap(d.graph, gorgonia.Nodes{d.output}, func(i int, m *MLP) (Selector, error) {
@@ -377,12 +379,12 @@ type halves struct{}
 
 func (halves) Select(s Site) (Selection, error) {
 	i := s.MLP.Up.Outputs()
-	weights := make([]float32, i*s.Score.Shape()[1])
-	down, err := kernel.MatrixOf(1, s.Score.Shape()[1], weights[:s.Score.Shape()[1]])
+	w := make([]float32, i*s.Score.Shape()[1])
+	down, err := weights.MatrixOf(1, s.Score.Shape()[1], w[:s.Score.Shape()[1]])
 	if err != nil {
 		return Selection{}, err
 	}
-	up, err := kernel.MatrixOf(i, 1, weights[:i])
+	up, err := weights.MatrixOf(i, 1, w[:i])
 	if err != nil {
 		return Selection{}, err
 	}
@@ -395,8 +397,8 @@ func (halves) Select(s Site) (Selection, error) {
 
 // A sparse MLP computes its active neurons: the same as a dense one with the other weights zero.
 func TestSwapHalf(t *testing.T) {
-	d := newDecoder(t, kernel.GELU, true, true)
-	masked := newDecoder(t, kernel.GELU, true, true)
+	d := newDecoder(t, activation.GELU, true, true)
+	masked := newDecoder(t, activation.GELU, true, true)
 	for i := range 2 {
 		w := masked.graph.ByName(fmt.Sprintf("layers.%d.mlp.up_proj.weight", i))[0].Value().(*tensor.Dense)
 		bias := masked.graph.ByName(fmt.Sprintf("layers.%d.mlp.up_proj.bias", i))[0].Value().(*tensor.Dense).Float32s()
@@ -415,7 +417,7 @@ func TestSwapHalf(t *testing.T) {
 
 // Look-ahead: the predictor sees the node that WithScoreInput names.
 func TestSwapScoreInput(t *testing.T) {
-	d := newDecoder(t, kernel.SiLU, false, false)
+	d := newDecoder(t, activation.SiLU, false, false)
 	var seen gorgonia.Nodes
 	s, err := Swap(d.graph, gorgonia.Nodes{d.output}, func(int, *MLP) (Selector, error) {
 		return selectorFunc(func(s Site) (Selection, error) {
@@ -471,7 +473,7 @@ func TestSwapLive(t *testing.T) {
 }
 
 func TestSwapCache(t *testing.T) {
-	d := newDecoder(t, kernel.SiLU, false, false)
+	d := newDecoder(t, activation.SiLU, false, false)
 	want := run(t, d.graph, d.output)[0]
 	var made []cache.Cache
 	cpu := kernel.NewCPU(1)
@@ -612,7 +614,7 @@ func TestSwapErrors(t *testing.T) {
 
 // A swapped graph draws itself, with the sparse nodes in it.
 func TestSwapToDot(t *testing.T) {
-	d := newDecoder(t, kernel.SiLU, true, true)
+	d := newDecoder(t, activation.SiLU, true, true)
 	s, err := Swap(d.graph, gorgonia.Nodes{d.output}, always)
 	require.NoError(t, err)
 	dot := s.Graph.ToDot()

@@ -9,7 +9,7 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/sparsegonia/sparsegonia/ops"
-	"github.com/sparsegonia/sparsegonia/ops/kernel"
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
 // resolve is the weight of l with its scale and biases, read from the values that the nodes are bound to. It is a view
@@ -147,44 +147,44 @@ func sliceOutputs(w ops.Weight, from, to int) (ops.Weight, error) {
 		w.Matrix = m.Slice(from, to)
 		return w, nil
 	}
-	if size := m.Dtype().RowBytes(1); m.Dtype().RowBytes(m.Cols()) == size*m.Cols() && m.Dtype() != kernel.Int8 {
+	if size := m.Dtype().RowBytes(1); m.Dtype().RowBytes(m.Cols()) == size*m.Cols() && m.Dtype() != weights.Int8 {
 		var all []byte
 		if m.Rows() > 0 {
 			all = unsafe.Slice(unsafe.SliceData(m.Row(0)), (m.Rows()-1)*m.Stride()+size*m.Cols())
 		}
 		var err error
-		w.Matrix, err = kernel.MatrixView(m.Dtype(), m.Rows(), to-from, m.Stride(), all[from*size:])
+		w.Matrix, err = weights.MatrixView(m.Dtype(), m.Rows(), to-from, m.Stride(), all[from*size:])
 		return w, err
 	}
 	return w, unsupportedError{fmt.Sprintf("a slice of the columns of a %v weight", m.Dtype())}
 }
 
 // scaleMatrix is factor·m.
-func scaleMatrix(m *kernel.Matrix, factor float64) (*kernel.Matrix, error) {
+func scaleMatrix(m *weights.Matrix, factor float64) (*weights.Matrix, error) {
 	switch m.Dtype() {
-	case kernel.F32:
+	case weights.F32:
 		return rescaled[float32](m, factor)
-	case kernel.F64:
+	case weights.F64:
 		return rescaled[float64](m, factor)
 	}
 	return nil, unsupportedError{fmt.Sprintf("a %v weight times %g", m.Dtype(), factor)}
 }
 
-func rescaled[E float32 | float64](m *kernel.Matrix, factor float64) (*kernel.Matrix, error) {
+func rescaled[E float32 | float64](m *weights.Matrix, factor float64) (*weights.Matrix, error) {
 	values := make([]E, m.Rows()*m.Cols())
 	for i := range m.Rows() {
 		row := values[i*m.Cols():][:m.Cols()]
-		kernel.Row(m, i, row)
+		weights.Row(m, i, row)
 		for j := range row {
 			row[j] = E(float64(row[j]) * factor)
 		}
 	}
-	return kernel.MatrixOf(m.Rows(), m.Cols(), values)
+	return weights.MatrixOf(m.Rows(), m.Cols(), values)
 }
 
 // sumBiases is the sum of l's biases and of its op's own, 1×O of the dtype, or nil if there are none. A single vector
 // is a view.
-func (s *survey) sumBiases(l *linear, own *kernel.Matrix, scale float64, dtype kernel.Dtype) (*kernel.Matrix, error) {
+func (s *survey) sumBiases(l *linear, own *weights.Matrix, scale float64, dtype weights.Dtype) (*weights.Matrix, error) {
 	if len(l.biases) == 0 && own == nil {
 		return nil, nil
 	}
@@ -193,15 +193,15 @@ func (s *survey) sumBiases(l *linear, own *kernel.Matrix, scale float64, dtype k
 		return own, nil
 	}
 	switch dtype {
-	case kernel.F32:
+	case weights.F32:
 		return sumBiases[float32](s, l, own, scale)
-	case kernel.F64:
+	case weights.F64:
 		return sumBiases[float64](s, l, own, scale)
 	}
 	return nil, unsupportedError{fmt.Sprintf("a sum of biases of dtype %v", dtype)}
 }
 
-func sumBiases[E float32 | float64](s *survey, l *linear, own *kernel.Matrix, scale float64) (*kernel.Matrix, error) {
+func sumBiases[E float32 | float64](s *survey, l *linear, own *weights.Matrix, scale float64) (*weights.Matrix, error) {
 	sum := make([]float64, l.to-l.from)
 	add := func(values []E, scale float64) {
 		for i := range sum {
@@ -209,7 +209,7 @@ func sumBiases[E float32 | float64](s *survey, l *linear, own *kernel.Matrix, sc
 		}
 	}
 	if own != nil {
-		values, _ := kernel.Values[E](own)
+		values, _ := weights.Values[E](own)
 		add(values[l.from:l.to], scale)
 	}
 	outer := scale / l.scale // what comes after the map scales the biases too
@@ -230,7 +230,7 @@ func sumBiases[E float32 | float64](s *survey, l *linear, own *kernel.Matrix, sc
 		}
 		values = values[b.from:b.to]
 		if len(l.biases) == 1 && own == nil && outer*b.scale == 1 {
-			return kernel.MatrixOf(1, len(values), values)
+			return weights.MatrixOf(1, len(values), values)
 		}
 		add(values, outer*b.scale)
 	}
@@ -238,7 +238,7 @@ func sumBiases[E float32 | float64](s *survey, l *linear, own *kernel.Matrix, sc
 	for i := range out {
 		out[i] = E(sum[i])
 	}
-	return kernel.MatrixOf(1, len(out), out)
+	return weights.MatrixOf(1, len(out), out)
 }
 
 // vectorOf are the elements of a tensor that is a vector but for axes of length 1.

@@ -9,7 +9,7 @@ import (
 
 	"github.com/sparsegonia/sparsegonia/graph/calibrate"
 	"github.com/sparsegonia/sparsegonia/llama"
-	"github.com/sparsegonia/sparsegonia/ops/kernel"
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 	"github.com/sparsegonia/sparsegonia/testdata/tinysilu"
 )
 
@@ -21,14 +21,14 @@ func TestDecodeAllocatesNothing(t *testing.T) {
 	}
 	for name, options := range map[string]func(*llama.Model) llama.SessionOptions{
 		"dense":     func(*llama.Model) llama.SessionOptions { return llama.SessionOptions{} },
-		"half KV":   func(*llama.Model) llama.SessionOptions { return llama.SessionOptions{KV: kernel.F16} },
+		"half KV":   func(*llama.Model) llama.SessionOptions { return llama.SessionOptions{KV: weights.F16} },
 		"batch":     func(*llama.Model) llama.SessionOptions { return llama.SessionOptions{Sequences: 3} },
 		"gate":      sparse(calibrate.Layer{Selector: calibrate.Gate, Threshold: []float64{0.05}}),
 		"threshold": sparse(calibrate.Layer{Selector: calibrate.LoRA, Rank: 8, Threshold: []float64{0.01}}),
 		"topk":      sparse(calibrate.Layer{Selector: calibrate.LoRA, Rank: 8, Method: calibrate.TopK, Sparsity: 0.5}),
 	} {
 		t.Run(name, func(t *testing.T) {
-			for _, d := range []kernel.Dtype{kernel.F16, kernel.Int8} {
+			for _, d := range []weights.Dtype{weights.F16, weights.Int8} {
 				m, err := llama.OpenFS(tinysilu.FS, llama.Options{Dtype: &d})
 				if err != nil {
 					t.Fatal(err)

@@ -4,12 +4,12 @@ import (
 	"testing"
 
 	"github.com/sparsegonia/sparsegonia/llama"
-	"github.com/sparsegonia/sparsegonia/ops/kernel"
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
 // BenchmarkSmolLM2Decode decodes after a prompt of 128 tokens. MB/s are the bytes of all weights, read once a token.
 func BenchmarkSmolLM2Decode(b *testing.B) {
-	for _, d := range []kernel.Dtype{kernel.F32, kernel.F16, kernel.BF16, kernel.Int8, kernel.Int8G, kernel.Int4, kernel.Int4M} {
+	for _, d := range []weights.Dtype{weights.F32, weights.F16, weights.BF16, weights.Int8, weights.Int8G, weights.Int4, weights.Int4M} {
 		b.Run(d.String(), func(b *testing.B) {
 			m := open(b, smolLM2(b), llama.Options{Dtype: &d})
 			s := session(b, m, llama.SessionOptions{})
@@ -41,7 +41,7 @@ func BenchmarkSmolLM2Decode(b *testing.B) {
 
 // BenchmarkSmolLM2Prefill runs prompts of 128 tokens.
 func BenchmarkSmolLM2Prefill(b *testing.B) {
-	for _, d := range []kernel.Dtype{kernel.F32, kernel.F16, kernel.BF16, kernel.Int8, kernel.Int8G, kernel.Int4, kernel.Int4M} {
+	for _, d := range []weights.Dtype{weights.F32, weights.F16, weights.BF16, weights.Int8, weights.Int8G, weights.Int4, weights.Int4M} {
 		b.Run(d.String(), func(b *testing.B) {
 			m := open(b, smolLM2(b), llama.Options{Dtype: &d})
 			s := session(b, m, llama.SessionOptions{})

@@ -12,12 +12,13 @@ import (
 	"github.com/sparsegonia/sparsegonia/graph"
 	"github.com/sparsegonia/sparsegonia/graph/calibrate"
 	"github.com/sparsegonia/sparsegonia/ops/kernel"
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
 // CalibrateOptions say what Calibrate runs.
 type CalibrateOptions struct {
-	Window int          // tokens of a window; 0 is 512, or the context of the model if that is shorter
-	CPU   *kernel.CPU // nil: kernel.DefaultCPU
+	Window int         // tokens of a window; 0 is 512, or the context of the model if that is shorter
+	CPU    *kernel.CPU // nil: kernel.DefaultCPU
 
 	// Progress, if not nil, is called after every run with the number of tokens done.
 	Progress func(tokens int)
@@ -43,7 +44,7 @@ func (m *Model) Calibrate(ctx context.Context, ids []int32, o CalibrateOptions) 
 			return nil, fmt.Errorf("llama: token %d of the calibration text is %d, not in the vocabulary of %d", i, id, m.Config.VocabSize)
 		}
 	}
-	state, err := m.NewState(1, o.Window, kernel.F32)
+	state, err := m.NewState(1, o.Window, weights.F32)
 	if err != nil {
 		return nil, err
 	}
@@ -56,7 +57,7 @@ func (m *Model) Calibrate(ctx context.Context, ids []int32, o CalibrateOptions) 
 		Graph: g.Graph, Outputs: gorgonia.Nodes{g.Output}, Inputs: calibrationRuns(ctx, g, state, ids, o),
 		Live:       g.Positions,
 		ScoreInput: func(mlp *graph.MLP) *gorgonia.Node { return g.AttentionInput[g.layerOf(mlp)] },
-		CPU:       o.CPU,
+		CPU:        o.CPU,
 	}, o.Visit)
 	if err != nil {
 		return nil, fmt.Errorf("llama: %w", err)

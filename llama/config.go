@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/sparsegonia/sparsegonia/ops/activation"
 	"github.com/sparsegonia/sparsegonia/ops/kernel"
 )
 
@@ -20,7 +21,7 @@ type Config struct {
 
 	RMSNormEps    float32
 	RoPE          kernel.RotaryConfig
-	Activation    kernel.Activation
+	Activation    activation.Func
 	TieEmbeddings bool // the head is the embedding
 	AttentionBias bool // on the q, k, v and o projections
 	MLPBias       bool // on the gate, up and down projections

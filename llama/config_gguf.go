@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 
 	"github.com/sparsegonia/sparsegonia/llama/checkpoint"
+	"github.com/sparsegonia/sparsegonia/ops/activation"
 	"github.com/sparsegonia/sparsegonia/ops/kernel"
 )
 
@@ -55,7 +56,7 @@ func ggufConfig(file *checkpoint.Checkpoint) (Config, error) {
 		IntermediateSize: m.integer("llama.feed_forward_length", required),
 		Heads:            m.integer("llama.attention.head_count", required),
 		RMSNormEps:       float32(m.float("llama.attention.layer_norm_rms_epsilon", 1e-5)),
-		Activation:       kernel.SiLU,
+		Activation:       activation.SiLU,
 		TieEmbeddings:    !file.Has(ggufNames.head + ".weight"),
 		AttentionBias:    file.Has(fmt.Sprintf(ggufNames.q, 0) + ".bias"),
 		MLPBias:          file.Has(fmt.Sprintf(ggufNames.gate, 0) + ".bias"),

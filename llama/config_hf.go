@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/sparsegonia/sparsegonia/ops/activation"
 	"github.com/sparsegonia/sparsegonia/ops/kernel"
 )
 
@@ -52,9 +53,9 @@ func parseConfig(data []byte) (Config, error) {
 	}
 	c.KVHeads = f.integer("num_key_value_heads", c.Heads)
 	c.HeadDim = f.integer("head_dim", c.HiddenSize/max(c.Heads, 1))
-	activation := f.text("hidden_act", "silu")
-	if c.Activation, err = kernel.ParseActivation(activation); err != nil {
-		f.fail("hidden_act", "%.60q is not supported", activation)
+	act := f.text("hidden_act", "silu")
+	if c.Activation, err = activation.Parse(act); err != nil {
+		f.fail("hidden_act", "%.60q is not supported", act)
 	}
 	c.RoPE = parseRoPE(f, c)
 	if f.err != nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sparsegonia/sparsegonia/llama"
+	"github.com/sparsegonia/sparsegonia/ops/activation"
 	"github.com/sparsegonia/sparsegonia/ops/kernel"
 )
 
@@ -39,7 +40,7 @@ type object = map[string]any
 func TestParseConfig(t *testing.T) {
 	base := llama.Config{
 		HiddenSize: 32, IntermediateSize: 56, Layers: 2, Heads: 4, KVHeads: 2, HeadDim: 8, VocabSize: 128, MaxContext: 64,
-		RMSNormEps: 1e-5, Activation: kernel.SiLU, BOS: 0, EOS: []int32{1},
+		RMSNormEps: 1e-5, Activation: activation.SiLU, BOS: 0, EOS: []int32{1},
 		RoPE: kernel.RotaryConfig{HeadDim: 8, Dim: 8, Theta: 10000, Scaling: "default", Factor: 1, MaxContext: 64},
 	}
 	llama3 := object{
@@ -68,9 +69,9 @@ func TestParseConfig(t *testing.T) {
 		"head_dim":               {object{"head_dim": 10}, func(c *llama.Config) { c.HeadDim, c.RoPE.HeadDim, c.RoPE.Dim = 10, 10, 10 }},
 		"head_dim null":          {object{"head_dim": json.RawMessage("null")}, func(*llama.Config) {}},
 		"flags":                  {object{"tie_word_embeddings": true, "attention_bias": true, "mlp_bias": true}, func(c *llama.Config) { c.TieEmbeddings, c.AttentionBias, c.MLPBias = true, true, true }},
-		"relu":                   {object{"hidden_act": "relu"}, func(c *llama.Config) { c.Activation = kernel.ReLU }},
-		"gelu":                   {object{"hidden_act": "gelu"}, func(c *llama.Config) { c.Activation = kernel.GELU }},
-		"gelu_pytorch_tanh":      {object{"hidden_act": "gelu_pytorch_tanh"}, func(c *llama.Config) { c.Activation = kernel.GELUTanh }},
+		"relu":                   {object{"hidden_act": "relu"}, func(c *llama.Config) { c.Activation = activation.ReLU }},
+		"gelu":                   {object{"hidden_act": "gelu"}, func(c *llama.Config) { c.Activation = activation.GELU }},
+		"gelu_pytorch_tanh":      {object{"hidden_act": "gelu_pytorch_tanh"}, func(c *llama.Config) { c.Activation = activation.GELUTanh }},
 		"theta":                  {object{"rope_theta": 500000}, func(c *llama.Config) { c.RoPE.Theta = 500000 }},
 		"scaling null":           {object{"rope_scaling": json.RawMessage("null")}, func(*llama.Config) {}},
 		"linear, type":           {object{"rope_scaling": object{"type": "linear", "factor": 2}}, wantLinear},

@@ -12,7 +12,7 @@ import (
 	"testing"
 
 	"github.com/sparsegonia/sparsegonia/llama"
-	"github.com/sparsegonia/sparsegonia/ops/kernel"
+	"github.com/sparsegonia/sparsegonia/ops/simd"
 )
 
 // golden is what transformers computes in fp32, as testdata/golden.py and testdata/variants.py write it.
@@ -215,7 +215,7 @@ var arms = map[string]llama.SessionOptions{
 func TestVariants(t *testing.T) {
 	// The weights are half as wide as the reference's. AMX then takes 16 bits of the activations.
 	eps := 2e-5
-	if kernel.Variants()[0] == "amx" {
+	if simd.Variants()[0] == "amx" {
 		eps = 1e-4
 	}
 	for _, name := range variantNames(t) {

@@ -10,6 +10,7 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/sparsegonia/sparsegonia/ops"
+	"github.com/sparsegonia/sparsegonia/ops/activation"
 	"github.com/sparsegonia/sparsegonia/ops/kernel"
 )
 
@@ -85,7 +86,7 @@ const maxTokens = 1 << 16
 type builder struct {
 	*Model
 	Graph
-	o    GraphOptions
+	o   GraphOptions
 	cpu ops.Option
 
 	vector *gorgonia.Node // the last linear of a stock graph, if it is a vector that was made a matrix
@@ -202,9 +203,9 @@ func (b *builder) activate(name string, x *gorgonia.Node) *gorgonia.Node {
 		return b.name(name)(ops.Activate(x, b.Config.Activation, b.cpu))
 	}
 	switch b.Config.Activation {
-	case kernel.SiLU:
+	case activation.SiLU:
 		return b.name(name)(gorgonia.HadamardProd(x, b.name(name+".sigmoid")(gorgonia.Sigmoid(x))))
-	case kernel.ReLU:
+	case activation.ReLU:
 		return b.name(name)(gorgonia.Rectify(x))
 	default: // Gorgonia has no erf, and its tanh form would be eight passes over x.
 		return b.name(name)(ops.Activate(x, b.Config.Activation, b.cpu))

@@ -9,7 +9,8 @@ import (
 	"github.com/sparsegonia/sparsegonia/cache"
 	"github.com/sparsegonia/sparsegonia/llama/checkpoint"
 	"github.com/sparsegonia/sparsegonia/ops"
-	"github.com/sparsegonia/sparsegonia/ops/kernel"
+	"github.com/sparsegonia/sparsegonia/ops/parallel"
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
 // load reads the configuration and all weights of c. Everything is checked before the first large allocation.
@@ -19,10 +20,10 @@ func load(c *checkpoint.Checkpoint, o Options) (*Model, error) {
 		return nil, err
 	}
 	if o.Dtype != nil {
-		if _, err := kernel.ParseDtype(o.Dtype.String()); err != nil {
+		if _, err := weights.ParseDtype(o.Dtype.String()); err != nil {
 			return nil, fmt.Errorf("llama: dtype of weights: %w", err)
 		}
-		if o.Dtype.Compute() != kernel.F32 {
+		if o.Dtype.Compute() != weights.F32 {
 			return nil, fmt.Errorf("llama: weights of dtype %v do not compute in f32", *o.Dtype)
 		}
 	}
@@ -81,12 +82,12 @@ type loader struct {
 	file   *checkpoint.Checkpoint
 	names  names
 	config *Config
-	dtype  *kernel.Dtype // nil: as stored
-	pool   *kernel.Pool
+	dtype  *weights.Dtype // nil: as stored
+	pool   *parallel.Pool
 
 	neuronPath string // of the file that MLPs go to; empty: they stay in memory
 
-	wide *kernel.Matrix // scratch: a down projection that was stored quantised, in f32, H×I
+	wide *weights.Matrix // scratch: a down projection that was stored quantised, in f32, H×I
 }
 
 // check compares the name and the shape of every tensor that will be read with the configuration. A bias that would not
@@ -242,7 +243,7 @@ func size(shape []int) int {
 }
 
 // bias reads a bias, or is nil if the configuration has none.
-func (l *loader) bias(name string, wanted bool) (*kernel.Matrix, error) {
+func (l *loader) bias(name string, wanted bool) (*weights.Matrix, error) {
 	if !wanted {
 		return nil, nil
 	}
@@ -250,11 +251,11 @@ func (l *loader) bias(name string, wanted bool) (*kernel.Matrix, error) {
 	if err != nil {
 		return nil, err
 	}
-	return kernel.MatrixOf(1, len(v), v)
+	return weights.MatrixOf(1, len(v), v)
 }
 
 // matrix is a tensor in the width to be kept: a view of the file if it is stored so, else a copy.
-func (l *loader) matrix(name string) (*kernel.Matrix, error) {
+func (l *loader) matrix(name string) (*weights.Matrix, error) {
 	t, err := l.file.Tensor(name)
 	if err != nil {
 		return nil, err
@@ -263,7 +264,7 @@ func (l *loader) matrix(name string) (*kernel.Matrix, error) {
 	if v, ok := view(t); ok && v.Dtype() == d {
 		return v, nil
 	}
-	m := kernel.NewMatrix(d, t.Shape[0], t.Shape[1])
+	m := weights.NewMatrix(d, t.Shape[0], t.Shape[1])
 	return m, l.fill(m, t)
 }
 
@@ -279,7 +280,7 @@ func (l *loader) neurons(layer int) (*cache.Neurons, error) {
 	}
 	d := l.width(gate)
 	if l.width(up) != d || l.width(down) != d {
-		d = kernel.F32
+		d = weights.F32
 	}
 	n, err := cache.Allocate(d, l.config.IntermediateSize, l.config.HiddenSize, true)
 	if err != nil {
@@ -295,80 +296,80 @@ func (l *loader) neurons(layer int) (*cache.Neurons, error) {
 }
 
 // width is what a matrix stored as t is kept in.
-func (l *loader) width(t checkpoint.Tensor) kernel.Dtype {
+func (l *loader) width(t checkpoint.Tensor) weights.Dtype {
 	if l.dtype != nil {
 		return *l.dtype
 	}
 	switch t.Type {
 	case checkpoint.F16:
-		return kernel.F16
+		return weights.F16
 	case checkpoint.BF16:
-		return kernel.BF16
+		return weights.BF16
 	default:
-		return kernel.F32
+		return weights.F32
 	}
 }
 
 // view is t without a copy. Only types that kernels know, at an address that they can read, have one.
-func view(t checkpoint.Tensor) (*kernel.Matrix, bool) {
-	var d kernel.Dtype
+func view(t checkpoint.Tensor) (*weights.Matrix, bool) {
+	var d weights.Dtype
 	switch t.Type {
 	case checkpoint.F32:
-		d = kernel.F32
+		d = weights.F32
 	case checkpoint.F16:
-		d = kernel.F16
+		d = weights.F16
 	case checkpoint.BF16:
-		d = kernel.BF16
+		d = weights.BF16
 	case checkpoint.F64:
-		d = kernel.F64
+		d = weights.F64
 	default:
 		return nil, false
 	}
-	m, err := kernel.MatrixView(d, t.Shape[0], t.Shape[1], d.RowBytes(t.Shape[1]), t.Data)
+	m, err := weights.MatrixView(d, t.Shape[0], t.Shape[1], d.RowBytes(t.Shape[1]), t.Data)
 	return m, err == nil
 }
 
 // fill copies t to m, which has its shape, and gives back the memory that reading the file took.
-func (l *loader) fill(m *kernel.Matrix, t checkpoint.Tensor) error {
+func (l *loader) fill(m *weights.Matrix, t checkpoint.Tensor) error {
 	defer t.Release()
 	if v, ok := view(t); ok {
-		return failed(t, kernel.Copy(l.pool, m, v))
+		return failed(t, weights.Copy(l.pool, m, v))
 	}
 	if sameBlocks(m, t) {
 		rowBytes := len(t.Data) / m.Rows()
 		return failed(t, l.eachRow(m, func(i int, _ []float32) error {
-			return kernel.SetRowBlocks(m, i, t.Data[i*rowBytes:(i+1)*rowBytes])
+			return weights.SetRowBlocks(m, i, t.Data[i*rowBytes:(i+1)*rowBytes])
 		}))
 	}
 	return l.decode(m, t)
 }
 
 // sameBlocks tells whether m can take over the quantised blocks of t as they are.
-func sameBlocks(m *kernel.Matrix, t checkpoint.Tensor) bool {
+func sameBlocks(m *weights.Matrix, t checkpoint.Tensor) bool {
 	switch t.Type {
 	case checkpoint.Q8_0:
-		return m.Dtype() == kernel.Int8G
+		return m.Dtype() == weights.Int8G
 	case checkpoint.Q4_0:
-		return m.Dtype() == kernel.Int4
+		return m.Dtype() == weights.Int4
 	case checkpoint.Q4_1:
-		return m.Dtype() == kernel.Int4M
+		return m.Dtype() == weights.Int4M
 	}
 	return false
 }
 
 // decode is fill for the types that only the checkpoint can read.
-func (l *loader) decode(m *kernel.Matrix, t checkpoint.Tensor) error {
+func (l *loader) decode(m *weights.Matrix, t checkpoint.Tensor) error {
 	return l.eachRow(m, func(i int, row []float32) error {
 		if err := t.Float32Row(row, i); err != nil {
 			return err
 		}
-		kernel.SetRow(m, i, row)
+		weights.SetRow(m, i, row)
 		return nil
 	})
 }
 
 // eachRow calls do for every row of m on the threads of the pool, with room for the numbers of a row.
-func (l *loader) eachRow(m *kernel.Matrix, do func(i int, row []float32) error) error {
+func (l *loader) eachRow(m *weights.Matrix, do func(i int, row []float32) error) error {
 	const block = 32 // rows of one job
 	errs := make([]error, (m.Rows()+block-1)/block)
 	l.pool.Run(len(errs), func(b int) {
@@ -381,18 +382,18 @@ func (l *loader) eachRow(m *kernel.Matrix, do func(i int, row []float32) error) 
 }
 
 // fillTransposed copies t, H×I, to m, I×H.
-func (l *loader) fillTransposed(m *kernel.Matrix, t checkpoint.Tensor) error {
+func (l *loader) fillTransposed(m *weights.Matrix, t checkpoint.Tensor) error {
 	defer t.Release()
 	if v, ok := view(t); ok {
-		return failed(t, kernel.Transpose(l.pool, m, v))
+		return failed(t, weights.Transpose(l.pool, m, v))
 	}
 	if l.wide == nil {
-		l.wide = kernel.NewMatrix(kernel.F32, m.Cols(), m.Rows())
+		l.wide = weights.NewMatrix(weights.F32, m.Cols(), m.Rows())
 	}
 	if err := l.decode(l.wide, t); err != nil {
 		return err
 	}
-	return failed(t, kernel.Transpose(l.pool, m, l.wide))
+	return failed(t, weights.Transpose(l.pool, m, l.wide))
 }
 
 // failed names the tensor that a kernel refused.

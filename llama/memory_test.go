@@ -16,11 +16,12 @@ import (
 	"github.com/sparsegonia/sparsegonia/graph/calibrate"
 	"github.com/sparsegonia/sparsegonia/llama"
 	"github.com/sparsegonia/sparsegonia/ops/kernel"
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
 // memoryRun is what a child process of TestSmolLM2Memory is to do and what it has done.
 type memoryRun struct {
-	Dtype   kernel.Dtype
+	Dtype   weights.Dtype
 	Neurons string // path of the neuron file; empty: the MLPs are in memory
 	Plan    string // path; empty: dense
 	Budget  int64
@@ -48,7 +49,7 @@ func TestSmolLM2Memory(t *testing.T) {
 		t.Skip("converts a real model")
 	}
 	directory := t.TempDir()
-	d := kernel.F32
+	d := weights.F32
 	m := open(t, path, llama.Options{Dtype: &d})
 	mlp := int64(m.Config.Layers) * m.Neurons(0).Bytes()
 	ids := readGolden(t, goldens+"smollm2-135m").Perplexity.IDs

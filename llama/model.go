@@ -8,14 +8,15 @@ import (
 	"github.com/sparsegonia/sparsegonia/llama/checkpoint"
 	"github.com/sparsegonia/sparsegonia/llama/tokenizer"
 	"github.com/sparsegonia/sparsegonia/ops"
-	"github.com/sparsegonia/sparsegonia/ops/kernel"
+	"github.com/sparsegonia/sparsegonia/ops/parallel"
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
 // Model is a Llama: its shape and its weights, which never change. Any number of sessions and goroutines share one.
 type Model struct {
 	Config Config
 
-	embedding *kernel.Matrix // vocabulary × H
+	embedding *weights.Matrix // vocabulary × H
 	layers    []layer
 	norm      []float32  // H, of the final RMSNorm
 	head      ops.Weight // vocabulary × H
@@ -45,7 +46,7 @@ type layer struct {
 type Options struct {
 	// Dtype is the width that matrices are kept in, any whose compute dtype is F32. Nil keeps each as it is stored:
 	// F32, F16 or BF16, and F32 for what is stored as F64 or quantised. Norms and biases are always F32.
-	Dtype *kernel.Dtype
+	Dtype *weights.Dtype
 
 	// Neurons is the path of a neuron file (see package cache) for the MLPs, which are then not in memory: dense passes
 	// read it in blocks, sparse ones through a cache.Window. It is written when there is none. A file that was made from
@@ -53,7 +54,7 @@ type Options struct {
 	Neurons string
 
 	// Pool does the loading. Nil is kernel.DefaultPool.
-	Pool *kernel.Pool
+	Pool *parallel.Pool
 }
 
 // Open reads a Hugging Face directory or a GGUF file. Matrices that keep their width stay in the file and are read from
@@ -128,7 +129,7 @@ func (l *layer) bytes() int64 {
 	return total
 }
 
-func bytesOf(m *kernel.Matrix) int64 {
+func bytesOf(m *weights.Matrix) int64 {
 	if m == nil {
 		return 0
 	}

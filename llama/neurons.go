@@ -9,7 +9,8 @@ import (
 
 	"github.com/sparsegonia/sparsegonia/cache"
 	"github.com/sparsegonia/sparsegonia/ops"
-	"github.com/sparsegonia/sparsegonia/ops/kernel"
+	"github.com/sparsegonia/sparsegonia/ops/parallel"
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
 // neuronFile is the MLPs of a model that lie in a neuron file.
@@ -18,7 +19,7 @@ type neuronFile struct {
 	stream *cache.Stream // of the dense passes of all sessions
 
 	mu    sync.Mutex
-	gates []*kernel.Matrix // the copies of the gates that have been made
+	gates []*weights.Matrix // the copies of the gates that have been made
 }
 
 // streamBlock is the memory of a block of a dense pass in bytes: no more than an eighth of a layer, unless that is less
@@ -47,7 +48,7 @@ func (l *loader) openNeurons(path string) (*neuronFile, error) {
 	if err != nil {
 		return nil, fmt.Errorf("llama: %w", err)
 	}
-	n := &neuronFile{File: f, gates: make([]*kernel.Matrix, l.config.Layers)}
+	n := &neuronFile{File: f, gates: make([]*weights.Matrix, l.config.Layers)}
 	if got := f.Label(); got != label {
 		err = fmt.Errorf("llama: neuron file %s was made for %q, this is %q: remove it", path, got, label)
 	} else {
@@ -82,7 +83,7 @@ func (l *loader) label() (string, error) {
 
 // gate is a copy of the gate rows of a layer in memory, a byte a weight or as narrow as they are stored, for selectors
 // that score neurons by their gate.
-func (f *neuronFile) gate(layer int, pool *kernel.Pool) (*kernel.Matrix, error) {
+func (f *neuronFile) gate(layer int, pool *parallel.Pool) (*weights.Matrix, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.gates[layer] != nil {
@@ -90,12 +91,12 @@ func (f *neuronFile) gate(layer int, pool *kernel.Pool) (*kernel.Matrix, error) 
 	}
 	shape := f.Shapes()[layer]
 	d := shape.Dtype
-	if d.RowBytes(shape.Hidden) > kernel.Int8.RowBytes(shape.Hidden) {
-		d = kernel.Int8
+	if d.RowBytes(shape.Hidden) > weights.Int8.RowBytes(shape.Hidden) {
+		d = weights.Int8
 	}
-	gate := kernel.NewMatrix(d, shape.Intermediate, shape.Hidden)
+	gate := weights.NewMatrix(d, shape.Intermediate, shape.Hidden)
 	err := f.stream.Each(layer, func(first int, n *cache.Neurons) error {
-		return kernel.Copy(pool, gate.Slice(first, first+n.Intermediate()), n.Gate)
+		return weights.Copy(pool, gate.Slice(first, first+n.Intermediate()), n.Gate)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("llama: %w", err)
@@ -116,7 +117,7 @@ func (f *neuronFile) bytes() int64 {
 }
 
 // stored is the MLP of a layer that lies in the neuron file.
-func (m *Model) stored(layer int, gates bool, pool *kernel.Pool) (s ops.StoredMLP, err error) {
+func (m *Model) stored(layer int, gates bool, pool *parallel.Pool) (s ops.StoredMLP, err error) {
 	l := &m.layers[layer]
 	s = ops.StoredMLP{
 		Stream: m.neurons.stream, Layer: layer, Act: m.Config.Activation,

@@ -9,17 +9,17 @@ import (
 	"github.com/sparsegonia/sparsegonia/cache"
 	"github.com/sparsegonia/sparsegonia/graph/calibrate"
 	"github.com/sparsegonia/sparsegonia/llama"
-	"github.com/sparsegonia/sparsegonia/ops/kernel"
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 	"github.com/sparsegonia/sparsegonia/testdata/tinysilu"
 )
 
 // A model whose MLPs lie in a file says what the same model in memory says: to the last bit where it decodes with the
 // same active neurons, within the rounding of sums in another order where it passes over all of them.
 func TestNeuronFileEqualsMemory(t *testing.T) {
-	int8g, int4 := kernel.Int8G, kernel.Int4
+	int8g, int4 := weights.Int8G, weights.Int4
 	for name, test := range map[string]struct {
 		variant string
-		dtype   *kernel.Dtype
+		dtype   *weights.Dtype
 	}{
 		"f32": {"f32", nil}, "f16": {"f16", nil}, "bf16": {"bf16", nil}, "relu": {"relu", nil}, "bias": {"bias", nil},
 		"int8g": {"f32", &int8g}, "int4": {"f32", &int4}, "odd-shapes": {"odd-shapes", nil},
@@ -110,7 +110,7 @@ func TestNeuronFileIsKept(t *testing.T) {
 		}
 		return info.ModTime().UnixNano()
 	}
-	f16 := kernel.F16
+	f16 := weights.F16
 	open(t, filepath.Join(variants, "f32"), llama.Options{Neurons: path})
 	first := modified()
 	open(t, filepath.Join(variants, "f32"), llama.Options{Neurons: path})

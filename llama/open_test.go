@@ -10,7 +10,7 @@ import (
 	"testing/fstest"
 
 	"github.com/sparsegonia/sparsegonia/llama"
-	"github.com/sparsegonia/sparsegonia/ops/kernel"
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
 // edited is a variant in memory with changed members of config.json; a nil value deletes one.
@@ -107,7 +107,7 @@ func TestOpenRefusesPaths(t *testing.T) {
 			t.Errorf("tokenizer of %s: no error", path)
 		}
 	}
-	_, err := llama.Open(filepath.Join(variants, "f32"), llama.Options{Dtype: new(kernel.Int32)})
+	_, err := llama.Open(filepath.Join(variants, "f32"), llama.Options{Dtype: new(weights.Int32)})
 	wantError(t, err, "int32")
 }
 
@@ -116,7 +116,7 @@ func TestRandom(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, d := range []kernel.Dtype{kernel.F32, kernel.F16, kernel.BF16} {
+	for _, d := range []weights.Dtype{weights.F32, weights.F16, weights.BF16} {
 		m, err := llama.Random(c, d, 1, nil)
 		if err != nil {
 			t.Fatal(err)
@@ -134,7 +134,7 @@ func TestRandom(t *testing.T) {
 		// Rows repeat after 61, so no weight may be left zero.
 		for i := range c.IntermediateSize {
 			row := make([]float32, c.HiddenSize)
-			kernel.Row(m.Neurons(0).Down, i, row)
+			weights.Row(m.Neurons(0).Down, i, row)
 			if row[0] == 0 && row[1] == 0 {
 				t.Fatalf("%v: row %d of down is not written", d, i)
 			}
@@ -150,10 +150,10 @@ func TestRandom(t *testing.T) {
 	}
 	bad := c
 	bad.Layers = 0
-	if _, err := llama.Random(bad, kernel.F32, 1, nil); err == nil {
+	if _, err := llama.Random(bad, weights.F32, 1, nil); err == nil {
 		t.Error("no error without layers")
 	}
-	if _, err := llama.Random(c, kernel.Int64, 1, nil); err == nil {
+	if _, err := llama.Random(c, weights.Int64, 1, nil); err == nil {
 		t.Error("no error for int64")
 	}
 }

@@ -7,17 +7,17 @@ import (
 
 	"github.com/sparsegonia/sparsegonia/llama"
 	"github.com/sparsegonia/sparsegonia/llama/checkpoint"
-	"github.com/sparsegonia/sparsegonia/ops/kernel"
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
 // quantised are the widths below 16 bits, with what they may add to the negative log-likelihood of a token of SmolLM2.
 // The file has 4-bit weights already. int4m takes over its blocks, but for the down projections, which are stored with a
 // row per neuron and so on another grid; int4 puts all of them on another grid.
 var quantised = []struct {
-	dtype kernel.Dtype
+	dtype weights.Dtype
 	nats  float64
 }{
-	{kernel.Int8, 0.06}, {kernel.Int8G, 0.02}, {kernel.Int4, 0.35}, {kernel.Int4M, 0.17},
+	{weights.Int8, 0.06}, {weights.Int8G, 0.02}, {weights.Int4, 0.35}, {weights.Int4M, 0.17},
 }
 
 func TestSmolLM2Quantised(t *testing.T) {
@@ -57,13 +57,13 @@ func TestSmolLM2BlocksAreTakenOver(t *testing.T) {
 	if x.Type != checkpoint.Q4_1 {
 		t.Fatalf("the file has %v", x.Type)
 	}
-	m := open(t, path, llama.Options{Dtype: new(kernel.Int4M)})
+	m := open(t, path, llama.Options{Dtype: new(weights.Int4M)})
 	want, got := make([]float32, x.Cols()), make([]float32, x.Cols())
 	for i := range x.Rows() {
 		if err := x.Float32Row(want, i); err != nil {
 			t.Fatal(err)
 		}
-		kernel.Row(m.Neurons(3).Gate, i, got)
+		weights.Row(m.Neurons(3).Gate, i, got)
 		if difference(got, want) != 0 {
 			t.Fatalf("row %d differs", i)
 		}
@@ -74,9 +74,9 @@ func TestQuantisedVariants(t *testing.T) {
 	for _, name := range []string{"f32", "bias", "odd-shapes", "relu", "tied"} {
 		g := readGolden(t, filepath.Join(variants, name))
 		for _, test := range []struct {
-			dtype     kernel.Dtype
+			dtype     weights.Dtype
 			tolerance float64
-		}{{kernel.Int8, 0.1}, {kernel.Int8G, 0.1}, {kernel.Int4, 0.9}, {kernel.Int4M, 0.9}} {
+		}{{weights.Int8, 0.1}, {weights.Int8G, 0.1}, {weights.Int4, 0.9}, {weights.Int4M, 0.9}} {
 			m := open(t, filepath.Join(variants, name), llama.Options{Dtype: &test.dtype})
 			got := logitsOf(t, session(t, m, llama.SessionOptions{}), g.IDs, 1)
 			d := difference(got, g.logits)

@@ -7,21 +7,22 @@ import (
 
 	"github.com/sparsegonia/sparsegonia/cache"
 	"github.com/sparsegonia/sparsegonia/ops"
-	"github.com/sparsegonia/sparsegonia/ops/kernel"
+	"github.com/sparsegonia/sparsegonia/ops/parallel"
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
 // Random makes a model of the given shape with normally distributed weights of dtype d, for measuring the speed of shapes
 // whose weights are not at hand. Every byte is written, so the memory is as real as that of a checkpoint; but rows
 // repeat, so what such a model says or which of its neurons are active means nothing. Biases are zero.
-func Random(c Config, d kernel.Dtype, seed uint64, p *kernel.Pool) (*Model, error) {
+func Random(c Config, d weights.Dtype, seed uint64, p *parallel.Pool) (*Model, error) {
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("llama: %w", err)
 	}
-	if d.Compute() != kernel.F32 {
+	if d.Compute() != weights.F32 {
 		return nil, fmt.Errorf("llama: weights of dtype %v do not compute in f32", d)
 	}
 	if p == nil {
-		p = kernel.DefaultPool()
+		p = parallel.DefaultPool()
 	}
 	r := randomizer{dtype: d, seed: seed, pool: p}
 	m := &Model{Config: c, layers: make([]layer, c.Layers), norm: ones(c.HiddenSize)}
@@ -64,13 +65,13 @@ func ones(n int) []float32 {
 }
 
 // zeros is a bias.
-func zeros(n int) *kernel.Matrix { return kernel.NewMatrix(kernel.F32, 1, n) }
+func zeros(n int) *weights.Matrix { return weights.NewMatrix(weights.F32, 1, n) }
 
 // randomizer fills matrices by repeating a few random rows, which costs no more than writing memory.
 type randomizer struct {
-	dtype kernel.Dtype
+	dtype weights.Dtype
 	seed  uint64 // of the next matrix
-	pool  *kernel.Pool
+	pool  *parallel.Pool
 }
 
 func (r *randomizer) weight(outputs, inputs int, bias bool) ops.Weight {
@@ -81,14 +82,14 @@ func (r *randomizer) weight(outputs, inputs int, bias bool) ops.Weight {
 	return w
 }
 
-func (r *randomizer) matrix(rows, cols int) *kernel.Matrix {
-	m := kernel.NewMatrix(r.dtype, rows, cols)
+func (r *randomizer) matrix(rows, cols int) *weights.Matrix {
+	m := weights.NewMatrix(r.dtype, rows, cols)
 	r.fill(m, cols)
 	return m
 }
 
 // fill writes m. The standard deviation keeps the length of a vector that the map takes from inputs dimensions.
-func (r *randomizer) fill(m *kernel.Matrix, inputs int) {
+func (r *randomizer) fill(m *weights.Matrix, inputs int) {
 	const patterns = 61 // prime, so that no block of a kernel sees the same rows in the same places
 	r.seed++
 	source := rand.New(rand.NewPCG(r.seed, 0))
@@ -98,7 +99,7 @@ func (r *randomizer) fill(m *kernel.Matrix, inputs int) {
 		for k := range row {
 			row[k] = float32(source.NormFloat64() * scale)
 		}
-		kernel.SetRow(m, i, row)
+		weights.SetRow(m, i, row)
 	}
 	const block = 64
 	rest := max(m.Rows()-patterns, 0)

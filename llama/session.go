@@ -9,6 +9,7 @@ import (
 	"github.com/sparsegonia/sparsegonia/cache"
 	"github.com/sparsegonia/sparsegonia/graph/calibrate"
 	"github.com/sparsegonia/sparsegonia/ops/kernel"
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
 // Session runs a model on the tokens of one or more sequences, each with its own past. Sessions share the weights of
@@ -28,15 +29,15 @@ type Session struct {
 
 // SessionOptions describe a session.
 type SessionOptions struct {
-	Sequences int          // that decode together; 0 is 1
-	Context   int          // most tokens of a sequence; 0 is what the model was trained for
-	KV        kernel.Dtype // of keys and values: F32 or F16
+	Sequences int           // that decode together; 0 is 1
+	Context   int           // most tokens of a sequence; 0 is what the model was trained for
+	KV        weights.Dtype // of keys and values: F32 or F16
 
 	Machine Machine // that runs the graphs
 	Stock   bool    // linears as Gorgonia's own nodes, in float32: see GraphOptions
 
 	Plan *calibrate.Plan // nil: dense
-	CPU *kernel.CPU    // nil: kernel.DefaultCPU
+	CPU  *kernel.CPU     // nil: kernel.DefaultCPU
 
 	// Window says what a session with a Plan keeps in memory of a model whose MLPs lie in a neuron file. Budget is for all
 	// layers together. No Tokens are 5.

@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"github.com/sparsegonia/sparsegonia/llama"
-	"github.com/sparsegonia/sparsegonia/ops/kernel"
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
 var background = context.Background()
@@ -123,9 +123,9 @@ func TestNarrowWeights(t *testing.T) {
 	// The dimensions are small, so that rounding a weight moves a logit by about the rounding error itself: 2^-11
 	// for f16 and 2^-8 for bf16, times a small factor for the layers.
 	for _, test := range []struct {
-		dtype     kernel.Dtype
+		dtype     weights.Dtype
 		tolerance float64
-	}{{kernel.F16, 8. / (1 << 11)}, {kernel.BF16, 8. / (1 << 8)}} {
+	}{{weights.F16, 8. / (1 << 11)}, {weights.BF16, 8. / (1 << 8)}} {
 		g := readGolden(t, filepath.Join(variants, "f32"))
 		m := open(t, filepath.Join(variants, "f32"), llama.Options{Dtype: &test.dtype})
 		got := logitsOf(t, session(t, m, llama.SessionOptions{}), g.IDs, 1)
@@ -139,14 +139,14 @@ func TestNarrowWeights(t *testing.T) {
 func TestWiderWeightsAreTheSame(t *testing.T) {
 	for _, name := range []string{"f16", "bf16", "f32", "odd-shapes", "bias"} {
 		g := readGolden(t, filepath.Join(variants, name))
-		m := open(t, filepath.Join(variants, name), llama.Options{Dtype: new(kernel.F32)})
+		m := open(t, filepath.Join(variants, name), llama.Options{Dtype: new(weights.F32)})
 		wantClose(t, name, logitsOf(t, session(t, m, llama.SessionOptions{}), g.IDs, 1), g.logits, 2e-5)
 	}
 }
 
 func TestHalfKeysAndValues(t *testing.T) {
 	g := readGolden(t, filepath.Join(variants, "f32"))
-	s := session(t, tiny(t), llama.SessionOptions{KV: kernel.F16})
+	s := session(t, tiny(t), llama.SessionOptions{KV: weights.F16})
 	wantClose(t, "f16 keys and values", logitsOf(t, s, g.IDs, 1), g.logits, 8./(1<<11))
 }
 
@@ -154,7 +154,7 @@ func TestSessionRefuses(t *testing.T) {
 	m := tiny(t)
 	for name, o := range map[string]llama.SessionOptions{
 		"sequences": {Sequences: -1}, "context": {Context: -1}, "huge": {Sequences: 1 << 16, Context: 1 << 30},
-		"kv dtype": {KV: kernel.Int4},
+		"kv dtype": {KV: weights.Int4},
 	} {
 		if _, err := m.NewSession(o); err == nil {
 			t.Errorf("%s: no error", name)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/sparsegonia/sparsegonia/ops/kernel"
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
 // State is what the graphs of one session share besides the weights: the keys and values of past tokens, and the
@@ -17,7 +18,7 @@ type State struct {
 
 // NewState makes room for a number of sequences of up to context tokens each. Keys and values are kept as d, F32 or F16;
 // memory is taken as sequences grow.
-func (m *Model) NewState(sequences, context int, d kernel.Dtype) (*State, error) {
+func (m *Model) NewState(sequences, context int, d weights.Dtype) (*State, error) {
 	const most = 1 << 40 // key and value elements of a layer
 	c := &m.Config
 	switch {

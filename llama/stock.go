@@ -7,6 +7,7 @@ import (
 
 	"github.com/sparsegonia/sparsegonia/ops"
 	"github.com/sparsegonia/sparsegonia/ops/kernel"
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
 // stockWeights are the float32 matrices that weight nodes of stock graphs are bound to: made when the first such graph
@@ -14,7 +15,7 @@ import (
 // copied.
 type stockWeights struct {
 	mu   sync.Mutex
-	rows map[*kernel.Matrix][]float32 // O×K
+	rows map[*weights.Matrix][]float32 // O×K
 }
 
 // of is w as tensors: O×K, and O or nil.
@@ -28,7 +29,7 @@ func (s *stockWeights) of(w ops.Weight, p *kernel.CPU) (weight, bias *tensor.Den
 	}
 	weight = tensor.New(tensor.WithShape(w.Outputs(), w.Inputs()), tensor.WithBacking(rows))
 	if w.Bias != nil {
-		values, _ := kernel.Values[float32](w.Bias)
+		values, _ := weights.Values[float32](w.Bias)
 		bias = tensor.New(tensor.WithShape(len(values)), tensor.WithBacking(values))
 	}
 	return weight, bias, nil
@@ -36,7 +37,7 @@ func (s *stockWeights) of(w ops.Weight, p *kernel.CPU) (weight, bias *tensor.Den
 
 // byOutput are the elements of w, a row per output.
 func (s *stockWeights) byOutput(w ops.Weight, p *kernel.CPU) ([]float32, error) {
-	if values, ok := kernel.Values[float32](w.Matrix); ok && !w.InputMajor {
+	if values, ok := weights.Values[float32](w.Matrix); ok && !w.InputMajor {
 		return values, nil
 	}
 	s.mu.Lock()
@@ -45,7 +46,7 @@ func (s *stockWeights) byOutput(w ops.Weight, p *kernel.CPU) ([]float32, error) 
 		return values, nil
 	}
 	values := make([]float32, w.Outputs()*w.Inputs())
-	m, err := kernel.MatrixOf(w.Outputs(), w.Inputs(), values)
+	m, err := weights.MatrixOf(w.Outputs(), w.Inputs(), values)
 	if err != nil {
 		return nil, err
 	}
@@ -53,22 +54,22 @@ func (s *stockWeights) byOutput(w ops.Weight, p *kernel.CPU) ([]float32, error) 
 		return nil, err
 	}
 	if s.rows == nil {
-		s.rows = map[*kernel.Matrix][]float32{}
+		s.rows = map[*weights.Matrix][]float32{}
 	}
 	s.rows[w.Matrix] = values
 	return values, nil
 }
 
-func copyByOutput(p *kernel.CPU, to *kernel.Matrix, w ops.Weight) error {
+func copyByOutput(p *kernel.CPU, to *weights.Matrix, w ops.Weight) error {
 	if !w.InputMajor {
-		return kernel.Copy(p.Pool(), to, w.Matrix)
+		return weights.Copy(p.Pool(), to, w.Matrix)
 	}
-	if w.Matrix.Dtype() == kernel.F32 {
-		return kernel.Transpose(p.Pool(), to, w.Matrix)
+	if w.Matrix.Dtype() == weights.F32 {
+		return weights.Transpose(p.Pool(), to, w.Matrix)
 	}
-	wide := kernel.NewMatrix(kernel.F32, w.Matrix.Rows(), w.Matrix.Cols())
-	if err := kernel.Copy(p.Pool(), wide, w.Matrix); err != nil {
+	wide := weights.NewMatrix(weights.F32, w.Matrix.Rows(), w.Matrix.Cols())
+	if err := weights.Copy(p.Pool(), wide, w.Matrix); err != nil {
 		return err
 	}
-	return kernel.Transpose(p.Pool(), to, wide)
+	return weights.Transpose(p.Pool(), to, wide)
 }

@@ -7,13 +7,13 @@ import (
 
 	"github.com/sparsegonia/sparsegonia/graph/calibrate"
 	"github.com/sparsegonia/sparsegonia/ops"
-	"github.com/sparsegonia/sparsegonia/ops/kernel"
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 	"github.com/sparsegonia/sparsegonia/testdata/tinysilu"
 )
 
 // Sparse graphs read the rows of the model's own neuron stores: there is no second copy of the weights.
 func TestSparseGraphsShareTheNeurons(t *testing.T) {
-	for _, d := range []kernel.Dtype{kernel.F32, kernel.F16, kernel.Int8, kernel.Int4} {
+	for _, d := range []weights.Dtype{weights.F32, weights.F16, weights.Int8, weights.Int4} {
 		m, err := OpenFS(tinysilu.FS, Options{Dtype: &d})
 		if err != nil {
 			t.Fatal(err)
@@ -30,7 +30,7 @@ func TestSparseGraphsShareTheNeurons(t *testing.T) {
 		for _, p := range s.programs {
 			for i, mlp := range p.sparse.MLPs {
 				got, want := mlp.Cache.Rows(), m.Neurons(i)
-				for _, pair := range [][2]*kernel.Matrix{{got.Gate, want.Gate}, {got.Up, want.Up}, {got.Down, want.Down}} {
+				for _, pair := range [][2]*weights.Matrix{{got.Gate, want.Gate}, {got.Up, want.Up}, {got.Down, want.Down}} {
 					if unsafe.SliceData(pair[0].Row(1)) != unsafe.SliceData(pair[1].Row(1)) {
 						t.Errorf("%v: layer %d: a copy of the weights", d, i)
 					}

@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/sparsegonia/sparsegonia/llama"
-	"github.com/sparsegonia/sparsegonia/ops/kernel"
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 	"github.com/sparsegonia/sparsegonia/testdata/tinyrelu"
 	"github.com/sparsegonia/sparsegonia/testdata/tinysilu"
 )
@@ -89,9 +89,9 @@ func testTokenizer(t *testing.T, m *llama.Model, g *golden) {
 func TestSmolLM2Narrow(t *testing.T) {
 	g := readGolden(t, goldens+"smollm2-135m")
 	for _, test := range []struct {
-		dtype              kernel.Dtype
+		dtype              weights.Dtype
 		logits, perplexity float64
-	}{{kernel.F16, 5e-3, 2e-3}, {kernel.BF16, 4e-2, 1e-2}} {
+	}{{weights.F16, 5e-3, 2e-3}, {weights.BF16, 4e-2, 1e-2}} {
 		m := open(t, smolLM2(t), llama.Options{Dtype: &test.dtype})
 		s := session(t, m, llama.SessionOptions{Context: 512})
 		d := difference(logitsOf(t, s, g.Logits.IDs, g.Logits.Columns), g.logits)

@@ -7,11 +7,12 @@ import (
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
+	"github.com/sparsegonia/sparsegonia/ops/activation"
 	"github.com/sparsegonia/sparsegonia/ops/kernel"
 )
 
 // Activate applies the activation function to every element of x, a tensor of any rank. Integers take ReLU only.
-func Activate(x *gorgonia.Node, act kernel.Activation, opts ...Option) (*gorgonia.Node, error) {
+func Activate(x *gorgonia.Node, act activation.Func, opts ...Option) (*gorgonia.Node, error) {
 	op, err := newActivateOp(x, act, opts)
 	if err != nil {
 		return nil, err
@@ -21,11 +22,11 @@ func Activate(x *gorgonia.Node, act kernel.Activation, opts ...Option) (*gorgoni
 
 type activateOp struct {
 	signature
-	act  kernel.Activation
+	act activation.Func
 	cpu *kernel.CPU
 }
 
-func newActivateOp(x *gorgonia.Node, act kernel.Activation, opts []Option) (*activateOp, error) {
+func newActivateOp(x *gorgonia.Node, act activation.Func, opts []Option) (*activateOp, error) {
 	s, err := newSignature("Activate", "x", x)
 	if err != nil {
 		return nil, err
@@ -41,7 +42,7 @@ func newActivateOp(x *gorgonia.Node, act kernel.Activation, opts []Option) (*act
 }
 
 // Activation is the activation function.
-func (op *activateOp) Activation() kernel.Activation { return op.act }
+func (op *activateOp) Activation() activation.Func { return op.act }
 
 func (op *activateOp) Do(inputs ...gorgonia.Value) (gorgonia.Value, error) {
 	return op.UsePreallocDo(op.newOutput(), inputs...)

@@ -32,7 +32,7 @@ type attentionOp struct {
 	heads int
 	kv    *kernel.KV
 	scale float32
-	cpu  *kernel.CPU
+	cpu   *kernel.CPU
 }
 
 func newAttentionOp(q, k, v, positions, sequences *gorgonia.Node, heads int, kv *kernel.KV, scale float32, opts []Option) (*attentionOp, error) {

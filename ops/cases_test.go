@@ -12,8 +12,10 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/sparsegonia/sparsegonia/cache"
+	"github.com/sparsegonia/sparsegonia/ops/activation"
 	"github.com/sparsegonia/sparsegonia/ops/kernel"
 	"github.com/sparsegonia/sparsegonia/ops/optest"
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
 // TestOps runs every op through the harness.
@@ -76,30 +78,30 @@ func linearCases(t *testing.T, run func(string, optest.Case)) {
 						build(Weight{Matrix: matrix(3, d, outputs, inputs), Bias: w.Bias}),
 						build(Weight{w.Matrix, w.InputMajor, matrix(9, d.Compute(), 1, outputs)}),
 						build(w, WithCPU(otherPool)),
-						unary(func(x *gorgonia.Node) (*gorgonia.Node, error) { return Gate(x, w, kernel.ReLU) }),
+						unary(func(x *gorgonia.Node) (*gorgonia.Node, error) { return Gate(x, w, activation.ReLU) }),
 					},
 				})
 			}
 		}
 	}
-	square := matrix(1, kernel.F32, 8, 8)
+	square := matrix(1, weights.F32, 8, 8)
 	run("square", optest.Case{
 		Build:     build(Weight{Matrix: square}),
-		Inputs:    []*tensor.Dense{input(7, kernel.F32, 2, 8)},
+		Inputs:    []*tensor.Dense{input(7, weights.F32, 2, 8)},
 		Reference: perRow(func(x []float64) []float64 { return apply(Weight{Matrix: square}, x) }),
 		Tolerance: 1e-5,
 		Variants:  []optest.Builder{build(Weight{Matrix: square, InputMajor: true})},
 	})
 	run("one by one", optest.Case{
-		Build:     build(Weight{Matrix: matrix(1, kernel.F32, 1, 1)}),
-		Inputs:    []*tensor.Dense{input(7, kernel.F32, 1, 1)},
-		Reference: perRow(func(x []float64) []float64 { return apply(Weight{Matrix: matrix(1, kernel.F32, 1, 1)}, x) }),
+		Build:     build(Weight{Matrix: matrix(1, weights.F32, 1, 1)}),
+		Inputs:    []*tensor.Dense{input(7, weights.F32, 1, 1)},
+		Reference: perRow(func(x []float64) []float64 { return apply(Weight{Matrix: matrix(1, weights.F32, 1, 1)}, x) }),
 		Tolerance: 1e-6,
 	})
 }
 
 func activateCases(t *testing.T, run func(string, optest.Case)) {
-	build := func(a kernel.Activation, opts ...Option) optest.Builder {
+	build := func(a activation.Func, opts ...Option) optest.Builder {
 		return unary(func(x *gorgonia.Node) (*gorgonia.Node, error) { return Activate(x, a, opts...) })
 	}
 	for _, d := range computeDtypes {
@@ -111,7 +113,7 @@ func activateCases(t *testing.T, run func(string, optest.Case)) {
 					Reference: perRow(func(x []float64) []float64 {
 						y := slices.Clone(x)
 						for i := range y {
-							y[i] = activation(a, y[i])
+							y[i] = activationOf(a, y[i])
 						}
 						return y
 					}),
@@ -134,7 +136,7 @@ func activateCases(t *testing.T, run func(string, optest.Case)) {
 			Build:  build(a),
 			Inputs: []*tensor.Dense{vector(nan, inf, 0, -200, 1)},
 			Reference: func(...*tensor.Dense) (*tensor.Dense, error) {
-				return vector(nan, inf, 0, 0, float32(activation(a, 1))), nil
+				return vector(nan, inf, 0, 0, float32(activationOf(a, 1))), nil
 			},
 			Tolerance: 1e-6,
 		})
@@ -142,7 +144,7 @@ func activateCases(t *testing.T, run func(string, optest.Case)) {
 }
 
 func swigluCases(t *testing.T, run func(string, optest.Case)) {
-	build := func(a kernel.Activation, opts ...Option) optest.Builder {
+	build := func(a activation.Func, opts ...Option) optest.Builder {
 		return func(in ...*gorgonia.Node) (*gorgonia.Node, error) { return SwiGLU(in[0], in[1], a, opts...) }
 	}
 	for _, d := range computeDtypes {
@@ -157,7 +159,7 @@ func swigluCases(t *testing.T, run func(string, optest.Case)) {
 						gate, up := vectors(in[0]), vectors(in[1])
 						for t := range gate {
 							for i := range gate[t] {
-								gate[t][i] = activation(a, gate[t][i]) * up[t][i]
+								gate[t][i] = activationOf(a, gate[t][i]) * up[t][i]
 							}
 						}
 						return newDense(in[0], gate), nil
@@ -198,7 +200,7 @@ func exchange(t *testing.T, inputs []*tensor.Dense, a, b optest.Builder) {
 }
 
 func gateCases(t *testing.T, run func(string, optest.Case)) {
-	build := func(w Weight, a kernel.Activation, opts ...Option) optest.Builder {
+	build := func(w Weight, a activation.Func, opts ...Option) optest.Builder {
 		return unary(func(x *gorgonia.Node) (*gorgonia.Node, error) { return Gate(x, w, a, opts...) })
 	}
 	const hidden, intermediate = 24, 35
@@ -212,7 +214,7 @@ func gateCases(t *testing.T, run func(string, optest.Case)) {
 					Reference: perRow(func(x []float64) []float64 {
 						y := apply(w, x)
 						for i := range y {
-							y[i] = activation(a, y[i])
+							y[i] = activationOf(a, y[i])
 						}
 						return y
 					}),
@@ -239,7 +241,7 @@ func rmsNormCases(t *testing.T, run func(string, optest.Case)) {
 	for _, rows := range []int{0, 1, 4} {
 		run(fmt.Sprintf("%d rows", rows), optest.Case{
 			Build:  build(w, 1e-5),
-			Inputs: []*tensor.Dense{input(3, kernel.F32, rows, hidden)},
+			Inputs: []*tensor.Dense{input(3, weights.F32, rows, hidden)},
 			Reference: perRow(func(x []float64) []float64 {
 				scale := 1 / math.Sqrt(dot(x, x)/hidden+float64(float32(1e-5)))
 				y := make([]float64, hidden)
@@ -257,12 +259,12 @@ func rmsNormCases(t *testing.T, run func(string, optest.Case)) {
 }
 
 func embeddingCases(t *testing.T, run func(string, optest.Case)) {
-	build := func(w *kernel.Matrix, opts ...Option) optest.Builder {
+	build := func(w *weights.Matrix, opts ...Option) optest.Builder {
 		return unary(func(x *gorgonia.Node) (*gorgonia.Node, error) { return Embedding(x, w, opts...) })
 	}
 	const vocabulary, hidden = 11, 34
 	for _, d := range allDtypes {
-		if d.Compute() != kernel.F32 {
+		if d.Compute() != weights.F32 {
 			continue
 		}
 		w := matrix(1, d, vocabulary, hidden)
@@ -461,7 +463,7 @@ func unionCases(t *testing.T, run func(string, optest.Case)) {
 
 func refreshCases(t *testing.T, run func(string, optest.Case)) {
 	for _, intermediate := range []int{1, 8, 77} {
-		store := neurons(t, 1, kernel.F32, intermediate, 3, true)
+		store := neurons(t, 1, weights.F32, intermediate, 3, true)
 		run(fmt.Sprint(intermediate), optest.Case{
 			Build: unary(func(active *gorgonia.Node) (*gorgonia.Node, error) {
 				return Refresh(active, cache.InPlace(store))
@@ -570,7 +572,7 @@ func sparseMLPCases(t *testing.T, run func(string, optest.Case)) {
 }
 
 func prefetchCases(t *testing.T, run func(string, optest.Case)) {
-	store := neurons(t, 1, kernel.F32, 77, 3, true)
+	store := neurons(t, 1, weights.F32, 77, 3, true)
 	run("window", optest.Case{
 		Build: unary(func(active *gorgonia.Node) (*gorgonia.Node, error) {
 			return Prefetch(active, window(t, store))
@@ -701,7 +703,7 @@ func ropeCases(t *testing.T, run func(string, optest.Case)) {
 	r := rotary(theta, false)
 	for _, interleaved := range []bool{false, true} {
 		r := rotary(theta, interleaved)
-		x := input(1, kernel.F32, 4, heads*size)
+		x := input(1, weights.F32, 4, heads*size)
 		run(fmt.Sprintf("interleaved=%t", interleaved), optest.Case{
 			Build:  build(heads, r),
 			Inputs: []*tensor.Dense{x, ints(0, 5, -1, 63)},
@@ -724,7 +726,7 @@ func ropeCases(t *testing.T, run func(string, optest.Case)) {
 	}
 	run("one row", optest.Case{
 		Build:     build(1, r),
-		Inputs:    []*tensor.Dense{input(1, kernel.F32, 1, size), ints(0)},
+		Inputs:    []*tensor.Dense{input(1, weights.F32, 1, size), ints(0)},
 		Reference: perRow(func(x []float64) []float64 { return x }), // position 0 turns nothing
 	})
 }
@@ -744,7 +746,7 @@ func rotate(head []float64, position, theta float64, interleaved bool) {
 
 func attentionCases(t *testing.T, run func(string, optest.Case)) {
 	const heads, kvHeads, size, scale = 4, 2, 6, 0.4
-	build := func(d kernel.Dtype, kv *kernel.KV, scale float32, opts ...Option) optest.Builder {
+	build := func(d weights.Dtype, kv *kernel.KV, scale float32, opts ...Option) optest.Builder {
 		return func(in ...*gorgonia.Node) (*gorgonia.Node, error) {
 			state := kv
 			if state == nil {
@@ -756,10 +758,10 @@ func attentionCases(t *testing.T, run func(string, optest.Case)) {
 			return Attention(in[0], in[1], in[2], in[3], in[4], heads, state, scale, opts...)
 		}
 	}
-	shared, err := kernel.NewKV(kernel.F32, 2, 8, kvHeads, size)
+	shared, err := kernel.NewKV(weights.F32, 2, 8, kvHeads, size)
 	require.NoError(t, err)
-	q := input(1, kernel.F32, 6, heads*size)
-	k, v := input(2, kernel.F32, 6, kvHeads*size), input(3, kernel.F32, 6, kvHeads*size)
+	q := input(1, weights.F32, 6, heads*size)
+	k, v := input(2, weights.F32, 6, kvHeads*size), input(3, weights.F32, 6, kvHeads*size)
 	positions, sequences := ints(0, 1, 0, 2, 1, -1), ints(0, 0, 1, 0, 1, 99)
 	reference := func(in ...*tensor.Dense) (*tensor.Dense, error) {
 		q, k, v := vectors(in[0]), vectors(in[1]), vectors(in[2])
@@ -768,9 +770,9 @@ func attentionCases(t *testing.T, run func(string, optest.Case)) {
 		}
 		return newDense(in[0], q), nil
 	}
-	for _, d := range []kernel.Dtype{kernel.F32, kernel.F16} {
+	for _, d := range []weights.Dtype{weights.F32, weights.F16} {
 		tolerance := 1e-5
-		if d == kernel.F16 {
+		if d == weights.F16 {
 			tolerance = 2e-3 // keys and values are rounded
 		}
 		run(d.String(), optest.Case{

@@ -9,6 +9,7 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/sparsegonia/sparsegonia/ops/kernel"
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
 // Fused is implemented by the op of DenseMLP. It lets rewriters read what is captured.
@@ -36,7 +37,7 @@ func DenseMLP(x *gorgonia.Node, m MLP, opts ...Option) (*gorgonia.Node, error) {
 
 type denseMLPOp struct {
 	signature
-	mlp  MLP
+	mlp MLP
 	cpu *kernel.CPU
 
 	kernel any // the kernel's form of mlp, a *kernel.MLP of the compute type
@@ -90,7 +91,7 @@ func (op *denseMLPOp) UsePreallocDo(output gorgonia.Value, inputs ...gorgonia.Va
 	return output, nil
 }
 
-func runDenseMLP[E kernel.Elem](op *denseMLPOp, v *values) {
+func runDenseMLP[E weights.Elem](op *denseMLPOp, v *values) {
 	rows, m := op.mlp.Cache.Rows(), op.kernel.(*kernel.MLP[E])
 	m.Gate, m.Up, m.Down = rows.Gate, rows.Up, rows.Down
 	kernel.DenseMLP(op.cpu, elements[E](v.y), elements[E](v.in[0]), m)

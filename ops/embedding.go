@@ -8,12 +8,13 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/sparsegonia/sparsegonia/ops/kernel"
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
 // Embedding takes the row of w for every token: tokens int32 of length T → float32 T×H. w is vocabulary × H, of any
 // dtype that decodes to float32. Token −1 is padding and gives a zero row; another id outside the vocabulary is an
 // error when the op runs.
-func Embedding(tokens *gorgonia.Node, w *kernel.Matrix, opts ...Option) (*gorgonia.Node, error) {
+func Embedding(tokens *gorgonia.Node, w *weights.Matrix, opts ...Option) (*gorgonia.Node, error) {
 	op, err := newEmbeddingOp(tokens, w, opts)
 	if err != nil {
 		return nil, err
@@ -23,11 +24,11 @@ func Embedding(tokens *gorgonia.Node, w *kernel.Matrix, opts ...Option) (*gorgon
 
 type embeddingOp struct {
 	signature
-	weight *kernel.Matrix
-	cpu   *kernel.CPU
+	weight *weights.Matrix
+	cpu    *kernel.CPU
 }
 
-func newEmbeddingOp(tokens *gorgonia.Node, w *kernel.Matrix, opts []Option) (*embeddingOp, error) {
+func newEmbeddingOp(tokens *gorgonia.Node, w *weights.Matrix, opts []Option) (*embeddingOp, error) {
 	s, err := newSignature("Embedding", "tokens", tokens)
 	if err != nil {
 		return nil, err

@@ -11,7 +11,9 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/sparsegonia/sparsegonia/cache"
+	"github.com/sparsegonia/sparsegonia/ops/activation"
 	"github.com/sparsegonia/sparsegonia/ops/kernel"
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
 // structCache is a Cache without an identity.
@@ -40,14 +42,14 @@ func TestBuilderErrors(t *testing.T) {
 		bare    = gorgonia.NewTensor(g, tensor.Float32, 2, gorgonia.WithName("bare"))
 		foreign = gorgonia.NewTensor(gorgonia.NewGraph(), tensor.Int32, 1, gorgonia.WithShape(3), gorgonia.WithName("foreign"))
 
-		w      = weight(1, kernel.F32, 5, 8)
-		wi     = weight(1, kernel.Int32, 5, 8)
-		m      = func(d kernel.Dtype, rows, cols int) *kernel.Matrix { return matrix(1, d, rows, cols) }
-		store  = neurons(t, 1, kernel.F32, 5, 8, true)
+		w      = weight(1, weights.F32, 5, 8)
+		wi     = weight(1, weights.Int32, 5, 8)
+		m      = func(d weights.Dtype, rows, cols int) *weights.Matrix { return matrix(1, d, rows, cols) }
+		store  = neurons(t, 1, weights.F32, 5, 8, true)
 		gated  = cache.InPlace(store)
-		plain  = cache.InPlace(neurons(t, 1, kernel.F32, 5, 8, false))
-		ragged = cache.InPlace(&cache.Neurons{Gate: m(kernel.F32, 4, 8), Up: m(kernel.F32, 5, 8), Down: m(kernel.F32, 5, 8)})
-		number = cache.InPlace(neurons(t, 1, kernel.Int32, 5, 8, true))
+		plain  = cache.InPlace(neurons(t, 1, weights.F32, 5, 8, false))
+		ragged = cache.InPlace(&cache.Neurons{Gate: m(weights.F32, 4, 8), Up: m(weights.F32, 5, 8), Down: m(weights.F32, 5, 8)})
+		number = cache.InPlace(neurons(t, 1, weights.Int32, 5, 8, true))
 		ahead  = window(t, store)
 		file   = stream(t, 2, store, plain.Rows())
 		nan    = math.NaN()
@@ -56,11 +58,11 @@ func TestBuilderErrors(t *testing.T) {
 	)
 	rotary, err := kernel.NewRotary(kernel.RotaryConfig{HeadDim: 4, Dim: 4, Theta: 100, Scaling: "default", MaxContext: 8})
 	require.NoError(t, err)
-	kv, err := kernel.NewKV(kernel.F32, 1, 4, 2, 4)
+	kv, err := kernel.NewKV(weights.F32, 1, 4, 2, 4)
 	require.NoError(t, err)
 	packed, err := cache.NewPacked(store, nil)
 	require.NoError(t, err)
-	pred := func(down, up *kernel.Matrix) Predictor { return Predictor{down, up} }
+	pred := func(down, up *weights.Matrix) Predictor { return Predictor{down, up} }
 
 	type result struct {
 		node *gorgonia.Node
@@ -76,24 +78,24 @@ func TestBuilderErrors(t *testing.T) {
 		"Linear: no shape":        {func() result { return of(Linear(bare, w)) }, "x is a Matrix float32 of shape ()"},
 		"Linear: rank 3":          {func() result { return of(Linear(cube, w)) }, "want a vector or a matrix"},
 		"Linear: no weight":       {func() result { return of(Linear(x, Weight{})) }, "no matrix"},
-		"Linear: inputs":          {func() result { return of(Linear(x, Weight{Matrix: m(kernel.F32, 5, 7)})) }, "length 8, the weight takes 7"},
+		"Linear: inputs":          {func() result { return of(Linear(x, Weight{Matrix: m(weights.F32, 5, 7)})) }, "length 8, the weight takes 7"},
 		"Linear: input major":     {func() result { return of(Linear(x, Weight{Matrix: w.Matrix, InputMajor: true})) }, "length 8, the weight takes 5"},
 		"Linear: dtype":           {func() result { return of(Linear(x64, w)) }, "x has dtype float64"},
 		"Linear: dtype of bytes":  {func() result { return of(Linear(bytes, w)) }, "x has dtype uint8"},
-		"Linear: bias length":     {func() result { return of(Linear(x, Weight{Matrix: w.Matrix, Bias: m(kernel.F32, 1, 4)})) }, "bias is f32 1×4, want f32 1×5"},
-		"Linear: bias rows":       {func() result { return of(Linear(x, Weight{Matrix: w.Matrix, Bias: m(kernel.F32, 5, 1)})) }, "bias is f32 5×1"},
-		"Linear: bias dtype":      {func() result { return of(Linear(x, Weight{Matrix: w.Matrix, Bias: m(kernel.F16, 1, 5)})) }, "bias is f16"},
-		"Activate: nil":           {func() result { return of(Activate(nil, kernel.SiLU)) }, "x is nil"},
-		"Activate: dtype":         {func() result { return of(Activate(bytes, kernel.SiLU)) }, "dtype uint8, want float32, float64, int32, int64"},
-		"Activate: integers":      {func() result { return of(Activate(xi, kernel.SiLU)) }, "activation silu has no meaning for int32"},
-		"Activate: unknown":       {func() result { return of(Activate(x, kernel.Activation(99))) }, "unknown activation 99"},
-		"SwiGLU: nil up":          {func() result { return of(SwiGLU(x, nil, kernel.SiLU)) }, "up is nil"},
-		"SwiGLU: shapes":          {func() result { return of(SwiGLU(x, gate, kernel.SiLU)) }, "up has shape (3, 5), want (3, 8)"},
-		"SwiGLU: ranks":           {func() result { return of(SwiGLU(cube, x, kernel.SiLU)) }, "up has shape (3, 8), want (2, 3, 8)"},
-		"SwiGLU: dtypes":          {func() result { return of(SwiGLU(x, x64, kernel.SiLU)) }, "up has dtype float64, want float32"},
-		"SwiGLU: integers":        {func() result { return of(SwiGLU(xi, xi, kernel.GELU)) }, "no meaning for int32"},
-		"Gate: integers":          {func() result { return of(Gate(xi, wi, kernel.GELUTanh)) }, "no meaning for int32"},
-		"Gate: inputs":            {func() result { return of(Gate(gate, w, kernel.SiLU)) }, "ops: Gate: x has rows of length 5, the weight takes 8"},
+		"Linear: bias length":     {func() result { return of(Linear(x, Weight{Matrix: w.Matrix, Bias: m(weights.F32, 1, 4)})) }, "bias is f32 1×4, want f32 1×5"},
+		"Linear: bias rows":       {func() result { return of(Linear(x, Weight{Matrix: w.Matrix, Bias: m(weights.F32, 5, 1)})) }, "bias is f32 5×1"},
+		"Linear: bias dtype":      {func() result { return of(Linear(x, Weight{Matrix: w.Matrix, Bias: m(weights.F16, 1, 5)})) }, "bias is f16"},
+		"Activate: nil":           {func() result { return of(Activate(nil, activation.SiLU)) }, "x is nil"},
+		"Activate: dtype":         {func() result { return of(Activate(bytes, activation.SiLU)) }, "dtype uint8, want float32, float64, int32, int64"},
+		"Activate: integers":      {func() result { return of(Activate(xi, activation.SiLU)) }, "activation silu has no meaning for int32"},
+		"Activate: unknown":       {func() result { return of(Activate(x, activation.Func(99))) }, "unknown activation 99"},
+		"SwiGLU: nil up":          {func() result { return of(SwiGLU(x, nil, activation.SiLU)) }, "up is nil"},
+		"SwiGLU: shapes":          {func() result { return of(SwiGLU(x, gate, activation.SiLU)) }, "up has shape (3, 5), want (3, 8)"},
+		"SwiGLU: ranks":           {func() result { return of(SwiGLU(cube, x, activation.SiLU)) }, "up has shape (3, 8), want (2, 3, 8)"},
+		"SwiGLU: dtypes":          {func() result { return of(SwiGLU(x, x64, activation.SiLU)) }, "up has dtype float64, want float32"},
+		"SwiGLU: integers":        {func() result { return of(SwiGLU(xi, xi, activation.GELU)) }, "no meaning for int32"},
+		"Gate: integers":          {func() result { return of(Gate(xi, wi, activation.GELUTanh)) }, "no meaning for int32"},
+		"Gate: inputs":            {func() result { return of(Gate(gate, w, activation.SiLU)) }, "ops: Gate: x has rows of length 5, the weight takes 8"},
 		"RMSNorm: dtype":          {func() result { return of(RMSNorm(x64, make([]float32, 8), 0)) }, "want float32"},
 		"RMSNorm: length":         {func() result { return of(RMSNorm(x, make([]float32, 7), 0)) }, "the weight has length 7"},
 		"RMSNorm: nil weight":     {func() result { return of(RMSNorm(x, nil, 0)) }, "the weight has length 0"},
@@ -121,17 +123,17 @@ func TestBuilderErrors(t *testing.T) {
 		"Embedding: dtype":        {func() result { return of(Embedding(vector, w.Matrix)) }, "tokens has dtype float32"},
 		"Embedding: matrix":       {func() result { return of(Embedding(xi, w.Matrix)) }, "want a vector"},
 		"Embedding: nil":          {func() result { return of(Embedding(list, nil)) }, "weight is nil"},
-		"Embedding: weight dtype": {func() result { return of(Embedding(list, m(kernel.F64, 5, 8))) }, "f64, which does not decode to float32"},
+		"Embedding: weight dtype": {func() result { return of(Embedding(list, m(weights.F64, 5, 8))) }, "f64, which does not decode to float32"},
 		"TakeRows: vector":        {func() result { return of(TakeRows(vector, list)) }, "x has shape (8), want a matrix"},
 		"TakeRows: rows":          {func() result { return of(TakeRows(x, xi)) }, "rows has shape (3, 8), want a vector"},
 		"TakeRows: rows dtype":    {func() result { return of(TakeRows(x, active)) }, "rows has dtype bool"},
 		"LowRankScores: empty":    {func() result { return of(LowRankScores(x, Predictor{})) }, "lacks a matrix"},
-		"LowRankScores: no up":    {func() result { return of(LowRankScores(x, pred(m(kernel.F32, 2, 8), nil))) }, "lacks a matrix"},
-		"LowRankScores: rank 0":   {func() result { return of(LowRankScores(x, pred(m(kernel.F32, 0, 8), m(kernel.F32, 5, 0)))) }, "1 ≤ r ≤ I"},
-		"LowRankScores: rank 6":   {func() result { return of(LowRankScores(x, pred(m(kernel.F32, 6, 8), m(kernel.F32, 5, 6)))) }, "1 ≤ r ≤ I"},
-		"LowRankScores: ranks":    {func() result { return of(LowRankScores(x, pred(m(kernel.F32, 2, 8), m(kernel.F32, 5, 3)))) }, "down is 2×8 and its up 5×3"},
-		"LowRankScores: hidden":   {func() result { return of(LowRankScores(x, pred(m(kernel.F32, 2, 7), m(kernel.F32, 5, 2)))) }, "length 8, the weight takes 7"},
-		"LowRankScores: dtypes":   {func() result { return of(LowRankScores(x, pred(m(kernel.F32, 2, 8), m(kernel.F64, 5, 2)))) }, "works on float64"},
+		"LowRankScores: no up":    {func() result { return of(LowRankScores(x, pred(m(weights.F32, 2, 8), nil))) }, "lacks a matrix"},
+		"LowRankScores: rank 0":   {func() result { return of(LowRankScores(x, pred(m(weights.F32, 0, 8), m(weights.F32, 5, 0)))) }, "1 ≤ r ≤ I"},
+		"LowRankScores: rank 6":   {func() result { return of(LowRankScores(x, pred(m(weights.F32, 6, 8), m(weights.F32, 5, 6)))) }, "1 ≤ r ≤ I"},
+		"LowRankScores: ranks":    {func() result { return of(LowRankScores(x, pred(m(weights.F32, 2, 8), m(weights.F32, 5, 3)))) }, "down is 2×8 and its up 5×3"},
+		"LowRankScores: hidden":   {func() result { return of(LowRankScores(x, pred(m(weights.F32, 2, 7), m(weights.F32, 5, 2)))) }, "length 8, the weight takes 7"},
+		"LowRankScores: dtypes":   {func() result { return of(LowRankScores(x, pred(m(weights.F32, 2, 8), m(weights.F64, 5, 2)))) }, "works on float64"},
 		"Mask: no method":         {func() result { return of(Mask(x, MaskMethod{})) }, "no mask method"},
 		"Mask: no thresholds":     {func() result { return of(Mask(x, Threshold())) }, "0 thresholds"},
 		"Mask: 7 thresholds":      {func() result { return of(Mask(x, Threshold(make([]float64, 7)...))) }, "7 thresholds, want 1 or one for each of 8"},
@@ -164,11 +166,11 @@ func TestBuilderErrors(t *testing.T) {
 		"DenseMLP: x":             {func() result { return of(DenseMLP(gate, MLP{Cache: gated})) }, "x has rows of length 5, want 8"},
 		"DenseMLP: x dtype":       {func() result { return of(DenseMLP(x64, MLP{Cache: gated})) }, "x has dtype float64"},
 		"DenseMLP: rank 3":        {func() result { return of(DenseMLP(cube, MLP{Cache: gated})) }, "want a vector or a matrix"},
-		"DenseMLP: plain bias":    {func() result { return of(DenseMLP(x, MLP{Cache: plain, GateBias: m(kernel.F32, 1, 5)})) }, "no gate matrix"},
-		"DenseMLP: gate bias":     {func() result { return of(DenseMLP(x, MLP{Cache: gated, GateBias: m(kernel.F32, 1, 8)})) }, "gate bias is f32 1×8"},
-		"DenseMLP: up bias":       {func() result { return of(DenseMLP(x, MLP{Cache: gated, UpBias: m(kernel.F64, 1, 5)})) }, "up bias is f64"},
-		"DenseMLP: down bias":     {func() result { return of(DenseMLP(x, MLP{Cache: gated, DownBias: m(kernel.F32, 1, 5)})) }, "down bias is f32 1×5, want f32 1×8"},
-		"DenseMLP: integers":      {func() result { return of(DenseMLP(xi, MLP{Cache: number, Act: kernel.SiLU})) }, "no meaning for int32"},
+		"DenseMLP: plain bias":    {func() result { return of(DenseMLP(x, MLP{Cache: plain, GateBias: m(weights.F32, 1, 5)})) }, "no gate matrix"},
+		"DenseMLP: gate bias":     {func() result { return of(DenseMLP(x, MLP{Cache: gated, GateBias: m(weights.F32, 1, 8)})) }, "gate bias is f32 1×8"},
+		"DenseMLP: up bias":       {func() result { return of(DenseMLP(x, MLP{Cache: gated, UpBias: m(weights.F64, 1, 5)})) }, "up bias is f64"},
+		"DenseMLP: down bias":     {func() result { return of(DenseMLP(x, MLP{Cache: gated, DownBias: m(weights.F32, 1, 5)})) }, "down bias is f32 1×5, want f32 1×8"},
+		"DenseMLP: integers":      {func() result { return of(DenseMLP(xi, MLP{Cache: number, Act: activation.SiLU})) }, "no meaning for int32"},
 		"DenseMLP: activation":    {func() result { return of(DenseMLP(x, MLP{Cache: gated, Act: 77})) }, "unknown activation 77"},
 		"StreamMLP: no stream":    {func() result { return of(StreamMLP(x, StoredMLP{})) }, "there is no stream"},
 		"StreamMLP: layer":        {func() result { return of(StreamMLP(x, StoredMLP{Stream: file, Layer: 2})) }, "layer 2, the file has 2"},
@@ -176,13 +178,13 @@ func TestBuilderErrors(t *testing.T) {
 		"StreamMLP: x dtype":      {func() result { return of(StreamMLP(x64, StoredMLP{Stream: file})) }, "x has dtype float64"},
 		"StreamMLP: rank 3":       {func() result { return of(StreamMLP(cube, StoredMLP{Stream: file})) }, "want a vector or a matrix"},
 		"StreamMLP: activation":   {func() result { return of(StreamMLP(x, StoredMLP{Stream: file, Act: 77})) }, "unknown activation 77"},
-		"StreamMLP: up bias":      {func() result { return of(StreamMLP(x, StoredMLP{Stream: file, UpBias: m(kernel.F32, 1, 8)})) }, "up bias is f32 1×8"},
-		"StreamMLP: down bias":    {func() result { return of(StreamMLP(x, StoredMLP{Stream: file, DownBias: m(kernel.F64, 1, 8)})) }, "down bias is f64"},
-		"StreamMLP: gate bias":    {func() result { return of(StreamMLP(x, StoredMLP{Stream: file, GateBias: m(kernel.F32, 1, 8)})) }, "gate bias is f32 1×8"},
+		"StreamMLP: up bias":      {func() result { return of(StreamMLP(x, StoredMLP{Stream: file, UpBias: m(weights.F32, 1, 8)})) }, "up bias is f32 1×8"},
+		"StreamMLP: down bias":    {func() result { return of(StreamMLP(x, StoredMLP{Stream: file, DownBias: m(weights.F64, 1, 8)})) }, "down bias is f64"},
+		"StreamMLP: gate bias":    {func() result { return of(StreamMLP(x, StoredMLP{Stream: file, GateBias: m(weights.F32, 1, 8)})) }, "gate bias is f32 1×8"},
 		"StreamMLP: plain bias": {func() result {
-			return of(StreamMLP(x, StoredMLP{Stream: file, Layer: 1, GateBias: m(kernel.F32, 1, 5)}))
+			return of(StreamMLP(x, StoredMLP{Stream: file, Layer: 1, GateBias: m(weights.F32, 1, 5)}))
 		}, "no gate matrix"},
-		"StreamMLP: gate copy":    {func() result { return of(StreamMLP(x, StoredMLP{Stream: file, Gate: m(kernel.F32, 4, 8)})) }, "the copy of the gate is f32 4×8"},
+		"StreamMLP: gate copy":    {func() result { return of(StreamMLP(x, StoredMLP{Stream: file, Gate: m(weights.F32, 4, 8)})) }, "the copy of the gate is f32 4×8"},
 		"SparseMLP: no cache":     {func() result { return of(SparseMLP(x, slots, nil, MLP{})) }, "cache is a <nil>"},
 		"SparseMLP: ragged cache": {func() result { return of(SparseMLP(x, slots, nil, MLP{Cache: ragged})) }, "gate is 4×8"},
 		"SparseMLP: x":            {func() result { return of(SparseMLP(gate, slots, nil, MLP{Cache: gated})) }, "x has rows of length 5, want 8"},
@@ -194,11 +196,11 @@ func TestBuilderErrors(t *testing.T) {
 		"SparseMLP: gate vector":  {func() result { return of(SparseMLP(vector, slots, gate, MLP{Cache: gated})) }, "gate has shape (3, 5), want (5)"},
 		"SparseMLP: gate dtype":   {func() result { return of(SparseMLP(x, slots, mask, MLP{Cache: gated})) }, "gate has dtype bool"},
 		"SparseMLP: plain gate":   {func() result { return of(SparseMLP(x, slots, x, MLP{Cache: plain})) }, "gate has shape (3, 8), want (3, 5)"},
-		"SparseMLP: plain bias":   {func() result { return of(SparseMLP(x, slots, nil, MLP{Cache: plain, GateBias: m(kernel.F32, 1, 5)})) }, "no gate matrix"},
-		"SparseMLP: gate bias":    {func() result { return of(SparseMLP(x, slots, nil, MLP{Cache: gated, GateBias: m(kernel.F32, 1, 8)})) }, "gate bias is f32 1×8"},
-		"SparseMLP: up bias":      {func() result { return of(SparseMLP(x, slots, nil, MLP{Cache: gated, UpBias: m(kernel.F64, 1, 5)})) }, "up bias is f64"},
-		"SparseMLP: down bias":    {func() result { return of(SparseMLP(x, slots, nil, MLP{Cache: gated, DownBias: m(kernel.F32, 1, 5)})) }, "down bias is f32 1×5, want f32 1×8"},
-		"SparseMLP: integers":     {func() result { return of(SparseMLP(xi, slots, nil, MLP{Cache: number, Act: kernel.SiLU})) }, "no meaning for int32"},
+		"SparseMLP: plain bias":   {func() result { return of(SparseMLP(x, slots, nil, MLP{Cache: plain, GateBias: m(weights.F32, 1, 5)})) }, "no gate matrix"},
+		"SparseMLP: gate bias":    {func() result { return of(SparseMLP(x, slots, nil, MLP{Cache: gated, GateBias: m(weights.F32, 1, 8)})) }, "gate bias is f32 1×8"},
+		"SparseMLP: up bias":      {func() result { return of(SparseMLP(x, slots, nil, MLP{Cache: gated, UpBias: m(weights.F64, 1, 5)})) }, "up bias is f64"},
+		"SparseMLP: down bias":    {func() result { return of(SparseMLP(x, slots, nil, MLP{Cache: gated, DownBias: m(weights.F32, 1, 5)})) }, "down bias is f32 1×5, want f32 1×8"},
+		"SparseMLP: integers":     {func() result { return of(SparseMLP(xi, slots, nil, MLP{Cache: number, Act: activation.SiLU})) }, "no meaning for int32"},
 		"SparseMLP: activation":   {func() result { return of(SparseMLP(x, slots, nil, MLP{Cache: gated, Act: 77})) }, "unknown activation 77"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -220,7 +222,7 @@ func TestWeightErrors(t *testing.T) {
 	}{
 		"nil":          {nil, "want a *tensor.Dense"},
 		"nil dense":    {(*tensor.Dense)(nil), "want a *tensor.Dense"},
-		"vector":       {input(1, kernel.F32, 0, 4), "want a matrix"},
+		"vector":       {input(1, weights.F32, 0, 4), "want a matrix"},
 		"a column":     {column, "want a matrix"},
 		"bools":        {bools(2, true, false), "dtype bool"},
 		"rank 3":       {tensor.New(tensor.WithShape(1, 2, 3), tensor.Of(tensor.Float32)), "want a matrix"},
@@ -236,17 +238,19 @@ func TestWeightErrors(t *testing.T) {
 }
 
 func TestNeuronsOfErrors(t *testing.T) {
-	w := func(d kernel.Dtype, outputs, inputs int) Weight { return Weight{Matrix: matrix(1, d, outputs, inputs)} }
+	w := func(d weights.Dtype, outputs, inputs int) Weight {
+		return Weight{Matrix: matrix(1, d, outputs, inputs)}
+	}
 	for name, c := range map[string]struct {
 		gate, up, down Weight
 		want           string
 	}{
-		"no up":         {w(kernel.F32, 5, 8), Weight{}, w(kernel.F32, 8, 5), "up or down has no matrix"},
-		"no down":       {w(kernel.F32, 5, 8), w(kernel.F32, 5, 8), Weight{}, "up or down has no matrix"},
-		"down sideways": {Weight{}, w(kernel.F32, 5, 8), w(kernel.F32, 5, 8), "down a f32 map from 8 to 5"},
-		"down dtype":    {Weight{}, w(kernel.F32, 5, 8), w(kernel.F16, 8, 5), "down a f16 map"},
-		"gate shape":    {w(kernel.F32, 6, 8), w(kernel.F32, 5, 8), w(kernel.F32, 8, 5), "gate a f32 map from 8 to 6"},
-		"gate dtype":    {w(kernel.BF16, 5, 8), w(kernel.F32, 5, 8), w(kernel.F32, 8, 5), "gate a bf16 map"},
+		"no up":         {w(weights.F32, 5, 8), Weight{}, w(weights.F32, 8, 5), "up or down has no matrix"},
+		"no down":       {w(weights.F32, 5, 8), w(weights.F32, 5, 8), Weight{}, "up or down has no matrix"},
+		"down sideways": {Weight{}, w(weights.F32, 5, 8), w(weights.F32, 5, 8), "down a f32 map from 8 to 5"},
+		"down dtype":    {Weight{}, w(weights.F32, 5, 8), w(weights.F16, 8, 5), "down a f16 map"},
+		"gate shape":    {w(weights.F32, 6, 8), w(weights.F32, 5, 8), w(weights.F32, 8, 5), "gate a f32 map from 8 to 6"},
+		"gate dtype":    {w(weights.BF16, 5, 8), w(weights.F32, 5, 8), w(weights.F32, 8, 5), "gate a bf16 map"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := NeuronsOf(c.gate, c.up, c.down)

@@ -9,7 +9,7 @@ import (
 
 	"github.com/sparsegonia/sparsegonia/cache"
 	"github.com/sparsegonia/sparsegonia/ops"
-	"github.com/sparsegonia/sparsegonia/ops/kernel"
+	"github.com/sparsegonia/sparsegonia/ops/activation"
 )
 
 // A sparse MLP of three plain weight tensors on Gorgonia's tape machine. The exact gate selects the neurons.
@@ -29,7 +29,7 @@ func ExampleSparseMLP() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	mlp := ops.MLP{Cache: cache.InPlace(neurons), Act: kernel.ReLU}
+	mlp := ops.MLP{Cache: cache.InPlace(neurons), Act: activation.ReLU}
 
 	g := gorgonia.NewGraph()
 	x := gorgonia.NewVector(g, tensor.Float32, gorgonia.WithName("x"), gorgonia.WithShape(2))

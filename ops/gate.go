@@ -7,12 +7,14 @@ import (
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
+	"github.com/sparsegonia/sparsegonia/ops/activation"
 	"github.com/sparsegonia/sparsegonia/ops/kernel"
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
 // Gate computes the exact gate values act(x·w) of an MLP: x T×H → T×I, or H → I. They are the scores of a training-free
 // selector, and SparseMLP takes them as its third input.
-func Gate(x *gorgonia.Node, w Weight, act kernel.Activation, opts ...Option) (*gorgonia.Node, error) {
+func Gate(x *gorgonia.Node, w Weight, act activation.Func, opts ...Option) (*gorgonia.Node, error) {
 	op, err := newGateOp(x, w, act, opts)
 	if err != nil {
 		return nil, err
@@ -23,11 +25,11 @@ func Gate(x *gorgonia.Node, w Weight, act kernel.Activation, opts ...Option) (*g
 type gateOp struct {
 	signature
 	weight Weight
-	act    kernel.Activation
-	cpu   *kernel.CPU
+	act    activation.Func
+	cpu    *kernel.CPU
 }
 
-func newGateOp(x *gorgonia.Node, w Weight, act kernel.Activation, opts []Option) (*gateOp, error) {
+func newGateOp(x *gorgonia.Node, w Weight, act activation.Func, opts []Option) (*gateOp, error) {
 	s, err := weightedSignature("Gate", x, w)
 	if err != nil {
 		return nil, err
@@ -60,7 +62,7 @@ func (op *gateOp) UsePreallocDo(output gorgonia.Value, inputs ...gorgonia.Value)
 	return output, nil
 }
 
-func runGate[E kernel.Elem](op *gateOp, y, x *tensor.Dense) {
+func runGate[E weights.Elem](op *gateOp, y, x *tensor.Dense) {
 	linear[E](op.cpu, y, x, op.weight)
 	kernel.Activate(op.cpu, elements[E](y), elements[E](y), op.act)
 }

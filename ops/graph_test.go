@@ -13,8 +13,10 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/sparsegonia/sparsegonia/cache"
+	"github.com/sparsegonia/sparsegonia/ops/activation"
 	"github.com/sparsegonia/sparsegonia/ops/kernel"
 	"github.com/sparsegonia/sparsegonia/ops/optest"
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
 // sparseLayer is the graph of the package documentation.
@@ -24,7 +26,7 @@ type sparseLayer struct {
 	method    MaskMethod
 }
 
-func newSparseLayer(t *testing.T, seed uint64, d kernel.Dtype, intermediate, hidden int, method MaskMethod) sparseLayer {
+func newSparseLayer(t *testing.T, seed uint64, d weights.Dtype, intermediate, hidden int, method MaskMethod) sparseLayer {
 	t.Helper()
 	return sparseLayer{
 		mlp:       MLP{Cache: cache.InPlace(neurons(t, seed, d, intermediate, hidden, true)), Act: activationsOf(d)[0]},
@@ -75,7 +77,7 @@ func (l sparseLayer) reference(x [][]float64, live []int32, tau float64) [][]flo
 // Two layers of equal shapes in one graph on the stock tape machine, run twice with different inputs.
 func TestSparseLayersOnTapeMachine(t *testing.T) {
 	const tokens, hidden, intermediate, tau = 3, 17, 40, 0.8
-	for _, d := range []kernel.Dtype{kernel.F32, kernel.F64, kernel.BF16, kernel.Int64} {
+	for _, d := range []weights.Dtype{weights.F32, weights.F64, weights.BF16, weights.Int64} {
 		t.Run(d.String(), func(t *testing.T) {
 			first := newSparseLayer(t, 1, d, intermediate, hidden, Threshold(tau))
 			second := newSparseLayer(t, 100, d, intermediate, hidden, Threshold(tau))
@@ -109,9 +111,9 @@ func TestSparseLayersOnTapeMachine(t *testing.T) {
 // The lisp machine walks the graph itself, without compiling it.
 func TestSparseLayerOnLispMachine(t *testing.T) {
 	const tau = 0.8
-	l := newSparseLayer(t, 1, kernel.F32, 40, 17, Threshold(tau))
+	l := newSparseLayer(t, 1, weights.F32, 40, 17, Threshold(tau))
 	g := gorgonia.NewGraph()
-	x := newInput(g, input(1, kernel.F32, 3, 17))
+	x := newInput(g, input(1, weights.F32, 3, 17))
 	y := l.build(t, x, nil)
 	m := gorgonia.NewLispMachine(g, gorgonia.ExecuteFwdOnly())
 	defer m.Close()
@@ -176,7 +178,7 @@ func TestAllActiveEqualsDense(t *testing.T) {
 					gorgonia.Read(fromGate, &gotFromGate)
 					runTape(t, g)
 					bound := 2e-6
-					if d == kernel.F64 {
+					if d == weights.F64 {
 						bound = 1e-14
 					}
 					rows := vectors(want.(*tensor.Dense))
@@ -224,11 +226,11 @@ func TestDenseMLPIsSparseMLPOfAll(t *testing.T) {
 func TestNoneActive(t *testing.T) {
 	const hidden, intermediate = 9, 6
 	for _, d := range allDtypes {
-		for _, bias := range []*kernel.Matrix{nil, matrix(3, d.Compute(), 1, hidden)} {
+		for _, bias := range []*weights.Matrix{nil, matrix(3, d.Compute(), 1, hidden)} {
 			g := gorgonia.NewGraph()
 			x, slots := newInput(g, input(1, d, 2, hidden)), newInput(g, slotsOf(make([]bool, intermediate)))
 			y, err := SparseMLP(x, slots, nil, MLP{
-				Cache: cache.InPlace(neurons(t, 1, d, intermediate, hidden, true)), Act: kernel.ReLU, DownBias: bias,
+				Cache: cache.InPlace(neurons(t, 1, d, intermediate, hidden, true)), Act: activation.ReLU, DownBias: bias,
 			})
 			require.NoError(t, err)
 			runTape(t, g)
@@ -246,8 +248,8 @@ func TestNoneActive(t *testing.T) {
 // A prompt in one chunk, or token by token, attends to the same things.
 func TestAttentionAcrossRuns(t *testing.T) {
 	const tokens, heads, kvHeads, size, scale = 7, 4, 2, 6, 0.4
-	q := input(1, kernel.F32, tokens, heads*size)
-	k, v := input(2, kernel.F32, tokens, kvHeads*size), input(3, kernel.F32, tokens, kvHeads*size)
+	q := input(1, weights.F32, tokens, heads*size)
+	k, v := input(2, weights.F32, tokens, kvHeads*size), input(3, weights.F32, tokens, kvHeads*size)
 	var positions, sequences []int32
 	for i := range tokens {
 		positions, sequences = append(positions, int32(i)), append(sequences, 1)
@@ -265,7 +267,7 @@ func TestAttentionAcrossRuns(t *testing.T) {
 		return slices.Concat(vectors(y.Value().(*tensor.Dense))...)
 	}
 	newKV := func() *kernel.KV {
-		kv, err := kernel.NewKV(kernel.F32, 2, tokens, kvHeads, size)
+		kv, err := kernel.NewKV(weights.F32, 2, tokens, kvHeads, size)
 		require.NoError(t, err)
 		return kv
 	}
@@ -282,7 +284,7 @@ func TestAttentionAcrossRuns(t *testing.T) {
 
 // An Attention that fails has stored nothing.
 func TestAttentionErrorStoresNothing(t *testing.T) {
-	kv, err := kernel.NewKV(kernel.F32, 1, 4, 1, 2)
+	kv, err := kernel.NewKV(weights.F32, 1, 4, 1, 2)
 	require.NoError(t, err)
 	build := func(in ...*gorgonia.Node) gorgonia.Op {
 		n, err := Attention(in[0], in[1], in[2], in[3], in[4], 1, kv, 1)
@@ -290,7 +292,7 @@ func TestAttentionErrorStoresNothing(t *testing.T) {
 		return n.Op()
 	}
 	g := gorgonia.NewGraph()
-	x, list := newInput(g, input(1, kernel.F32, 2, 2)), newInput(g, ints(0, 1))
+	x, list := newInput(g, input(1, weights.F32, 2, 2)), newInput(g, ints(0, 1))
 	op := build(x, x, x, list, list)
 	ones, zero := tensor.New(tensor.WithShape(2, 2), tensor.WithBacking([]float32{1, 1, 1, 1})), ints(0, 0)
 	_, err = op.Do(ones, ones, ones, ints(0, 9), zero)
@@ -306,17 +308,17 @@ func TestAttentionErrorStoresNothing(t *testing.T) {
 func TestNeuronsOfEveryOrder(t *testing.T) {
 	const hidden, intermediate = 5, 7
 	for _, d := range allDtypes {
-		want := neurons(t, 1, kernel.F32, intermediate, hidden, true)
-		if !slices.Contains([]kernel.Dtype{kernel.F32, kernel.F16, kernel.BF16, kernel.Int8}, d) {
+		want := neurons(t, 1, weights.F32, intermediate, hidden, true)
+		if !slices.Contains([]weights.Dtype{weights.F32, weights.F16, weights.BF16, weights.Int8}, d) {
 			want = neurons(t, 1, d, intermediate, hidden, true)
 		}
-		turned := func(m *kernel.Matrix) *kernel.Matrix {
-			out := kernel.NewMatrix(m.Dtype(), m.Cols(), m.Rows())
-			require.NoError(t, kernel.Transpose(nil, out, m))
+		turned := func(m *weights.Matrix) *weights.Matrix {
+			out := weights.NewMatrix(m.Dtype(), m.Cols(), m.Rows())
+			require.NoError(t, weights.Transpose(nil, out, m))
 			return out
 		}
 		for mode := range 8 {
-			weight := func(m *kernel.Matrix, natural bool, bit int) Weight {
+			weight := func(m *weights.Matrix, natural bool, bit int) Weight {
 				if mode>>bit&1 == 0 {
 					return Weight{Matrix: m, InputMajor: !natural}
 				}
@@ -329,7 +331,7 @@ func TestNeuronsOfEveryOrder(t *testing.T) {
 			} else {
 				assert.NotSame(t, want.Up, got.Up)
 			}
-			if quantised := d == kernel.Int8G || d == kernel.Int4 || d == kernel.Int4M; quantised && mode != 0 {
+			if quantised := d == weights.Int8G || d == weights.Int4 || d == weights.Int4M; quantised && mode != 0 {
 				continue // a transpose quantises again
 			}
 			assert.Equal(t, decoded(want.Gate), decoded(got.Gate), "mode %d", mode)
@@ -376,7 +378,7 @@ func TestSparseMLPProperty(t *testing.T) {
 		hidden := rapid.IntRange(1, 80).Draw(r, "hidden")
 		intermediate := rapid.IntRange(1, 60).Draw(r, "intermediate")
 		tokens := rapid.IntRange(0, 12).Draw(r, "tokens")
-		d := rapid.SampledFrom([]kernel.Dtype{kernel.F32, kernel.F64, kernel.F16, kernel.BF16, kernel.Int32}).Draw(r, "dtype")
+		d := rapid.SampledFrom([]weights.Dtype{weights.F32, weights.F64, weights.F16, weights.BF16, weights.Int32}).Draw(r, "dtype")
 		act := rapid.SampledFrom(activationsOf(d)).Draw(r, "activation")
 		active := rapid.SliceOfN(rapid.Bool(), intermediate, intermediate).Draw(r, "active")
 		gated := rapid.Bool().Draw(r, "gated")
@@ -390,7 +392,7 @@ func TestSparseMLPProperty(t *testing.T) {
 		runTape(t, g)
 		got := vectors(y.Value().(*tensor.Dense))
 		epsilon := 1e-6
-		if d == kernel.F64 {
+		if d == weights.F64 {
 			epsilon = 1e-14
 		}
 		list := activeNeurons(slotsOf(active))
@@ -430,8 +432,8 @@ func mlpMagnitude(m MLP, x []float64, neurons []int32) []float64 {
 // Grad panics on an op that does not say that it has no gradient.
 func TestNoGradientIsAnError(t *testing.T) {
 	g := gorgonia.NewGraph()
-	x := newInput(g, input(1, kernel.F64, 2, 4))
-	y, err := Activate(x, kernel.SiLU)
+	x := newInput(g, input(1, weights.F64, 2, 4))
+	y, err := Activate(x, activation.SiLU)
 	require.NoError(t, err)
 	cost, err := gorgonia.Sum(y)
 	require.NoError(t, err)
@@ -444,12 +446,12 @@ func TestNoGradientIsAnError(t *testing.T) {
 // The gradient through a whole sparse layer: the scores are constant, the MLP is not.
 func TestGradientOfSparseLayer(t *testing.T) {
 	const hidden, intermediate = 6, 12
-	l := newSparseLayer(t, 1, kernel.F64, intermediate, hidden, TopK(0.5))
+	l := newSparseLayer(t, 1, weights.F64, intermediate, hidden, TopK(0.5))
 	optest.Run(t, optest.Case{
 		Build: func(in ...*gorgonia.Node) (*gorgonia.Node, error) {
 			return SparseMLP(in[0], in[1], nil, l.mlp)
 		},
-		Inputs: []*tensor.Dense{input(1, kernel.F64, 3, hidden), slotsOf(optest.Normal(2, tensor.Bool, intermediate).Bools())},
+		Inputs: []*tensor.Dense{input(1, weights.F64, 3, hidden), slotsOf(optest.Normal(2, tensor.Bool, intermediate).Bools())},
 		Reference: func(in ...*tensor.Dense) (*tensor.Dense, error) {
 			rows := vectors(in[0])
 			for i, x := range rows {
@@ -462,7 +464,7 @@ func TestGradientOfSparseLayer(t *testing.T) {
 	})
 
 	g := gorgonia.NewGraph()
-	x := newInput(g, input(1, kernel.F64, 3, hidden))
+	x := newInput(g, input(1, weights.F64, 3, hidden))
 	y := l.build(t, x, nil)
 	cost, err := gorgonia.Sum(y)
 	require.NoError(t, err)

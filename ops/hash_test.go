@@ -17,7 +17,9 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/sparsegonia/sparsegonia/cache"
+	"github.com/sparsegonia/sparsegonia/ops/activation"
 	"github.com/sparsegonia/sparsegonia/ops/kernel"
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
 // derived are the fields that do not need to be in a hash, because other fields determine them.
@@ -123,20 +125,20 @@ func mutate(t *testing.T, path string, v reflect.Value, changed func(path string
 func allOps(t *testing.T) map[string]gorgonia.Op {
 	t.Helper()
 	g := gorgonia.NewGraph()
-	x := newInput(g, input(1, kernel.F32, 3, 8))
-	scores := newInput(g, input(1, kernel.F32, 3, 2))
+	x := newInput(g, input(1, weights.F32, 3, 8))
+	scores := newInput(g, input(1, weights.F32, 3, 2))
 	list := newInput(g, ints(0, 1, 2))
 	mask := newInput(g, bools(2, true, false, true, false, true, false))
 	active := newInput(g, tensor.New(tensor.WithShape(2), tensor.WithBacking([]bool{true, false})))
 	slots := newInput(g, ints(1, -1))
 	rotary, err := kernel.NewRotary(kernel.RotaryConfig{HeadDim: 4, Dim: 4, Theta: 100, Scaling: "default", MaxContext: 8})
 	require.NoError(t, err)
-	kv, err := kernel.NewKV(kernel.F32, 1, 4, 2, 4)
+	kv, err := kernel.NewKV(weights.F32, 1, 4, 2, 4)
 	require.NoError(t, err)
-	w := weight(1, kernel.F32, 2, 8)
-	store := cache.InPlace(neurons(t, 1, kernel.F32, 2, 8, true))
+	w := weight(1, weights.F32, 2, 8)
+	store := cache.InPlace(neurons(t, 1, weights.F32, 2, 8, true))
 	mlp := MLP{
-		Cache: store, GateBias: matrix(1, kernel.F32, 1, 2), UpBias: matrix(1, kernel.F32, 1, 2), DownBias: matrix(1, kernel.F32, 1, 8),
+		Cache: store, GateBias: matrix(1, weights.F32, 1, 2), UpBias: matrix(1, weights.F32, 1, 2), DownBias: matrix(1, weights.F32, 1, 8),
 	}
 	cpu := WithCPU(otherPool)
 
@@ -147,15 +149,15 @@ func allOps(t *testing.T) map[string]gorgonia.Op {
 		ops[reflect.TypeOf(n.Op()).Elem().Name()] = n.Op()
 	}
 	add(Linear(x, w, cpu))
-	add(Activate(x, kernel.SiLU, cpu))
-	add(SwiGLU(x, x, kernel.SiLU, cpu))
-	add(Gate(x, w, kernel.SiLU, cpu))
+	add(Activate(x, activation.SiLU, cpu))
+	add(SwiGLU(x, x, activation.SiLU, cpu))
+	add(Gate(x, w, activation.SiLU, cpu))
 	add(RMSNorm(x, make([]float32, 8), 1e-5, cpu))
 	add(RoPE(x, list, 2, rotary, cpu))
 	add(Attention(x, x, x, list, list, 2, kv, 0.5, cpu))
-	add(Embedding(list, matrix(1, kernel.F32, 5, 8), cpu))
+	add(Embedding(list, matrix(1, weights.F32, 5, 8), cpu))
 	add(TakeRows(x, list))
-	add(LowRankScores(x, Predictor{matrix(1, kernel.F32, 2, 8), matrix(1, kernel.F32, 3, 2)}, cpu))
+	add(LowRankScores(x, Predictor{matrix(1, weights.F32, 2, 8), matrix(1, weights.F32, 3, 2)}, cpu))
 	add(Mask(scores, Threshold(0.5, 0.25)))
 	add(Union(mask, list))
 	add(Refresh(active, store))
@@ -164,7 +166,7 @@ func allOps(t *testing.T) map[string]gorgonia.Op {
 	add(Prefetch(active, window(t, store.Rows())))
 	add(StreamMLP(x, StoredMLP{
 		Stream: stream(t, 3, store.Rows()), GateBias: mlp.GateBias, UpBias: mlp.UpBias, DownBias: mlp.DownBias,
-		Gate: matrix(1, kernel.F32, 2, 8),
+		Gate: matrix(1, weights.F32, 2, 8),
 	}, cpu))
 	gradient, err := newSparseMLPGradientOp(gorgonia.Nodes{x, slots, x}, mlp)
 	require.NoError(t, err)
@@ -202,18 +204,18 @@ func opTypes(t *testing.T) (names []string) {
 // Layers of equal shapes keep their own results, in the graph and in the compiled program.
 func TestLayersDoNotMerge(t *testing.T) {
 	g := gorgonia.NewGraph()
-	x := newInput(g, input(1, kernel.F32, 2, 8))
+	x := newInput(g, input(1, weights.F32, 2, 8))
 	const layers = 6
 	read := make([]gorgonia.Value, layers)
-	weights := make([]Weight, layers)
+	layerWeights := make([]Weight, layers)
 	for i := range layers {
-		weights[i] = Weight{Matrix: matrix(uint64(i), kernel.F32, 8, 8)}
-		n, err := Linear(x, weights[i])
+		layerWeights[i] = Weight{Matrix: matrix(uint64(i), weights.F32, 8, 8)}
+		n, err := Linear(x, layerWeights[i])
 		require.NoError(t, err)
 		gorgonia.Read(n, &read[i])
 	}
 	runTape(t, g)
-	for i, w := range weights {
+	for i, w := range layerWeights {
 		for r, x := range vectors(x.Value().(*tensor.Dense)) {
 			assert.InDeltaSlice(t, apply(w, x), vectors(read[i].(*tensor.Dense))[r], 1e-4, "layer %d", i)
 		}

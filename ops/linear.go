@@ -23,7 +23,7 @@ func Linear(x *gorgonia.Node, w Weight, opts ...Option) (*gorgonia.Node, error) 
 type linearOp struct {
 	signature
 	weight Weight
-	cpu   *kernel.CPU
+	cpu    *kernel.CPU
 }
 
 func newLinearOp(x *gorgonia.Node, w Weight, opts []Option) (*linearOp, error) {

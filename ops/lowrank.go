@@ -8,12 +8,13 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/sparsegonia/sparsegonia/ops/kernel"
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
 // Predictor is a low-rank predictor of which neurons matter, after Deja Vu (arXiv 2310.17157).
 type Predictor struct {
-	Down *kernel.Matrix // r×H
-	Up   *kernel.Matrix // I×r
+	Down *weights.Matrix // r×H
+	Up   *weights.Matrix // I×r
 }
 
 // LowRankScores computes the scores up(down(x)) of p, without bias or nonlinearity: x T×H → T×I, or H → I.
@@ -29,7 +30,7 @@ func LowRankScores(x *gorgonia.Node, p Predictor, opts ...Option) (*gorgonia.Nod
 type lowRankOp struct {
 	signature
 	predictor Predictor
-	cpu      *kernel.CPU
+	cpu       *kernel.CPU
 	low       *tensor.Dense // T×r, down(x)
 }
 
@@ -79,7 +80,7 @@ func (op *lowRankOp) UsePreallocDo(output gorgonia.Value, inputs ...gorgonia.Val
 	return output, nil
 }
 
-func runLowRank[E kernel.Elem](op *lowRankOp, v *values) {
+func runLowRank[E weights.Elem](op *lowRankOp, v *values) {
 	kernel.Linear(op.cpu, elements[E](op.low), elements[E](v.in[0]), op.predictor.Down, nil)
 	kernel.Linear(op.cpu, elements[E](v.y), elements[E](op.low), op.predictor.Up, nil)
 }

@@ -12,6 +12,7 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/sparsegonia/sparsegonia/ops/kernel"
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
 // MaskMethod decides from the scores of a token which neurons are active. A NaN score is never active.
@@ -191,7 +192,7 @@ func (op *maskOp) UsePreallocDo(output gorgonia.Value, inputs ...gorgonia.Value)
 	return output, nil
 }
 
-func runMask[E kernel.Elem](op *maskOp, mask []bool, scores []E) {
+func runMask[E weights.Elem](op *maskOp, mask []bool, scores []E) {
 	intermediate, m := op.in[0].cols(), op.method
 	switch m.kind {
 	case maskThreshold:

@@ -11,7 +11,8 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/sparsegonia/sparsegonia/cache"
-	"github.com/sparsegonia/sparsegonia/ops/kernel"
+	"github.com/sparsegonia/sparsegonia/ops/activation"
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
 func TestDeclarations(t *testing.T) {
@@ -63,8 +64,8 @@ func TestInterfacesForRewriters(t *testing.T) {
 	}
 	ops := allOps(t)
 	assert.Equal(t, 2, ops["linearOp"].(Weighted).Weight().Outputs())
-	assert.Equal(t, kernel.SiLU, ops["activateOp"].(Activated).Activation())
-	assert.Equal(t, kernel.SiLU, ops["swigluOp"].(Activated).Activation())
+	assert.Equal(t, activation.SiLU, ops["activateOp"].(Activated).Activation())
+	assert.Equal(t, activation.SiLU, ops["swigluOp"].(Activated).Activation())
 	assert.Equal(t, 2, ops["denseMLPOp"].(Fused).MLP().Cache.Intermediate())
 }
 
@@ -108,15 +109,15 @@ func TestInferShape(t *testing.T) {
 // An output that is an input, or a view of one, or not in row-major order, is refused before anything is written.
 func TestOutputMustStandAlone(t *testing.T) {
 	g := gorgonia.NewGraph()
-	x := input(1, kernel.F32, 4, 4)
-	n, err := Activate(newInput(g, x), kernel.ReLU)
+	x := input(1, weights.F32, 4, 4)
+	n, err := Activate(newInput(g, x), activation.ReLU)
 	require.NoError(t, err)
 	op := n.Op().(*activateOp)
 
 	_, err = op.UsePreallocDo(x, x)
 	assert.ErrorContains(t, err, "x and y share memory")
 
-	both := input(2, kernel.F32, 6, 4)
+	both := input(2, weights.F32, 6, 4)
 	part := func(from int) *tensor.Dense {
 		return tensor.New(tensor.WithShape(4, 4), tensor.WithBacking(both.Float32s()[from*4:(from+4)*4]))
 	}
@@ -125,7 +126,7 @@ func TestOutputMustStandAlone(t *testing.T) {
 	_, err = op.UsePreallocDo(part(2), part(0))
 	assert.ErrorContains(t, err, "x and y share memory")
 
-	turned := input(3, kernel.F32, 4, 4)
+	turned := input(3, weights.F32, 4, 4)
 	require.NoError(t, turned.T())
 	_, err = op.UsePreallocDo(turned, x)
 	assert.ErrorContains(t, err, "y is not in row-major order")
@@ -163,7 +164,7 @@ func TestThresholdIsExact(t *testing.T) {
 	assert.ErrorContains(t, err, "above all integer scores")
 }
 
-func vector[E kernel.Elem](values ...E) *tensor.Dense {
+func vector[E weights.Elem](values ...E) *tensor.Dense {
 	return tensor.New(tensor.WithShape(len(values)), tensor.WithBacking(values))
 }
 
@@ -229,23 +230,23 @@ func (c *movingCache) Refresh(active []bool, slots []int32) error {
 // A cache whose slots are not neurons: biases and gate values still go by neuron, and the result is the same.
 func TestSparseMLPOverMovedRows(t *testing.T) {
 	const hidden, intermediate = 10, 8
-	n := neurons(t, 1, kernel.F64, intermediate, hidden, true)
-	moved, err := cache.Allocate(kernel.F64, intermediate, hidden, true)
+	n := neurons(t, 1, weights.F64, intermediate, hidden, true)
+	moved, err := cache.Allocate(weights.F64, intermediate, hidden, true)
 	require.NoError(t, err)
 	for i := range intermediate {
-		for _, m := range [][2]*kernel.Matrix{{moved.Gate, n.Gate}, {moved.Up, n.Up}, {moved.Down, n.Down}} {
+		for _, m := range [][2]*weights.Matrix{{moved.Gate, n.Gate}, {moved.Up, n.Up}, {moved.Down, n.Down}} {
 			copy(m[0].Row(intermediate-1-i), m[1].Row(i))
 		}
 	}
 	m := MLP{
-		Cache: cache.InPlace(n), Act: kernel.SiLU,
-		GateBias: matrix(4, kernel.F64, 1, intermediate), UpBias: matrix(5, kernel.F64, 1, intermediate),
+		Cache: cache.InPlace(n), Act: activation.SiLU,
+		GateBias: matrix(4, weights.F64, 1, intermediate), UpBias: matrix(5, weights.F64, 1, intermediate),
 	}
 	other := m
 	packed := &movingCache{Cache: cache.InPlace(n), rows: moved}
 	other.Cache = packed
 	mask := tensor.New(tensor.WithShape(intermediate), tensor.WithBacking([]bool{true, false, false, true, true, false, true, false}))
-	gateValues := input(8, kernel.F64, 3, intermediate)
+	gateValues := input(8, weights.F64, 3, intermediate)
 
 	for _, withGate := range []bool{false, true} {
 		var results [2][]float64
@@ -257,7 +258,7 @@ func TestSparseMLPOverMovedRows(t *testing.T) {
 			if withGate {
 				gate = newInput(g, gateValues)
 			}
-			x := newInput(g, input(7, kernel.F64, 3, hidden))
+			x := newInput(g, input(7, weights.F64, 3, hidden))
 			y, err := SparseMLP(x, slots, gate, m)
 			require.NoError(t, err)
 			if !withGate {
@@ -276,9 +277,9 @@ func TestSparseMLPOverMovedRows(t *testing.T) {
 	}
 
 	g := gorgonia.NewGraph()
-	y, err := SparseMLP(newInput(g, input(7, kernel.F64, 3, hidden)), newInput(g, ints(0, 1, 2, 3, 4, 5, 6, 7)), nil, other)
+	y, err := SparseMLP(newInput(g, input(7, weights.F64, 3, hidden)), newInput(g, ints(0, 1, 2, 3, 4, 5, 6, 7)), nil, other)
 	require.NoError(t, err)
-	_, err = y.Op().Do(input(7, kernel.F64, 3, hidden), ints(0, -1, -1, -1, -1, -1, -1, -1))
+	_, err = y.Op().Do(input(7, weights.F64, 3, hidden), ints(0, -1, -1, -1, -1, -1, -1, -1))
 	assert.ErrorContains(t, err, "1 slots are active, the cache holds 4 neurons")
 }
 
@@ -286,9 +287,9 @@ func TestSparseMLPOverMovedRows(t *testing.T) {
 // when it runs.
 func TestDenseMLPWantsAllInPlace(t *testing.T) {
 	const hidden, intermediate = 10, 8
-	c := &movingCache{Cache: cache.InPlace(neurons(t, 1, kernel.F32, intermediate, hidden, true))}
+	c := &movingCache{Cache: cache.InPlace(neurons(t, 1, weights.F32, intermediate, hidden, true))}
 	c.rows = c.Cache.Rows()
-	x := input(7, kernel.F32, 3, hidden)
+	x := input(7, weights.F32, 3, hidden)
 	y, err := DenseMLP(newInput(gorgonia.NewGraph(), x), MLP{Cache: c})
 	require.NoError(t, err)
 	_, err = y.Op().Do(x)
@@ -297,7 +298,7 @@ func TestDenseMLPWantsAllInPlace(t *testing.T) {
 	const want = "ops: DenseMLP: the cache does not hold every neuron in its place"
 	for _, change := range []func(){
 		func() { c.neurons = []int32{} },
-		func() { c.neurons, c.rows = nil, neurons(t, 1, kernel.F32, intermediate-1, hidden, true) },
+		func() { c.neurons, c.rows = nil, neurons(t, 1, weights.F32, intermediate-1, hidden, true) },
 	} {
 		change()
 		_, err = y.Op().Do(x)

@@ -6,10 +6,10 @@ import (
 	"strings"
 
 	"github.com/chewxy/hm"
+	"github.com/sparsegonia/sparsegonia/ops/activation"
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
-
-	"github.com/sparsegonia/sparsegonia/ops/kernel"
 )
 
 // operand describes an input or the output of an op. Graphs have static shapes, so all of it is known when an op is
@@ -221,7 +221,7 @@ func overlap(a, b *tensor.Dense) bool {
 }
 
 // elements is the backing array of d, whose dtype is E. It allocates nothing, unlike Data.
-func elements[E kernel.Elem](d *tensor.Dense) (s []E) {
+func elements[E weights.Elem](d *tensor.Dense) (s []E) {
 	switch s := any(&s).(type) {
 	case *[]float32:
 		*s = d.Float32s()
@@ -239,21 +239,21 @@ func elements[E kernel.Elem](d *tensor.Dense) (s []E) {
 var numeric = []tensor.Dtype{tensor.Float32, tensor.Float64, tensor.Int32, tensor.Int64}
 
 // computeDtype is the tensor dtype of the activations that go with weights of dtype d.
-func computeDtype(d kernel.Dtype) tensor.Dtype {
+func computeDtype(d weights.Dtype) tensor.Dtype {
 	switch d.Compute() {
-	case kernel.F64:
+	case weights.F64:
 		return tensor.Float64
-	case kernel.Int32:
+	case weights.Int32:
 		return tensor.Int32
-	case kernel.Int64:
+	case weights.Int64:
 		return tensor.Int64
 	default:
 		return tensor.Float32
 	}
 }
 
-func checkActivation(a kernel.Activation, dtype tensor.Dtype) error {
-	if _, err := kernel.ParseActivation(a.String()); err != nil {
+func checkActivation(a activation.Func, dtype tensor.Dtype) error {
+	if _, err := activation.Parse(a.String()); err != nil {
 		return fmt.Errorf("unknown activation %d", a)
 	}
 	if (dtype == tensor.Int32 || dtype == tensor.Int64) && !a.SupportsIntegers() {

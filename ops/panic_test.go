@@ -10,7 +10,9 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/sparsegonia/sparsegonia/cache"
+	"github.com/sparsegonia/sparsegonia/ops/activation"
 	"github.com/sparsegonia/sparsegonia/ops/kernel"
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
 var anyDtype = rapid.SampledFrom([]tensor.Dtype{
@@ -25,12 +27,12 @@ func anyShape(t *rapid.T) []int {
 func TestBuildersNeverPanic(t *testing.T) {
 	rotary, err := kernel.NewRotary(kernel.RotaryConfig{HeadDim: 4, Dim: 4, Theta: 100, Scaling: "default", MaxContext: 8})
 	require.NoError(t, err)
-	kv, err := kernel.NewKV(kernel.F32, 2, 8, 1, 4)
+	kv, err := kernel.NewKV(weights.F32, 2, 8, 1, 4)
 	require.NoError(t, err)
-	gated := cache.InPlace(neurons(t, 1, kernel.F32, 3, 8, true))
-	plain := cache.InPlace(neurons(t, 1, kernel.Int32, 3, 8, false))
+	gated := cache.InPlace(neurons(t, 1, weights.F32, 3, 8, true))
+	plain := cache.InPlace(neurons(t, 1, weights.Int32, 3, 8, false))
 	ahead, streamed := window(t, gated.Rows()), stream(t, 2, gated.Rows())
-	w := weight(1, kernel.F32, 3, 8)
+	w := weight(1, weights.F32, 3, 8)
 	methods := []MaskMethod{Threshold(0), Threshold(0, 1, 2).Magnitude(), TopK(0.5), Statistical(0.5), {}}
 
 	rapid.Check(t, func(t *rapid.T) {
@@ -44,7 +46,7 @@ func TestBuildersNeverPanic(t *testing.T) {
 			inputs = append(inputs, d)
 			return newInput(g, d)
 		}
-		act := rapid.SampledFrom(append([]kernel.Activation{99}, allActivations...)).Draw(t, "activation")
+		act := rapid.SampledFrom(append([]activation.Func{99}, allActivations...)).Draw(t, "activation")
 		heads := rapid.IntRange(-1, 3).Draw(t, "heads")
 		method := rapid.SampledFrom(methods).Draw(t, "method")
 		mlp := MLP{Cache: rapid.SampledFrom([]cache.Cache{gated, plain, nil}).Draw(t, "cache"), Act: act}
@@ -71,7 +73,7 @@ func TestBuildersNeverPanic(t *testing.T) {
 		case 8:
 			n, err = TakeRows(node(), node())
 		case 9:
-			n, err = LowRankScores(node(), Predictor{w.Matrix, matrix(1, kernel.F32, 5, 3)})
+			n, err = LowRankScores(node(), Predictor{w.Matrix, matrix(1, weights.F32, 5, 3)})
 		case 10:
 			n, err = Mask(node(), method)
 		case 11:

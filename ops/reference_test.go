@@ -10,8 +10,9 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/sparsegonia/sparsegonia/cache"
-	"github.com/sparsegonia/sparsegonia/ops/kernel"
+	"github.com/sparsegonia/sparsegonia/ops/activation"
 	"github.com/sparsegonia/sparsegonia/ops/optest"
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
 // The references compute in float64, in the plainest order. Integers in these tests are small enough to be exact.
@@ -37,7 +38,7 @@ func vectors(d *tensor.Dense) [][]float64 {
 	return rows
 }
 
-func floats[E kernel.Elem](s []E) []float64 {
+func floats[E weights.Elem](s []E) []float64 {
 	out := make([]float64, len(s))
 	for i, x := range s {
 		out[i] = float64(x)
@@ -81,26 +82,26 @@ func perRow(f func(x []float64) []float64) func(...*tensor.Dense) (*tensor.Dense
 }
 
 // decoded are the numbers that m stands for.
-func decoded(m *kernel.Matrix) [][]float64 {
+func decoded(m *weights.Matrix) [][]float64 {
 	rows := make([][]float64, m.Rows())
 	for i := range rows {
 		switch m.Dtype().Compute() {
-		case kernel.F32:
+		case weights.F32:
 			rows[i] = decodedRow[float32](m, i)
-		case kernel.F64:
+		case weights.F64:
 			rows[i] = decodedRow[float64](m, i)
-		case kernel.Int32:
+		case weights.Int32:
 			rows[i] = decodedRow[int32](m, i)
-		case kernel.Int64:
+		case weights.Int64:
 			rows[i] = decodedRow[int64](m, i)
 		}
 	}
 	return rows
 }
 
-func decodedRow[E kernel.Elem](m *kernel.Matrix, i int) []float64 {
+func decodedRow[E weights.Elem](m *weights.Matrix, i int) []float64 {
 	row := make([]E, m.Cols())
-	kernel.Row(m, i, row)
+	weights.Row(m, i, row)
 	return floats(row)
 }
 
@@ -127,7 +128,7 @@ func apply(w Weight, x []float64) []float64 {
 	return plus(y, w.Bias)
 }
 
-func plus(y []float64, bias *kernel.Matrix) []float64 {
+func plus(y []float64, bias *weights.Matrix) []float64 {
 	if bias != nil {
 		for i, b := range decoded(bias)[0] {
 			y[i] += b
@@ -136,13 +137,13 @@ func plus(y []float64, bias *kernel.Matrix) []float64 {
 	return y
 }
 
-func activation(a kernel.Activation, x float64) float64 {
+func activationOf(a activation.Func, x float64) float64 {
 	switch a {
-	case kernel.SiLU:
+	case activation.SiLU:
 		return x / (1 + math.Exp(-x))
-	case kernel.GELU:
+	case activation.GELU:
 		return x * math.Erfc(-x/math.Sqrt2) / 2
-	case kernel.GELUTanh:
+	case activation.GELUTanh:
 		return x / 2 * (1 + math.Tanh(math.Sqrt(2/math.Pi)*(x+0.044715*x*x*x)))
 	default:
 		return max(x, 0)
@@ -154,7 +155,7 @@ func mlpReference(m MLP, x []float64, neurons []int32, gate []float64) []float64
 	rows := m.Cache.Rows()
 	up, down := decoded(rows.Up), decoded(rows.Down)
 	y := make([]float64, rows.Outputs())
-	bias := func(b *kernel.Matrix, i int32) float64 {
+	bias := func(b *weights.Matrix, i int32) float64 {
 		if b == nil {
 			return 0
 		}
@@ -168,9 +169,9 @@ func mlpReference(m MLP, x []float64, neurons []int32, gate []float64) []float64
 		case gate != nil:
 			h *= gate[i]
 		case rows.Gated():
-			h *= activation(m.Act, dot(x, decodedAt(rows.Gate, int(i)))+bias(m.GateBias, i))
+			h *= activationOf(m.Act, dot(x, decodedAt(rows.Gate, int(i)))+bias(m.GateBias, i))
 		default:
-			h = activation(m.Act, h)
+			h = activationOf(m.Act, h)
 		}
 		for k, d := range down[i] {
 			y[k] += h * d
@@ -179,81 +180,81 @@ func mlpReference(m MLP, x []float64, neurons []int32, gate []float64) []float64
 	return plus(y, m.DownBias)
 }
 
-func decodedAt(m *kernel.Matrix, i int) []float64 { return decoded(m.Slice(i, i+1))[0] }
+func decodedAt(m *weights.Matrix, i int) []float64 { return decoded(m.Slice(i, i+1))[0] }
 
 // Things to build ops of.
 
 var (
-	allDtypes = []kernel.Dtype{
-		kernel.F32, kernel.F64, kernel.F16, kernel.BF16, kernel.Int32, kernel.Int64,
-		kernel.Int8, kernel.Int8G, kernel.Int4, kernel.Int4M,
+	allDtypes = []weights.Dtype{
+		weights.F32, weights.F64, weights.F16, weights.BF16, weights.Int32, weights.Int64,
+		weights.Int8, weights.Int8G, weights.Int4, weights.Int4M,
 	}
-	computeDtypes  = []kernel.Dtype{kernel.F32, kernel.F64, kernel.Int32, kernel.Int64}
-	allActivations = []kernel.Activation{kernel.SiLU, kernel.GELU, kernel.GELUTanh, kernel.ReLU}
+	computeDtypes  = []weights.Dtype{weights.F32, weights.F64, weights.Int32, weights.Int64}
+	allActivations = []activation.Func{activation.SiLU, activation.GELU, activation.GELUTanh, activation.ReLU}
 )
 
 // activationsOf are the activations that d computes with.
-func activationsOf(d kernel.Dtype) []kernel.Activation {
-	if c := d.Compute(); c == kernel.Int32 || c == kernel.Int64 {
-		return []kernel.Activation{kernel.ReLU}
+func activationsOf(d weights.Dtype) []activation.Func {
+	if c := d.Compute(); c == weights.Int32 || c == weights.Int64 {
+		return []activation.Func{activation.ReLU}
 	}
 	return allActivations
 }
 
 // tolerance is that of sums of products with weights of dtype d. The kernels of quantised weights quantise the
 // activations too: to 16 bits for Int8, to 8 bits in groups for the grouped dtypes.
-func tolerance(d kernel.Dtype) float64 {
+func tolerance(d weights.Dtype) float64 {
 	switch d {
-	case kernel.F64:
+	case weights.F64:
 		return 1e-13
-	case kernel.Int8:
+	case weights.Int8:
 		return 1e-3
-	case kernel.Int8G, kernel.Int4, kernel.Int4M:
+	case weights.Int8G, weights.Int4, weights.Int4M:
 		return 5e-2
 	}
 	return 1e-5
 }
 
 // exact tells that the kernels of d are made for checking, and allocate.
-func exact(d kernel.Dtype) bool { return d.Compute() != kernel.F32 }
+func exact(d weights.Dtype) bool { return d.Compute() != weights.F32 }
 
 // matrix is a random matrix, encoded in d.
-func matrix(seed uint64, d kernel.Dtype, rows, cols int) *kernel.Matrix {
-	m := kernel.NewMatrix(d, rows, cols)
+func matrix(seed uint64, d weights.Dtype, rows, cols int) *weights.Matrix {
+	m := weights.NewMatrix(d, rows, cols)
 	values := optest.Normal(seed, computeDtype(d), rows, cols)
 	for i := range rows {
 		switch computeDtype(d) {
 		case tensor.Float32:
-			kernel.SetRow(m, i, values.Float32s()[i*cols:][:cols])
+			weights.SetRow(m, i, values.Float32s()[i*cols:][:cols])
 		case tensor.Float64:
-			kernel.SetRow(m, i, values.Float64s()[i*cols:][:cols])
+			weights.SetRow(m, i, values.Float64s()[i*cols:][:cols])
 		case tensor.Int32:
-			kernel.SetRow(m, i, values.Int32s()[i*cols:][:cols])
+			weights.SetRow(m, i, values.Int32s()[i*cols:][:cols])
 		case tensor.Int64:
-			kernel.SetRow(m, i, values.Int64s()[i*cols:][:cols])
+			weights.SetRow(m, i, values.Int64s()[i*cols:][:cols])
 		}
 	}
 	return m
 }
 
-func weight(seed uint64, d kernel.Dtype, outputs, inputs int) Weight {
+func weight(seed uint64, d weights.Dtype, outputs, inputs int) Weight {
 	return Weight{Matrix: matrix(seed, d, outputs, inputs), Bias: matrix(seed+1, d.Compute(), 1, outputs)}
 }
 
-func neurons(t testing.TB, seed uint64, d kernel.Dtype, intermediate, hidden int, gated bool) *cache.Neurons {
+func neurons(t testing.TB, seed uint64, d weights.Dtype, intermediate, hidden int, gated bool) *cache.Neurons {
 	t.Helper()
 	n, err := cache.Allocate(d, intermediate, hidden, gated)
 	require.NoError(t, err)
-	require.NoError(t, kernel.Copy(nil, n.Up, matrix(seed, d, intermediate, hidden)))
-	require.NoError(t, kernel.Copy(nil, n.Down, matrix(seed+1, d, intermediate, hidden)))
+	require.NoError(t, weights.Copy(nil, n.Up, matrix(seed, d, intermediate, hidden)))
+	require.NoError(t, weights.Copy(nil, n.Down, matrix(seed+1, d, intermediate, hidden)))
 	if gated {
-		require.NoError(t, kernel.Copy(nil, n.Gate, matrix(seed+2, d, intermediate, hidden)))
+		require.NoError(t, weights.Copy(nil, n.Gate, matrix(seed+2, d, intermediate, hidden)))
 	}
 	return n
 }
 
 // input is a random tensor in the compute dtype of d, a vector if rows is 0.
-func input(seed uint64, d kernel.Dtype, rows, cols int) *tensor.Dense {
+func input(seed uint64, d weights.Dtype, rows, cols int) *tensor.Dense {
 	if rows == 0 {
 		return optest.Normal(seed, computeDtype(d), cols)
 	}

@@ -26,7 +26,7 @@ type rmsNormOp struct {
 	signature
 	weight []float32
 	eps    float32
-	cpu   *kernel.CPU
+	cpu    *kernel.CPU
 }
 
 func newRMSNormOp(x *gorgonia.Node, weight []float32, eps float32, opts []Option) (*rmsNormOp, error) {

@@ -28,7 +28,7 @@ type ropeOp struct {
 	signature
 	heads  int
 	rotary *kernel.Rotary
-	cpu   *kernel.CPU
+	cpu    *kernel.CPU
 }
 
 func newRopeOp(x, positions *gorgonia.Node, heads int, r *kernel.Rotary, opts []Option) (*ropeOp, error) {

@@ -10,16 +10,18 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/sparsegonia/sparsegonia/cache"
+	"github.com/sparsegonia/sparsegonia/ops/activation"
 	"github.com/sparsegonia/sparsegonia/ops/kernel"
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
 // MLP is what a SparseMLP or a DenseMLP captures.
 type MLP struct {
-	Cache    cache.Cache       // the weights, I neurons with rows of length H and down rows of length O, mostly H
-	Act      kernel.Activation // ReLU for integers
-	GateBias *kernel.Matrix    // 1×I in the compute dtype, or nil; there is none without a gate matrix
-	UpBias   *kernel.Matrix    // 1×I in the compute dtype, or nil
-	DownBias *kernel.Matrix    // 1×O in the compute dtype, or nil
+	Cache    cache.Cache     // the weights, I neurons with rows of length H and down rows of length O, mostly H
+	Act      activation.Func // ReLU for integers
+	GateBias *weights.Matrix // 1×I in the compute dtype, or nil; there is none without a gate matrix
+	UpBias   *weights.Matrix // 1×I in the compute dtype, or nil
+	DownBias *weights.Matrix // 1×O in the compute dtype, or nil
 }
 
 // SparseMLP computes an MLP over its active neurons only: x T×H → T×O, or H → O,
@@ -47,7 +49,7 @@ func SparseMLP(x, active, gate *gorgonia.Node, m MLP, opts ...Option) (*gorgonia
 
 type sparseMLPOp struct {
 	signature
-	mlp  MLP
+	mlp MLP
 	cpu *kernel.CPU
 
 	kernel any // the kernel's form of mlp, a *kernel.MLP of the compute type
@@ -114,7 +116,7 @@ func (m *MLP) kernel(dtype tensor.Dtype) any {
 	}
 }
 
-func kernelMLP[E kernel.Elem](m *MLP) *kernel.MLP[E] {
+func kernelMLP[E weights.Elem](m *MLP) *kernel.MLP[E] {
 	return &kernel.MLP[E]{
 		GateBias: biasValues[E](m.GateBias),
 		UpBias:   biasValues[E](m.UpBias),
@@ -149,7 +151,7 @@ func (op *sparseMLPOp) UsePreallocDo(output gorgonia.Value, inputs ...gorgonia.V
 	return output, nil
 }
 
-func runSparseMLP[E kernel.Elem](op *sparseMLPOp, v *values) error {
+func runSparseMLP[E weights.Elem](op *sparseMLPOp, v *values) error {
 	rows, neurons := op.mlp.Cache.Rows(), op.mlp.Cache.Neurons()
 	slots, err := op.mlp.activeSlots(&op.in[1], v.in[1].Int32s())
 	if err != nil {

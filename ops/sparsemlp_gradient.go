@@ -4,10 +4,10 @@ import (
 	"hash"
 	"math"
 
+	"github.com/sparsegonia/sparsegonia/ops/activation"
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
-
-	"github.com/sparsegonia/sparsegonia/ops/kernel"
 )
 
 // sparseMLPGradientOp is the gradient of a SparseMLP for x: x T×H, active I, grad T×O → T×H,
@@ -69,10 +69,10 @@ func runSparseMLPGradient[E float32 | float64](op *sparseMLPGradientOp, v *value
 		if neurons != nil {
 			neuron = neurons[k]
 		}
-		kernel.Row(rows.Up, int(slot), up)
-		kernel.Row(rows.Down, int(slot), down)
+		weights.Row(rows.Up, int(slot), up)
+		weights.Row(rows.Down, int(slot), down)
 		if rows.Gated() {
-			kernel.Row(rows.Gate, int(slot), gate)
+			weights.Row(rows.Gate, int(slot), gate)
 		}
 		for t := range len(x) / hidden {
 			x, grad, dx := x[t*hidden:][:hidden], grad[t*outputs:][:outputs], dx[t*hidden:][:hidden]
@@ -107,14 +107,14 @@ func addScaled[E float32 | float64](y []E, scale float64, x []E) {
 }
 
 // derivative is that of the activation function a at x.
-func derivative(a kernel.Activation, x float64) float64 {
+func derivative(a activation.Func, x float64) float64 {
 	switch a {
-	case kernel.SiLU:
+	case activation.SiLU:
 		s := 1 / (1 + math.Exp(-x))
 		return s * (1 + x*(1-s))
-	case kernel.GELU:
+	case activation.GELU:
 		return math.Erfc(-x/math.Sqrt2)/2 + x*math.Exp(-x*x/2)/math.Sqrt(2*math.Pi)
-	case kernel.GELUTanh:
+	case activation.GELUTanh:
 		const c = 0.044715
 		root := math.Sqrt(2 / math.Pi)
 		t := math.Tanh(root * (x + c*x*x*x))

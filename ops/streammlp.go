@@ -9,21 +9,23 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/sparsegonia/sparsegonia/cache"
+	"github.com/sparsegonia/sparsegonia/ops/activation"
 	"github.com/sparsegonia/sparsegonia/ops/kernel"
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
 // StoredMLP is what a StreamMLP captures: an MLP whose neurons lie in a neuron file.
 type StoredMLP struct {
-	Stream   *cache.Stream     // reads the file
-	Layer    int               // of the file
-	Act      kernel.Activation // ReLU for integers
-	GateBias *kernel.Matrix    // 1×I in the compute dtype, or nil; there is none without a gate matrix
-	UpBias   *kernel.Matrix    // 1×I in the compute dtype, or nil
-	DownBias *kernel.Matrix    // 1×H in the compute dtype, or nil
+	Stream   *cache.Stream   // reads the file
+	Layer    int             // of the file
+	Act      activation.Func // ReLU for integers
+	GateBias *weights.Matrix // 1×I in the compute dtype, or nil; there is none without a gate matrix
+	UpBias   *weights.Matrix // 1×I in the compute dtype, or nil
+	DownBias *weights.Matrix // 1×H in the compute dtype, or nil
 
 	// Gate is a copy of the gate rows in memory, I×H of any width with the same compute dtype, for selectors that score
 	// neurons by their gate. nil: there is none.
-	Gate *kernel.Matrix
+	Gate *weights.Matrix
 }
 
 // Shape is the shape of the neurons.
@@ -52,7 +54,7 @@ func StreamMLP(x *gorgonia.Node, m StoredMLP, opts ...Option) (*gorgonia.Node, e
 type streamMLPOp struct {
 	signature
 	mlp    StoredMLP
-	cpu   *kernel.CPU
+	cpu    *kernel.CPU
 	kernel any // what runs it, a *streamedMLP of the compute type
 }
 
@@ -106,7 +108,7 @@ func (m *StoredMLP) check(x operand) error {
 }
 
 // streamedMLP adds up the blocks.
-type streamedMLP[E kernel.Elem] struct {
+type streamedMLP[E weights.Elem] struct {
 	op       *streamMLPOp
 	mlp      kernel.MLP[E]
 	downBias []E
@@ -116,7 +118,7 @@ type streamedMLP[E kernel.Elem] struct {
 	block    func(first int, n *cache.Neurons) error
 }
 
-func newStreamedMLP[E kernel.Elem](op *streamMLPOp) *streamedMLP[E] {
+func newStreamedMLP[E weights.Elem](op *streamMLPOp) *streamedMLP[E] {
 	m := &op.mlp
 	s := &streamedMLP[E]{
 		op: op, downBias: biasValues[E](m.DownBias),
@@ -131,7 +133,7 @@ func newStreamedMLP[E kernel.Elem](op *streamMLPOp) *streamedMLP[E] {
 	return s
 }
 
-func runStreamMLP[E kernel.Elem](op *streamMLPOp, v *values) error {
+func runStreamMLP[E weights.Elem](op *streamMLPOp, v *values) error {
 	s := op.kernel.(*streamedMLP[E])
 	s.y, s.x = elements[E](v.y), elements[E](v.in[0])
 	err := op.mlp.Stream.Each(op.mlp.Layer, s.block)

@@ -7,12 +7,13 @@ import (
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
+	"github.com/sparsegonia/sparsegonia/ops/activation"
 	"github.com/sparsegonia/sparsegonia/ops/kernel"
 )
 
 // SwiGLU computes act(gate) ⊙ up, the gating of a Llama MLP (arXiv 2002.05202), with any activation function.
 // gate and up have the same dtype and the same shape, of any rank. Integers take ReLU only.
-func SwiGLU(gate, up *gorgonia.Node, act kernel.Activation, opts ...Option) (*gorgonia.Node, error) {
+func SwiGLU(gate, up *gorgonia.Node, act activation.Func, opts ...Option) (*gorgonia.Node, error) {
 	op, err := newSwigluOp(gate, up, act, opts)
 	if err != nil {
 		return nil, err
@@ -22,11 +23,11 @@ func SwiGLU(gate, up *gorgonia.Node, act kernel.Activation, opts ...Option) (*go
 
 type swigluOp struct {
 	signature
-	act  kernel.Activation
+	act activation.Func
 	cpu *kernel.CPU
 }
 
-func newSwigluOp(gate, up *gorgonia.Node, act kernel.Activation, opts []Option) (*swigluOp, error) {
+func newSwigluOp(gate, up *gorgonia.Node, act activation.Func, opts []Option) (*swigluOp, error) {
 	s, err := newSignature("SwiGLU", "gate up", gate, up)
 	if err != nil {
 		return nil, err
@@ -40,7 +41,7 @@ func newSwigluOp(gate, up *gorgonia.Node, act kernel.Activation, opts []Option) 
 }
 
 // Activation is the activation function that is applied to the gate.
-func (op *swigluOp) Activation() kernel.Activation { return op.act }
+func (op *swigluOp) Activation() activation.Func { return op.act }
 
 func (op *swigluOp) Do(inputs ...gorgonia.Value) (gorgonia.Value, error) {
 	return op.UsePreallocDo(op.newOutput(), inputs...)

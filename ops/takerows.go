@@ -3,10 +3,9 @@ package ops
 import (
 	"hash"
 
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
-
-	"github.com/sparsegonia/sparsegonia/ops/kernel"
 )
 
 // TakeRows takes rows of x: x T×H, rows int32 of length N → N×H. Row −1 gives zeros; another row outside x is an error
@@ -60,7 +59,7 @@ func (op *takeRowsOp) UsePreallocDo(output gorgonia.Value, inputs ...gorgonia.Va
 	return output, nil
 }
 
-func takeRows[E kernel.Elem](y, x []E, rows []int32) {
+func takeRows[E weights.Elem](y, x []E, rows []int32) {
 	cols := len(y) / len(rows)
 	for i, row := range rows {
 		if row < 0 {

@@ -8,15 +8,17 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/sparsegonia/sparsegonia/cache"
+	"github.com/sparsegonia/sparsegonia/ops/activation"
 	"github.com/sparsegonia/sparsegonia/ops/kernel"
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
 // Weight is the weight of a linear map from K inputs to O outputs. It is captured by the op that uses it: it may have
 // dtypes that tensors have not, and no machine copies it or transposes it in place.
 type Weight struct {
-	Matrix     *kernel.Matrix // O×K, or K×O if InputMajor
-	InputMajor bool           // false: a row per output, PyTorch's order. true: a row per input, Gorgonia's Mul(x, w)
-	Bias       *kernel.Matrix // 1×O in the compute dtype of Matrix, or nil
+	Matrix     *weights.Matrix // O×K, or K×O if InputMajor
+	InputMajor bool            // false: a row per output, PyTorch's order. true: a row per input, Gorgonia's Mul(x, w)
+	Bias       *weights.Matrix // 1×O in the compute dtype of Matrix, or nil
 }
 
 // Inputs is K, the length of the vectors that the map takes.
@@ -40,9 +42,9 @@ func (w Weight) transposed() Weight { return Weight{Matrix: w.Matrix, InputMajor
 
 // differentiable tells whether the kernels of m compute with real numbers. Those of quantised weights round the
 // activations, and what is piecewise constant has no useful gradient.
-func differentiable(m *kernel.Matrix) bool {
+func differentiable(m *weights.Matrix) bool {
 	switch m.Dtype() {
-	case kernel.F32, kernel.F64, kernel.F16, kernel.BF16:
+	case weights.F32, weights.F64, weights.F16, weights.BF16:
 		return true
 	}
 	return false
@@ -57,7 +59,7 @@ type Weighted interface {
 // Activated is implemented by the ops of Activate (arity 1) and SwiGLU (arity 2, gate first).
 type Activated interface {
 	gorgonia.Op
-	Activation() kernel.Activation
+	Activation() activation.Func
 }
 
 // check tells whether w can be applied to rows of x.
@@ -74,7 +76,7 @@ func (w Weight) check(x operand) error {
 	return checkBias("bias", w.Bias, w.Outputs(), w.Matrix.Dtype().Compute())
 }
 
-func checkBias(name string, bias *kernel.Matrix, length int, dtype kernel.Dtype) error {
+func checkBias(name string, bias *weights.Matrix, length int, dtype weights.Dtype) error {
 	if bias == nil {
 		return nil
 	}
@@ -85,16 +87,16 @@ func checkBias(name string, bias *kernel.Matrix, length int, dtype kernel.Dtype)
 }
 
 // biasValues is the vector that checkBias has accepted.
-func biasValues[E kernel.Elem](bias *kernel.Matrix) []E {
+func biasValues[E weights.Elem](bias *weights.Matrix) []E {
 	if bias == nil {
 		return nil
 	}
-	v, _ := kernel.Values[E](bias)
+	v, _ := weights.Values[E](bias)
 	return v
 }
 
 // linear computes y = x·w for rows of x.
-func linear[E kernel.Elem](p *kernel.CPU, y, x *tensor.Dense, w Weight) {
+func linear[E weights.Elem](p *kernel.CPU, y, x *tensor.Dense, w Weight) {
 	if w.InputMajor {
 		kernel.LinearT(p, elements[E](y), elements[E](x), w.Matrix, biasValues[E](w.Bias))
 	} else {
@@ -114,7 +116,7 @@ func TensorWeight(t tensor.Tensor, inputMajor bool) (Weight, error) {
 }
 
 // tensorMatrix views t or, if turned, its transpose.
-func tensorMatrix(t tensor.Tensor) (m *kernel.Matrix, turned bool, err error) {
+func tensorMatrix(t tensor.Tensor) (m *weights.Matrix, turned bool, err error) {
 	d, ok := t.(*tensor.Dense)
 	if !ok || d == nil {
 		return nil, false, fmt.Errorf("a %T, want a *tensor.Dense", t)
@@ -136,13 +138,13 @@ func tensorMatrix(t tensor.Tensor) (m *kernel.Matrix, turned bool, err error) {
 	}
 	switch o.dtype {
 	case tensor.Float64:
-		m, err = kernel.MatrixOf(rows, cols, d.Float64s())
+		m, err = weights.MatrixOf(rows, cols, d.Float64s())
 	case tensor.Int32:
-		m, err = kernel.MatrixOf(rows, cols, d.Int32s())
+		m, err = weights.MatrixOf(rows, cols, d.Int32s())
 	case tensor.Int64:
-		m, err = kernel.MatrixOf(rows, cols, d.Int64s())
+		m, err = weights.MatrixOf(rows, cols, d.Int64s())
 	default:
-		m, err = kernel.MatrixOf(rows, cols, d.Float32s())
+		m, err = weights.MatrixOf(rows, cols, d.Float32s())
 	}
 	return m, turned, err
 }
@@ -182,7 +184,7 @@ func neuronsOf(gate, up, down Weight, cpu *kernel.CPU) (*cache.Neurons, error) {
 		return nil, err
 	}
 	type move struct {
-		to        *kernel.Matrix
+		to        *weights.Matrix
 		from      Weight
 		transpose bool
 	}
@@ -191,9 +193,9 @@ func neuronsOf(gate, up, down Weight, cpu *kernel.CPU) (*cache.Neurons, error) {
 		moves = append(moves, move{n.Gate, gate, gate.InputMajor})
 	}
 	for _, m := range moves {
-		turn := kernel.Copy
+		turn := weights.Copy
 		if m.transpose {
-			turn = kernel.Transpose
+			turn = weights.Transpose
 		}
 		if err := turn(cpu.Pool(), m.to, m.from.Matrix); err != nil {
 			return nil, err
@@ -203,13 +205,13 @@ func neuronsOf(gate, up, down Weight, cpu *kernel.CPU) (*cache.Neurons, error) {
 }
 
 // allocate makes room for neurons: in one store if an MLP gives as many numbers as it takes.
-func allocate(d kernel.Dtype, intermediate, hidden, outputs int, gated bool) (*cache.Neurons, error) {
+func allocate(d weights.Dtype, intermediate, hidden, outputs int, gated bool) (*cache.Neurons, error) {
 	if hidden == outputs {
 		return cache.Allocate(d, intermediate, hidden, gated)
 	}
-	var gate *kernel.Matrix
+	var gate *weights.Matrix
 	if gated {
-		gate = kernel.NewMatrix(d, intermediate, hidden)
+		gate = weights.NewMatrix(d, intermediate, hidden)
 	}
-	return cache.NewNeurons(gate, kernel.NewMatrix(d, intermediate, hidden), kernel.NewMatrix(d, intermediate, outputs))
+	return cache.NewNeurons(gate, weights.NewMatrix(d, intermediate, hidden), weights.NewMatrix(d, intermediate, outputs))
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/sparsegonia/sparsegonia/cache"
 	"github.com/sparsegonia/sparsegonia/graph/calibrate"
 	"github.com/sparsegonia/sparsegonia/llama"
-	"github.com/sparsegonia/sparsegonia/ops/kernel"
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
 // The arms of a model.
@@ -61,7 +61,7 @@ type armRow struct {
 	runs []llama.Stats
 }
 
-func (b *bench) newArm(m *llama.Model, name string, d kernel.Dtype, plan *calibrate.Plan) (*arm, error) {
+func (b *bench) newArm(m *llama.Model, name string, d weights.Dtype, plan *calibrate.Plan) (*arm, error) {
 	o := armKinds[name]
 	o.CPU = b.cpu
 	o.Context = min(m.Config.MaxContext, max(b.promptTokens+b.newTokens, perplexityWindow(m.Config.MaxContext, b.evaluatedTokens())))
@@ -112,9 +112,9 @@ func (r *armRow) each(f func(llama.Stats) float64) []float64 {
 }
 
 // describe fills in what does not change from run to run.
-func (b *bench) describe(r *armRow, a *arm, d kernel.Dtype, plan *calibrate.Plan) {
+func (b *bench) describe(r *armRow, a *arm, d weights.Dtype, plan *calibrate.Plan) {
 	if r.Name == stockArm {
-		d = kernel.F32
+		d = weights.F32
 	}
 	c := &a.model.Config
 	r.Dtype = d.String()

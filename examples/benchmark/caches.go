@@ -13,6 +13,7 @@ import (
 
 	"github.com/sparsegonia/sparsegonia/cache"
 	"github.com/sparsegonia/sparsegonia/ops/kernel"
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
 // cacheRow is one policy at one dtype, active fraction and rate of change.
@@ -57,7 +58,7 @@ var policies = []string{inPlacePolicy, packedPolicy, windowPolicy, reusedPolicy,
 
 func runCaches(ctx context.Context, b *bench) (report, error) {
 	s := &cacheSuite{Machine: b.machine(), Shape: b.shape.String()}
-	dtypes := []kernel.Dtype{kernel.F32, kernel.F16, kernel.Int8}
+	dtypes := []weights.Dtype{weights.F32, weights.F16, weights.Int8}
 	actives := []float64{0.25, 0.5}
 	changes := []float64{0.01, 0.024, 0.10, 0.25, 0.75}
 	meter := b.newMeter(len(dtypes) * len(actives) * len(changes))
@@ -223,7 +224,7 @@ func (m *mlp) newPolicy(name string, file *neuronFile) (*policy, error) {
 // gather is the naive cache: every Refresh copies the rows of all active neurons.
 type gather struct {
 	store *cache.Neurons
-	cpu  *kernel.CPU
+	cpu   *kernel.CPU
 	fresh bool // into new memory every time
 
 	rows    *cache.Neurons
@@ -249,7 +250,7 @@ func (g *gather) Refresh(active []bool, slots []int32) error {
 		g.members[i] = now
 	}
 	if g.fresh || g.rows == nil || g.rows.Intermediate() != len(g.active) {
-		matrix := func() *kernel.Matrix { return kernel.NewMatrix(g.store.Dtype(), len(g.active), g.store.Hidden()) }
+		matrix := func() *weights.Matrix { return weights.NewMatrix(g.store.Dtype(), len(g.active), g.store.Hidden()) }
 		var err error
 		if g.rows, err = cache.NewNeurons(matrix(), matrix(), matrix()); err != nil {
 			return err

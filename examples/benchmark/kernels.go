@@ -10,6 +10,7 @@ import (
 
 	"github.com/sparsegonia/sparsegonia/cache"
 	"github.com/sparsegonia/sparsegonia/ops/kernel"
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
 // kernelRow is one kernel at one shape, dtype and active fraction.
@@ -47,7 +48,7 @@ const (
 	stockMLP  = "MLP stock"
 )
 
-var weightDtypes = []kernel.Dtype{kernel.F32, kernel.F16, kernel.BF16, kernel.Int8, kernel.Int8G, kernel.Int4, kernel.Int4M}
+var weightDtypes = []weights.Dtype{weights.F32, weights.F16, weights.BF16, weights.Int8, weights.Int8G, weights.Int4, weights.Int4M}
 
 // runKernels measures every group of rows, one after the other, so that the weights of one group are in memory at a time.
 func runKernels(ctx context.Context, b *bench) (report, error) {
@@ -60,7 +61,7 @@ func runKernels(ctx context.Context, b *bench) (report, error) {
 	for _, d := range weightDtypes {
 		groups = append(groups, group{"one token, " + d.String(), func() ([]kernelRow, error) { return b.decodeRows(d) }})
 	}
-	for _, d := range []kernel.Dtype{kernel.F32, kernel.F16, kernel.BF16, kernel.Int8, kernel.Int8G, kernel.Int4} {
+	for _, d := range []weights.Dtype{weights.F32, weights.F16, weights.BF16, weights.Int8, weights.Int8G, weights.Int4} {
 		groups = append(groups, group{"128 tokens, " + d.String(), func() ([]kernelRow, error) { return b.prefillRows(d) }})
 	}
 	groups = append(groups, group{"attention and selection", b.smallRows})
@@ -135,12 +136,12 @@ func (b *bench) measureRows(ctx context.Context, m *meter, rounds int, rows []ke
 }
 
 // coldMLPs are MLPs of one token, enough of them to leave the cache.
-func (b *bench) coldMLPs(d kernel.Dtype) (*mlp, error) {
+func (b *bench) coldMLPs(d weights.Dtype) (*mlp, error) {
 	return newMLP(b.cpu, b.shape, d, layersFor(b.shape, d, b.coldBytes), 1, b.seed)
 }
 
 // decodeRows are the products and MLPs of one token with weights of dtype d.
-func (b *bench) decodeRows(d kernel.Dtype) ([]kernelRow, error) {
+func (b *bench) decodeRows(d weights.Dtype) ([]kernelRow, error) {
 	m, err := b.coldMLPs(d)
 	if err != nil {
 		return nil, err
@@ -157,7 +158,7 @@ func (b *bench) mlpRows(m *mlp) ([]kernelRow, error) {
 		choose := func(int) error { m.choose(fraction); return nil }
 		rows = append(rows, b.mlpRow(sparseMLP, m, fraction, choose, m.sparse))
 	}
-	if m.dtype != kernel.F32 {
+	if m.dtype != weights.F32 {
 		return rows, nil
 	}
 	selected, err := b.selectedRows(m)
@@ -168,7 +169,7 @@ func (b *bench) mlpRows(m *mlp) ([]kernelRow, error) {
 func (b *bench) selectedRows(m *mlp) ([]kernelRow, error) {
 	const fraction = 0.2
 	var rows []kernelRow
-	for _, d := range []kernel.Dtype{kernel.F32, kernel.F16} {
+	for _, d := range []weights.Dtype{weights.F32, weights.F16} {
 		p := *m // shares the weights
 		p.predict(d)
 		prepare := func(round int) error { return p.calibrate(round, fraction) }
@@ -199,7 +200,7 @@ func (b *bench) mlpRow(name string, m *mlp, active float64, prepare, run func(in
 // linearRow is the product of one token with matrices whose rows follow each other, as those of attention: a row of them
 // for every output.
 func (b *bench) linearRow(m *mlp, y, x []float32) kernelRow {
-	var w [2]*kernel.Matrix
+	var w [2]*weights.Matrix
 	for i := range w {
 		w[i] = m.matrix(m.dtype, len(y), len(x), weightPatterns)
 	}
@@ -234,7 +235,7 @@ func (b *bench) downRow(m *mlp) kernelRow {
 }
 
 // prefillRows are the products of 128 tokens with weights of dtype d.
-func (b *bench) prefillRows(d kernel.Dtype) ([]kernelRow, error) {
+func (b *bench) prefillRows(d weights.Dtype) ([]kernelRow, error) {
 	m, err := newMLP(b.cpu, b.shape, d, 1, 128, b.seed)
 	if err != nil {
 		return nil, err
@@ -252,14 +253,14 @@ func (b *bench) prefillRows(d kernel.Dtype) ([]kernelRow, error) {
 // selection, which work in the cache.
 func (b *bench) smallRows() ([]kernelRow, error) {
 	var rows []kernelRow
-	for _, d := range []kernel.Dtype{kernel.F32, kernel.F16} {
+	for _, d := range []weights.Dtype{weights.F32, weights.F16} {
 		row, err := b.attentionRow(d)
 		if err != nil {
 			return nil, err
 		}
 		rows = append(rows, row)
 	}
-	m, err := newMLP(b.cpu, shape{1, b.shape.intermediate}, kernel.F32, 1, 1, b.seed)
+	m, err := newMLP(b.cpu, shape{1, b.shape.intermediate}, weights.F32, 1, 1, b.seed)
 	if err != nil {
 		return nil, err
 	}
@@ -284,7 +285,7 @@ func (b *bench) smallRows() ([]kernelRow, error) {
 		{"refresh, in place", func() error { return c.Refresh(m.mask, m.slots) }},
 	} {
 		rows = append(rows, kernelRow{
-			Kernel: step.name, Shape: fmt.Sprint(m.intermediate), Dtype: kernel.F32.String(), Tokens: 1, Active: 1,
+			Kernel: step.name, Shape: fmt.Sprint(m.intermediate), Dtype: weights.F32.String(), Tokens: 1, Active: 1,
 			trial: trial{name: step.name, unit: noRoof, runs: 32, run: func(int) error { return step.run() }},
 		})
 	}
@@ -292,7 +293,7 @@ func (b *bench) smallRows() ([]kernelRow, error) {
 }
 
 // attentionRow is one token's attention to those before it, with the heads of Llama 3.2 3B.
-func (b *bench) attentionRow(d kernel.Dtype) (kernelRow, error) {
+func (b *bench) attentionRow(d weights.Dtype) (kernelRow, error) {
 	const (
 		heads, kvHeads, headDim = 24, 8, 128
 		chunk                   = 128

@@ -23,6 +23,7 @@ import (
 
 	"github.com/sparsegonia/sparsegonia/examples/internal/program"
 	"github.com/sparsegonia/sparsegonia/ops/kernel"
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
 func main() { program.Main("benchmark", full.run) }
@@ -66,7 +67,7 @@ type report interface {
 type bench struct {
 	scale
 	*options
-	env  *program.Env
+	env *program.Env
 	cpu *kernel.CPU
 }
 
@@ -121,8 +122,8 @@ type options struct {
 	newPool func() (*kernel.CPU, error)
 
 	config, model string
-	dtype         *kernel.Dtype // nil: not given
-	arms          []string      // nil: not given
+	dtype         *weights.Dtype // nil: not given
+	arms          []string       // nil: not given
 	plan          string
 	sparsity      float64 // −1: not given
 	neurons       string
@@ -179,7 +180,7 @@ func parseOptions(env *program.Env) (*options, error) {
 		}
 	}
 	if *dtype != "" {
-		d, err := kernel.ParseDtype(*dtype)
+		d, err := weights.ParseDtype(*dtype)
 		if err != nil {
 			return nil, err
 		}

@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sparsegonia/sparsegonia/examples/internal/program"
-	"github.com/sparsegonia/sparsegonia/ops/kernel"
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
 // child makes the test binary the program, as a process of its own.
@@ -282,11 +282,11 @@ func TestEmbeddedConfigs(t *testing.T) {
 	t.Chdir(t.TempDir())
 	for name, want := range map[string]struct {
 		layers, hidden int
-		dtype          kernel.Dtype
+		dtype          weights.Dtype
 		bytes          int64
 	}{
-		"configs/llama_skip_causal_1b.json":   {16, 2048, kernel.BF16, 2471628800 + 33*2*2048},
-		"./configs/llama_skip_causal_3b.json": {28, 3072, kernel.F32, 12850999296},
+		"configs/llama_skip_causal_1b.json":   {16, 2048, weights.BF16, 2471628800 + 33*2*2048},
+		"./configs/llama_skip_causal_3b.json": {28, 3072, weights.F32, 12850999296},
 	} {
 		o := &options{config: name}
 		src, err := o.source()
@@ -404,7 +404,7 @@ func TestCaches(t *testing.T) {
 			winners[kind]++
 		}
 		assert.Equal(t, 2, r.Refresh.N)
-		d, err := kernel.ParseDtype(r.Dtype)
+		d, err := weights.ParseDtype(r.Dtype)
 		require.NoError(t, err)
 		row := int64(3 * d.RowBytes(small.shape.hidden))
 		active := int64(float64(small.shape.intermediate) * r.Active)

@@ -16,6 +16,7 @@ import (
 	"github.com/sparsegonia/sparsegonia/cache"
 	"github.com/sparsegonia/sparsegonia/llama"
 	"github.com/sparsegonia/sparsegonia/ops/kernel"
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
 func TestSummarise(t *testing.T) {
@@ -157,12 +158,12 @@ func TestTrialsComputeTheMLP(t *testing.T) {
 				half[i] += m.y[i]
 			}
 			eps := 1e-4
-			if d == kernel.Int4 || d == kernel.Int4M { // which round what eight rows are multiplied with
+			if d == weights.Int4 || d == weights.Int4M { // which round what eight rows are multiplied with
 				eps = 1e-2
 			}
 			assertClose(t, dense, half, eps)
 		}
-		if d != kernel.F32 {
+		if d != weights.F32 {
 			continue
 		}
 		require.NoError(t, m.dense(0))
@@ -194,9 +195,9 @@ func assertClose(t *testing.T, want, got []float32, tolerance float64) {
 func TestPredictedFraction(t *testing.T) {
 	cpu := kernel.NewCPU(2)
 	defer cpu.Close()
-	m, err := newMLP(cpu, shape{96, 500}, kernel.F32, 2, 1, 1)
+	m, err := newMLP(cpu, shape{96, 500}, weights.F32, 2, 1, 1)
 	require.NoError(t, err)
-	for _, d := range []kernel.Dtype{kernel.F32, kernel.F16} {
+	for _, d := range []weights.Dtype{weights.F32, weights.F16} {
 		m.predict(d)
 		assert.Equal(t, 20, m.predictors[1].down.Rows())
 		assert.Equal(t, m.shape.predictorBytes(d), m.predictors[1].down.Bytes()+m.predictors[1].up.Bytes())
@@ -253,7 +254,7 @@ func TestWalk(t *testing.T) {
 func TestPoliciesAgree(t *testing.T) {
 	cpu := kernel.NewCPU(2)
 	defer cpu.Close()
-	m, err := newMLP(cpu, shape{64, 300}, kernel.F16, 1, 1, 1)
+	m, err := newMLP(cpu, shape{64, 300}, weights.F16, 1, 1, 1)
 	require.NoError(t, err)
 	w := newWalk(m.intermediate, 0.3, 1)
 	all := policies

@@ -6,6 +6,7 @@ import (
 	"unsafe"
 
 	"github.com/sparsegonia/sparsegonia/ops/kernel"
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
 // trial is something to be timed, again and again.
@@ -43,7 +44,7 @@ type measured struct {
 // A run that reads much more than the cache holds, or the roof that is read in between, leaves no weight of the next
 // run in the cache: every run is cold.
 type meter struct {
-	cpu    *kernel.CPU
+	cpu     *kernel.CPU
 	data    []byte // read by readRoof
 	streams int    // as so many: what this machine reads fastest
 
@@ -51,7 +52,7 @@ type meter struct {
 }
 
 func newMeter(p *kernel.CPU, bytes int) *meter {
-	m := &meter{cpu: p, data: kernel.NewMatrix(kernel.F32, 1, bytes/4).Row(0)}
+	m := &meter{cpu: p, data: weights.NewMatrix(weights.F32, 1, bytes/4).Row(0)}
 	words := unsafe.Slice((*float32)(unsafe.Pointer(unsafe.SliceData(m.data))), bytes/4)
 	for i := range words { // memory that was never written is one page of zeros
 		words[i] = float32(i & 255)

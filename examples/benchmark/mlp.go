@@ -6,7 +6,9 @@ import (
 	"slices"
 
 	"github.com/sparsegonia/sparsegonia/cache"
+	"github.com/sparsegonia/sparsegonia/ops/activation"
 	"github.com/sparsegonia/sparsegonia/ops/kernel"
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
 // shape is that of an MLP.
@@ -18,13 +20,13 @@ var shape3B = shape{hidden: 3072, intermediate: 8192}
 func (s shape) String() string { return fmt.Sprintf("%d×%d", s.hidden, s.intermediate) }
 
 // bytes of the weights of a gated MLP.
-func (s shape) bytes(d kernel.Dtype) int { return 3 * s.intermediate * d.RowBytes(s.hidden) }
+func (s shape) bytes(d weights.Dtype) int { return 3 * s.intermediate * d.RowBytes(s.hidden) }
 
 // mlp is the MLPs of a few layers of random weights and room for what they compute. Each run takes the next layer.
 type mlp struct {
 	shape
-	dtype  kernel.Dtype
-	cpu   *kernel.CPU
+	dtype  weights.Dtype
+	cpu    *kernel.CPU
 	random *rand.Rand
 	layers []*cache.Neurons
 
@@ -41,14 +43,14 @@ type mlp struct {
 }
 
 // predictor has the low-rank scores up(down(x)) of a layer.
-type predictor struct{ down, up *kernel.Matrix }
+type predictor struct{ down, up *weights.Matrix }
 
 // layersFor is how many layers have bytes of weights in all, two at least.
-func layersFor(s shape, d kernel.Dtype, bytes int) int {
+func layersFor(s shape, d weights.Dtype, bytes int) int {
 	return max((bytes+s.bytes(d)-1)/s.bytes(d), 2)
 }
 
-func newMLP(p *kernel.CPU, s shape, d kernel.Dtype, layers, tokens int, seed uint64) (*mlp, error) {
+func newMLP(p *kernel.CPU, s shape, d weights.Dtype, layers, tokens int, seed uint64) (*mlp, error) {
 	m := &mlp{
 		shape: s, dtype: d, cpu: p, random: rand.New(rand.NewPCG(seed, 1)),
 		x: make([]float32, tokens*s.hidden), y: make([]float32, tokens*s.hidden),
@@ -60,7 +62,7 @@ func newMLP(p *kernel.CPU, s shape, d kernel.Dtype, layers, tokens int, seed uin
 		if err != nil {
 			return nil, err
 		}
-		for _, w := range []*kernel.Matrix{n.Gate, n.Up, n.Down} {
+		for _, w := range []*weights.Matrix{n.Gate, n.Up, n.Down} {
 			m.fill(w, weightPatterns)
 		}
 		m.layers = append(m.layers, n)
@@ -83,7 +85,7 @@ func (m *mlp) dense(round int) error {
 }
 
 func weightsOf(n *cache.Neurons) *kernel.MLP[float32] {
-	return &kernel.MLP[float32]{Gate: n.Gate, Up: n.Up, Down: n.Down, Act: kernel.SiLU}
+	return &kernel.MLP[float32]{Gate: n.Gate, Up: n.Up, Down: n.Down, Act: activation.SiLU}
 }
 
 // choose makes a random active set of the given fraction.
@@ -108,12 +110,12 @@ func (m *mlp) run(rows *cache.Neurons, slots, neurons []int32) {
 // rank is that of the ported system's predictors: 4 % of the neurons.
 func (s shape) rank() int { return max(int(0.04*float64(s.intermediate)), 1) }
 
-func (s shape) predictorBytes(d kernel.Dtype) int {
+func (s shape) predictorBytes(d weights.Dtype) int {
 	return s.rank()*d.RowBytes(s.hidden) + s.intermediate*d.RowBytes(s.rank())
 }
 
 // predict gives every layer a predictor of dtype d and an in-place cache.
-func (m *mlp) predict(d kernel.Dtype) {
+func (m *mlp) predict(d weights.Dtype) {
 	rank := m.rank()
 	m.predictors, m.caches = nil, nil
 	for _, n := range m.layers {
@@ -126,8 +128,8 @@ func (m *mlp) predict(d kernel.Dtype) {
 }
 
 // matrix has random rows, of which as many differ as patterns says.
-func (m *mlp) matrix(d kernel.Dtype, rows, cols, patterns int) *kernel.Matrix {
-	w := kernel.NewMatrix(d, rows, cols)
+func (m *mlp) matrix(d weights.Dtype, rows, cols, patterns int) *weights.Matrix {
+	w := weights.NewMatrix(d, rows, cols)
 	m.fill(w, patterns)
 	return w
 }
@@ -135,7 +137,7 @@ func (m *mlp) matrix(d kernel.Dtype, rows, cols, patterns int) *kernel.Matrix {
 // weightPatterns are the rows of weights that differ: speed does not depend on them, and random numbers take time.
 const weightPatterns = 61
 
-func (m *mlp) fill(w *kernel.Matrix, patterns int) {
+func (m *mlp) fill(w *weights.Matrix, patterns int) {
 	row := make([]float32, w.Cols())
 	for i := range w.Rows() {
 		if i >= patterns {
@@ -145,7 +147,7 @@ func (m *mlp) fill(w *kernel.Matrix, patterns int) {
 		for k := range row {
 			row[k] = float32(m.random.NormFloat64()) / 64
 		}
-		kernel.SetRow(w, i, row)
+		weights.SetRow(w, i, row)
 	}
 }
 

@@ -15,7 +15,7 @@ import (
 	"github.com/sparsegonia/sparsegonia/examples/internal/program"
 	"github.com/sparsegonia/sparsegonia/graph/calibrate"
 	"github.com/sparsegonia/sparsegonia/llama"
-	"github.com/sparsegonia/sparsegonia/ops/kernel"
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 	"github.com/sparsegonia/sparsegonia/testdata"
 )
 
@@ -412,7 +412,7 @@ func (b *bench) measurePerplexity(ctx context.Context, r *modelSuite, arms []*ar
 }
 
 // coldMLP times an MLP of the 3B shape with random weights, cold.
-func (b *bench) coldMLP(ctx context.Context, d kernel.Dtype) ([]kernelRow, error) {
+func (b *bench) coldMLP(ctx context.Context, d weights.Dtype) ([]kernelRow, error) {
 	wait := b.env.Wait("cold MLP", 0)
 	defer wait.Done()
 	m, err := b.coldMLPs(d)

@@ -14,7 +14,7 @@ import (
 
 	"github.com/sparsegonia/sparsegonia/examples/internal/program"
 	"github.com/sparsegonia/sparsegonia/llama"
-	"github.com/sparsegonia/sparsegonia/ops/kernel"
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 	"github.com/sparsegonia/sparsegonia/testdata/tinyrelu"
 	"github.com/sparsegonia/sparsegonia/testdata/tinysilu"
 )
@@ -43,7 +43,7 @@ type source struct {
 	name   string
 	random bool // weights of the shape of a -config
 
-	dtype  kernel.Dtype
+	dtype  weights.Dtype
 	config llama.Config // if random
 	data   []byte       // of the configuration
 	sparse bool         // data says how sparse the layers are
@@ -54,7 +54,7 @@ func (o *options) source() (*source, error) {
 	if o.config != "" {
 		return o.randomSource()
 	}
-	s := &source{name: o.model, dtype: kernel.F32}
+	s := &source{name: o.model, dtype: weights.F32}
 	if s.name == "" {
 		s.name = defaultModel
 	}
@@ -91,8 +91,8 @@ func (o *options) randomSource() (*source, error) {
 	return s, nil
 }
 
-var torchDtypes = map[string]kernel.Dtype{
-	"": kernel.F32, "float32": kernel.F32, "float16": kernel.F16, "bfloat16": kernel.BF16,
+var torchDtypes = map[string]weights.Dtype{
+	"": weights.F32, "float32": weights.F32, "float16": weights.F16, "bfloat16": weights.BF16,
 }
 
 // readConfig reads a file or, where there is none, the embedded one of the same path.
@@ -116,7 +116,7 @@ func (s *source) open(b *bench, neurons string) (*llama.Model, error) {
 }
 
 // weightBytes is the size of all weights in dtype d; that of its MLPs alone if mlps.
-func weightBytes(c *llama.Config, d kernel.Dtype, mlps bool) int64 {
+func weightBytes(c *llama.Config, d weights.Dtype, mlps bool) int64 {
 	matrix := func(rows, cols int) int64 { return int64(rows) * int64(d.RowBytes(cols)) }
 	total := int64(c.Layers) * 3 * matrix(c.IntermediateSize, c.HiddenSize)
 	if mlps {
@@ -133,7 +133,7 @@ func weightBytes(c *llama.Config, d kernel.Dtype, mlps bool) int64 {
 
 // kvBytes is the size of the keys and values of one sequence.
 func kvBytes(c *llama.Config, tokens int) int64 {
-	return 2 * int64(c.Layers) * int64(tokens) * int64(c.KVHeads) * int64(kernel.F32.RowBytes(c.HeadDim))
+	return 2 * int64(c.Layers) * int64(tokens) * int64(c.KVHeads) * int64(weights.F32.RowBytes(c.HeadDim))
 }
 
 // checkMemory reports arms that do not fit beside the weights, before any is allocated. needed is what all arms take.
@@ -158,10 +158,10 @@ func (s *source) needed(arms []string, tokens int) int64 {
 	for _, name := range arms {
 		needed += kvBytes(c, tokens)
 		if name == stockArm { // its copies: see package llama
-			if s.dtype == kernel.F32 {
-				needed += weightBytes(c, kernel.F32, true)
+			if s.dtype == weights.F32 {
+				needed += weightBytes(c, weights.F32, true)
 			} else {
-				needed += weightBytes(c, kernel.F32, false)
+				needed += weightBytes(c, weights.F32, false)
 			}
 		}
 	}

@@ -5,7 +5,8 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/sparsegonia/sparsegonia/cache"
-	"github.com/sparsegonia/sparsegonia/ops/kernel"
+	"github.com/sparsegonia/sparsegonia/ops/parallel"
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
 // tapeMLP is an MLP of Gorgonia's own nodes, in float32, on the tape machine.
@@ -40,9 +41,9 @@ func newStockMLPs(n *cache.Neurons, x []float32) ([]tapeMLP, error) {
 // stockWeights copies the weights into tensors with a row for every output.
 func stockWeights(n *cache.Neurons) (gate, up, down []float32, err error) {
 	hidden, intermediate := n.Hidden(), n.Intermediate()
-	values := func(rows, cols int, move func(*kernel.Pool, *kernel.Matrix, *kernel.Matrix) error, from *kernel.Matrix) []float32 {
+	values := func(rows, cols int, move func(*parallel.Pool, *weights.Matrix, *weights.Matrix) error, from *weights.Matrix) []float32 {
 		v := make([]float32, rows*cols)
-		to, e := kernel.MatrixOf(rows, cols, v)
+		to, e := weights.MatrixOf(rows, cols, v)
 		if e == nil {
 			e = move(nil, to, from)
 		}
@@ -51,9 +52,9 @@ func stockWeights(n *cache.Neurons) (gate, up, down []float32, err error) {
 		}
 		return v
 	}
-	gate = values(intermediate, hidden, kernel.Copy, n.Gate)
-	up = values(intermediate, hidden, kernel.Copy, n.Up)
-	down = values(hidden, intermediate, kernel.Transpose, n.Down)
+	gate = values(intermediate, hidden, weights.Copy, n.Gate)
+	up = values(intermediate, hidden, weights.Copy, n.Up)
+	down = values(hidden, intermediate, weights.Transpose, n.Down)
 	return gate, up, down, err
 }
 

@@ -9,12 +9,13 @@ import (
 	"github.com/sparsegonia/sparsegonia/examples/internal/program"
 	"github.com/sparsegonia/sparsegonia/llama"
 	"github.com/sparsegonia/sparsegonia/ops/kernel"
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
 // settings are what the command line says.
 type settings struct {
 	model string
-	dtype *kernel.Dtype // nil: as stored
+	dtype *weights.Dtype // nil: as stored
 
 	prompt    *string // nil: ids; - is stdin
 	ids       []int32 // of the prompt
@@ -134,7 +135,7 @@ func parseSettings(env *program.Env) (*settings, error) {
 	}
 	s.session = llama.SessionOptions{Context: *context, Stock: *stock}
 	if *kv == "f16" {
-		s.session.KV = kernel.F16
+		s.session.KV = weights.F16
 	}
 	if *machine == "tape" {
 		s.session.Machine = llama.Tape

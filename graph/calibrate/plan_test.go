@@ -18,7 +18,7 @@ import (
 	"github.com/sparsegonia/sparsegonia/graph"
 	"github.com/sparsegonia/sparsegonia/graph/calibrate"
 	"github.com/sparsegonia/sparsegonia/ops"
-	"github.com/sparsegonia/sparsegonia/ops/kernel"
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
 var unexported = cmpopts.IgnoreUnexported(calibrate.Plan{})
@@ -134,7 +134,7 @@ func TestReadPortedConfiguration(t *testing.T) {
 
 // mlp is an MLP of 2 inputs and 3 neurons.
 func mlp() *graph.MLP {
-	weight := func(rows, cols int) ops.Weight { return ops.Weight{Matrix: kernel.NewMatrix(kernel.F32, rows, cols)} }
+	weight := func(rows, cols int) ops.Weight { return ops.Weight{Matrix: weights.NewMatrix(weights.F32, rows, cols)} }
 	return &graph.MLP{Name: "mlp", Gate: weight(3, 2), Up: weight(3, 2), Down: weight(2, 3)}
 }
 
@@ -182,7 +182,7 @@ func TestPredictorFile(t *testing.T) {
 		s, err := p.Selector(i, mlp())
 		require.NoError(t, err)
 		row := make([]float32, 1)
-		kernel.Row(s.(graph.LowRank).Predictor.Up, 2, row)
+		weights.Row(s.(graph.LowRank).Predictor.Up, 2, row)
 		assert.Equal(t, []float32{2}, row)
 		if i == 0 {
 			first = s.(graph.LowRank)
@@ -222,7 +222,7 @@ func TestRandomPredictorsDiffer(t *testing.T) {
 		s, err := p.Selector(i, mlp())
 		require.NoError(t, err)
 		row := make([]float32, 2)
-		kernel.Row(s.(graph.LowRank).Predictor.Down, 0, row)
+		weights.Row(s.(graph.LowRank).Predictor.Down, 0, row)
 		return fmt.Sprint(row)
 	}
 	assert.Equal(t, row(plan(), 0), row(plan(), 0), "the same in every run")

@@ -10,7 +10,7 @@ import (
 	"github.com/sparsegonia/sparsegonia/graph"
 	"github.com/sparsegonia/sparsegonia/llama/checkpoint"
 	"github.com/sparsegonia/sparsegonia/ops"
-	"github.com/sparsegonia/sparsegonia/ops/kernel"
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
 // predictors are those that a plan has made so far, by layer: all graphs that share the plan share them.
@@ -74,11 +74,11 @@ func readPredictor(file string, layer int) (p ops.Predictor, err error) {
 	return p, nil
 }
 
-var dtypes = map[checkpoint.Type]kernel.Dtype{
-	checkpoint.F32: kernel.F32, checkpoint.F16: kernel.F16, checkpoint.BF16: kernel.BF16, checkpoint.F64: kernel.F64,
+var dtypes = map[checkpoint.Type]weights.Dtype{
+	checkpoint.F32: weights.F32, checkpoint.F16: weights.F16, checkpoint.BF16: weights.BF16, checkpoint.F64: weights.F64,
 }
 
-func readMatrix(c *checkpoint.Checkpoint, name string) (*kernel.Matrix, error) {
+func readMatrix(c *checkpoint.Checkpoint, name string) (*weights.Matrix, error) {
 	t, err := c.Tensor(name)
 	if err != nil {
 		return nil, err
@@ -90,7 +90,7 @@ func readMatrix(c *checkpoint.Checkpoint, name string) (*kernel.Matrix, error) {
 	if !ok {
 		return nil, fmt.Errorf("%s: tensor %s has dtype %v, want F32, F16, BF16 or F64", c.Path(), name, t.Type)
 	}
-	m := kernel.NewMatrix(d, t.Rows(), t.Cols())
+	m := weights.NewMatrix(d, t.Rows(), t.Cols())
 	row := len(t.Data) / t.Rows()
 	for i := range t.Rows() {
 		copy(m.Row(i), t.Data[i*row:])
@@ -106,12 +106,12 @@ func randomPredictor(rank int, m *graph.MLP, seed uint64) (ops.Predictor, error)
 		return ops.Predictor{}, fmt.Errorf("rank %d, %s has %d neurons", rank, m.Name, intermediate)
 	}
 	d := m.Shape().Dtype.Compute()
-	if d != kernel.F32 && d != kernel.F64 {
+	if d != weights.F32 && d != weights.F64 {
 		return ops.Predictor{}, fmt.Errorf("%s computes in %v: no predictor with random weights", m.Name, d)
 	}
 	source := rand.New(rand.NewPCG(seed, 0))
-	random := func(rows, cols int) *kernel.Matrix {
-		matrix := kernel.NewMatrix(d, rows, cols)
+	random := func(rows, cols int) *weights.Matrix {
+		matrix := weights.NewMatrix(d, rows, cols)
 		scale := math.Sqrt(2 / float64(rows+cols))
 		row := make([]float64, cols)
 		for i := range rows {
@@ -125,14 +125,14 @@ func randomPredictor(rank int, m *graph.MLP, seed uint64) (ops.Predictor, error)
 	return ops.Predictor{Down: random(rank, hidden), Up: random(intermediate, rank)}, nil
 }
 
-func setRow(m *kernel.Matrix, i int, row []float64) {
-	if m.Dtype() == kernel.F64 {
-		kernel.SetRow(m, i, row)
+func setRow(m *weights.Matrix, i int, row []float64) {
+	if m.Dtype() == weights.F64 {
+		weights.SetRow(m, i, row)
 		return
 	}
 	narrow := make([]float32, len(row))
 	for j, v := range row {
 		narrow[j] = float32(v)
 	}
-	kernel.SetRow(m, i, narrow)
+	weights.SetRow(m, i, narrow)
 }

@@ -2,23 +2,27 @@ package kernel
 
 import (
 	"fmt"
+
+	"github.com/sparsegonia/sparsegonia/ops/parallel"
+	"github.com/sparsegonia/sparsegonia/ops/simd"
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
 // KV holds the keys and values of one layer for a number of sequences, as F32
 // or F16: per sequence and key-value head, one row of headDim numbers for each
 // position. Memory is taken as sequences grow.
 type KV struct {
-	keys, values                        *Matrix // of room positions for every head of every sequence
+	keys, values                        *weights.Matrix // of room positions for every head of every sequence
 	sequences, capacity, heads, headDim int
 	room                                int
 }
 
 // NewKV returns an empty cache of up to capacity positions for each sequence.
-func NewKV(d Dtype, sequences, capacity, kvHeads, headDim int) (*KV, error) {
-	if d != F32 && d != F16 {
+func NewKV(d weights.Dtype, sequences, capacity, kvHeads, headDim int) (*KV, error) {
+	if d != weights.F32 && d != weights.F16 {
 		return nil, fmt.Errorf("kernel: KV cache of %v, want f32 or f16", d)
 	}
-	if sequences <= 0 || capacity <= 0 || kvHeads <= 0 || headDim <= 0 || headDim > maxCols {
+	if sequences <= 0 || capacity <= 0 || kvHeads <= 0 || headDim <= 0 || headDim > weights.MaxCols {
 		return nil, fmt.Errorf("kernel: KV cache of %d sequences × %d positions × %d heads × %d", sequences, capacity, kvHeads, headDim)
 	}
 	const limit = 1 << 44 // bytes that no machine has
@@ -34,9 +38,8 @@ func NewKV(d Dtype, sequences, capacity, kvHeads, headDim int) (*KV, error) {
 	return kv, nil
 }
 
-func (kv *KV) newMatrix(d Dtype, room int) *Matrix {
-	rows, rowBytes := kv.sequences*kv.heads*room, d.RowBytes(kv.headDim)
-	return &Matrix{d, rows, kv.headDim, rowBytes, rowBytes, allocate(rows * rowBytes)}
+func (kv *KV) newMatrix(d weights.Dtype, room int) *weights.Matrix {
+	return weights.NewContiguous(d, kv.sequences*kv.heads*room, kv.headDim)
 }
 
 // grow makes room for a number of positions of every sequence. Doubling it
@@ -47,19 +50,19 @@ func (kv *KV) grow(positions int) {
 	}
 	const least = 256
 	room := min(max(positions, 2*kv.room, least), kv.capacity)
-	for _, m := range []**Matrix{&kv.keys, &kv.values} {
+	for _, m := range []**weights.Matrix{&kv.keys, &kv.values} {
 		old := *m
-		*m = kv.newMatrix(old.dtype, room)
+		*m = kv.newMatrix(old.Dtype(), room)
 		for head := range kv.sequences * kv.heads {
-			from, to := head*kv.room*old.stride, head*room*old.stride
-			copy((*m).data[to:], old.data[from:from+kv.room*old.stride])
+			from, to := head*kv.room*old.Stride(), head*room*old.Stride()
+			copy((*m).Memory()[to:], old.Memory()[from:from+kv.room*old.Stride()])
 		}
 	}
 	kv.room = room
 }
 
 // Dtype returns the storage type.
-func (kv *KV) Dtype() Dtype { return kv.keys.dtype }
+func (kv *KV) Dtype() weights.Dtype { return kv.keys.Dtype() }
 
 // Sequences returns how many sequences there is room for.
 func (kv *KV) Sequences() int { return kv.sequences }
@@ -114,7 +117,7 @@ func Attention(cpu *CPU, y, q, k, v []float32, heads int, positions, sequences [
 	}
 	if t.manyQueries() {
 		queries := tokens * t.share
-		cpu.do(kv.heads*((queries+cpu.variant.tileCols-1)/cpu.variant.tileCols), (*attentionTiles)(t))
+		cpu.do(kv.heads*((queries+cpu.variant.TileCols-1)/cpu.variant.TileCols), (*attentionTiles)(t))
 		*t = attentionTask{}
 		return
 	}
@@ -140,8 +143,8 @@ func (kv *KV) store(k, v []float32, positions, sequences []int32) {
 		}
 		for h := range kv.heads {
 			i := kv.row(int(sequences[t]), h) + int(pos)
-			encode(kv.keys.dtype, kv.keys.Row(i), k[t*width+h*d:][:d])
-			encode(kv.values.dtype, kv.values.Row(i), v[t*width+h*d:][:d])
+			weights.Encode(kv.keys.Dtype(), kv.keys.Row(i), k[t*width+h*d:][:d])
+			weights.Encode(kv.values.Dtype(), kv.values.Row(i), v[t*width+h*d:][:d])
 		}
 	}
 }
@@ -159,7 +162,7 @@ type attentionTask struct {
 	scale                float32
 }
 
-func (t *attentionTask) Piece(thread *Worker, i int) { t.row(t.cpu.on(thread), i) }
+func (t *attentionTask) Piece(thread *parallel.Worker, i int) { t.row(t.cpu.on(thread), i) }
 
 func (t *attentionTask) row(w *worker, i int) {
 	kv, v := t.kv, t.cpu.variant
@@ -178,22 +181,22 @@ func (t *attentionTask) row(w *worker, i int) {
 	clear(scores)
 	clear(y)
 	// The heads of a share read a block of rows in turn, while it is in the L1 cache.
-	block := max(24<<10/kv.keys.stride&^3, 4)
+	block := max(24<<10/kv.keys.Stride()&^3, 4)
 	for j := 0; j < n; j += block {
 		count := min(block, n-j)
 		for h := range t.share {
-			v.rowDotsAny(scores[h*n+j:][:count], q[h*d:][:d], kv.keys, base+j)
+			v.RowDotsAny(scores[h*n+j:][:count], q[h*d:][:d], kv.keys, base+j)
 		}
 	}
 	for h := range t.share {
 		s := scores[h*n:][:n]
-		v.scale(address(s), t.scale, n)
-		v.softmax(s, s)
+		v.Scale(simd.Address(s), t.scale, n)
+		v.Softmax(s, s)
 	}
 	for j := 0; j < n; j += block {
 		count := min(block, n-j)
 		for h := range t.share {
-			v.rowSumAny(y[h*d:][:d], scores[h*n+j:][:count], kv.values, base+j)
+			v.RowSumAny(y[h*d:][:d], scores[h*n+j:][:count], kv.values, base+j)
 		}
 	}
 }

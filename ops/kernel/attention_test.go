@@ -5,6 +5,9 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+
+	"github.com/sparsegonia/sparsegonia/ops/simd"
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
 // naiveAttention is the attention of one query to all keys of a head.
@@ -34,10 +37,10 @@ func naiveAttention(q []float32, keys, values [][]float32, scale float64) []floa
 // Sequences of different lengths, in steps of one and of many tokens, past every size that the cache takes: what was
 // stored stays where it is found.
 func TestAttentionWhileTheCacheGrows(t *testing.T) {
-	for _, variant := range Variants() {
+	for _, variant := range simd.Variants() {
 		p := NewCPU(2, WithVariant(variant))
 		defer p.Close()
-		for _, dtype := range []Dtype{F32, F16} {
+		for _, dtype := range []weights.Dtype{weights.F32, weights.F16} {
 			for _, d := range []int{8, 32, 70} {
 				testGrowingAttention(t, p, dtype, d)
 			}
@@ -45,7 +48,7 @@ func TestAttentionWhileTheCacheGrows(t *testing.T) {
 	}
 }
 
-func testGrowingAttention(t *testing.T, p *CPU, dtype Dtype, d int) {
+func testGrowingAttention(t *testing.T, p *CPU, dtype weights.Dtype, d int) {
 	const sequences, kvHeads, share, capacity = 2, 2, 2, 600
 	const heads = kvHeads * share
 	kv, err := NewKV(dtype, sequences, capacity, kvHeads, d)
@@ -55,7 +58,7 @@ func testGrowingAttention(t *testing.T, p *CPU, dtype Dtype, d int) {
 	if kv.Bytes() != 0 {
 		t.Errorf("an empty cache takes %d bytes", kv.Bytes())
 	}
-	tolerance := map[Dtype]float64{F32: 1e-5, F16: 5e-3}[dtype]
+	tolerance := map[weights.Dtype]float64{weights.F32: 1e-5, weights.F16: 5e-3}[dtype]
 	r := rand.New(rand.NewPCG(1, 2))
 	random := func(n int) []float32 {
 		v := make([]float32, n)
@@ -110,7 +113,7 @@ func TestAttentionOfPaddedPrompts(t *testing.T) {
 		r := rand.New(rand.NewPCG(61, 62))
 		const heads, kvHeads, d, tokens = 6, 2, 40, 150
 		attend := func(positions []int32, q, k, v []float32) []float32 {
-			kv, err := NewKV(F32, 3, tokens, kvHeads, d)
+			kv, err := NewKV(weights.F32, 3, tokens, kvHeads, d)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -142,7 +145,7 @@ func TestAttentionOfPaddedPrompts(t *testing.T) {
 				continue
 			}
 			for j, w := range want[int(pos)*heads*d:][:heads*d] {
-				if !(abs(row[j]-w) <= 1e-5) {
+				if !(weights.Abs(row[j]-w) <= 1e-5) {
 					t.Fatalf("position %d, element %d is %v, want %v", pos, j, row[j], w)
 				}
 			}
@@ -152,7 +155,7 @@ func TestAttentionOfPaddedPrompts(t *testing.T) {
 
 // A context that is never used costs nothing.
 func TestLongContextsTakeNoMemory(t *testing.T) {
-	kv, err := NewKV(F32, 1, 1<<30, 2, 4)
+	kv, err := NewKV(weights.F32, 1, 1<<30, 2, 4)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,12 @@
 package kernel
 
-import "math"
+import (
+	"math"
+
+	"github.com/sparsegonia/sparsegonia/ops/parallel"
+	"github.com/sparsegonia/sparsegonia/ops/simd"
+	"github.com/sparsegonia/sparsegonia/ops/weights"
+)
 
 // attentionTiles is the attention of many rows of one sequence, on the tiles of the matrix product: a panel of as many
 // queries as a tile has columns, of all heads that share a key-value head, meets a block of positions at a time, and what
@@ -13,7 +19,7 @@ const attentionBlock = 128
 
 // manyQueries tells whether the queries that share a key-value head fill tiles.
 func (t *attentionTask) manyQueries() bool {
-	if 2*len(t.positions)*t.share < t.cpu.variant.tileCols {
+	if 2*len(t.positions)*t.share < t.cpu.variant.TileCols {
 		return false
 	}
 	sequence := int32(-1)
@@ -29,10 +35,10 @@ func (t *attentionTask) manyQueries() bool {
 	return sequence >= 0
 }
 
-func (t *attentionTiles) Piece(thread *Worker, i int) {
+func (t *attentionTiles) Piece(thread *parallel.Worker, i int) {
 	w := t.cpu.on(thread)
 	v, kv := t.cpu.variant, t.kv
-	d, cols := kv.headDim, v.tileCols
+	d, cols := kv.headDim, v.TileCols
 	all := len(t.positions) * t.share
 	head, panel := i%kv.heads, (all+cols-1)/cols-1-i/kv.heads
 	first := panel * cols
@@ -53,35 +59,35 @@ func (t *attentionTiles) Piece(thread *Worker, i int) {
 	}
 	base := kv.row(sequence, head)
 
-	buf := w.scratch((2*d+v.wholeTiles(attentionBlock)+v.wholeTiles(d)+4)*cols + v.wholeTiles(attentionBlock)*d + group)
+	buf := w.scratch((2*d+v.WholeTiles(attentionBlock)+v.WholeTiles(d)+4)*cols + v.WholeTiles(attentionBlock)*d + weights.Group)
 	take := func(n int) []float32 {
 		part := buf[:n]
 		buf = buf[n:]
 		return part
 	}
 	rows, packed := take(cols*d), take(cols*d) // of queries, and their transpose
-	scores := take(v.wholeTiles(attentionBlock) * cols)
-	sums := take(v.wholeTiles(d) * cols) // transposed
-	largest, weights, factors, unused := take(cols), take(cols), take(cols), take(cols)
+	scores := take(v.WholeTiles(attentionBlock) * cols)
+	sums := take(v.WholeTiles(d) * cols) // transposed
+	largest, total, factors, unused := take(cols), take(cols), take(cols), take(cols)
 	stored := buf // keys or values of a block
 
 	clear(rows)
 	for q := range queries {
 		copy(rows[q*d:], row(t.q, q))
 	}
-	v.scale(address(rows), t.scale, len(rows))
-	v.turned(packed, cols, rows, d, cols, d)
+	v.Scale(simd.Address(rows), t.scale, len(rows))
+	v.Transpose(packed, cols, rows, d, cols, d)
 	clear(sums)
-	clear(weights)
+	clear(total)
 	for q := range largest {
 		largest[q] = float32(math.Inf(-1))
 	}
 	for j := 0; j < positions; j += attentionBlock {
 		n := min(attentionBlock, positions-j)
 		keys := t.asFloats(kv.keys, base+j, n, stored)
-		clear(scores[:v.wholeTiles(n)*cols])
-		for r := 0; r < n; r += v.tileRows {
-			v.tile(address(scores[r*cols:]), address(keys[r*d:]), 4*d, 4, address(packed), d)
+		clear(scores[:v.WholeTiles(n)*cols])
+		for r := 0; r < n; r += v.TileRows {
+			v.Tile(simd.Address(scores[r*cols:]), simd.Address(keys[r*d:]), 4*d, 4, simd.Address(packed), d)
 		}
 		for q := range queries {
 			for r := max(position(q)+1-j, 0); r < n; r++ {
@@ -89,42 +95,42 @@ func (t *attentionTiles) Piece(thread *Worker, i int) {
 			}
 		}
 		copy(factors, largest)
-		v.maxColumns(address(largest), address(scores), n)
+		v.MaxColumns(simd.Address(largest), simd.Address(scores), n)
 		if j > 0 {
-			v.expColumns(address(factors), address(largest), address(unused), 1)
-			v.mul(address(weights), address(weights), address(factors), cols)
+			v.ExpColumns(simd.Address(factors), simd.Address(largest), simd.Address(unused), 1)
+			v.Mul(simd.Address(total), simd.Address(total), simd.Address(factors), cols)
 			for c := range d {
-				v.mul(address(sums[c*cols:]), address(sums[c*cols:]), address(factors), cols)
+				v.Mul(simd.Address(sums[c*cols:]), simd.Address(sums[c*cols:]), simd.Address(factors), cols)
 			}
 		}
-		v.expColumns(address(scores), address(largest), address(weights), n)
+		v.ExpColumns(simd.Address(scores), simd.Address(largest), simd.Address(total), n)
 		values := t.asFloats(kv.values, base+j, n, stored)
-		for c := 0; c < d; c += v.tileRows {
-			v.tile(address(sums[c*cols:]), address(values[c:]), 4, 4*d, address(scores), n)
+		for c := 0; c < d; c += v.TileRows {
+			v.Tile(simd.Address(sums[c*cols:]), simd.Address(values[c:]), 4, 4*d, simd.Address(scores), n)
 		}
 	}
 
-	v.turned(rows, d, sums, cols, d, cols)
+	v.Transpose(rows, d, sums, cols, d, cols)
 	for q := range queries {
 		y := row(t.y, q)
 		if position(q) < 0 {
 			clear(y)
 			continue
 		}
-		v.scale(address(rows[q*d:]), 1/weights[q], d)
+		v.Scale(simd.Address(rows[q*d:]), 1/total[q], d)
 		copy(y, rows[q*d:][:d])
 	}
 }
 
 // asFloats returns n rows of m as float32: where they lie, if tiles may read what is behind them, else in buf.
-func (t *attentionTiles) asFloats(m *Matrix, first, n int, buf []float32) []float32 {
+func (t *attentionTiles) asFloats(m *weights.Matrix, first, n int, buf []float32) []float32 {
 	v := t.cpu.variant
-	if m.dtype == F32 && first+v.wholeTiles(n)+v.tileRows <= m.rows {
-		raceRead(m.row(first), n*m.stride)
-		return values[float32](m.row(first), v.wholeTiles(n)*m.cols)
+	if m.Dtype() == weights.F32 && first+v.WholeTiles(n)+v.TileRows <= m.Rows() {
+		simd.RaceRead(m.RowAt(first), n*m.Stride())
+		return weights.SliceAt[float32](m.RowAt(first), v.WholeTiles(n)*m.Cols())
 	}
 	for r := range n {
-		v.widenPart(buf[r*m.cols:], m, m.row(first+r), 0, m.cols)
+		v.WidenPart(buf[r*m.Cols():], m, m.RowAt(first+r), 0, m.Cols())
 	}
 	return buf
 }

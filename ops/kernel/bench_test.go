@@ -7,6 +7,9 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/sparsegonia/sparsegonia/ops/simd"
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
 // The benchmarks print what they reach beside what the machine gives, measured in turns with it: a machine has other
@@ -19,22 +22,22 @@ const cold = 640 << 20
 
 // coldMatrices are views of rows × cols over one buffer, so many that none is in a cache when its turn comes again: sets
 // of per matrices whose rows take turns.
-func coldMatrices(d Dtype, rows, cols, per int) ([][]*Matrix, []byte) {
+func coldMatrices(d weights.Dtype, rows, cols, per int) ([][]*weights.Matrix, []byte) {
 	r := rand.New(rand.NewPCG(1, 1))
 	const distinct = 512
 	src := randomMatrix(r, d, distinct, cols)
 	stride := src.Stride()
 	bytes := per * rows * stride
 	n := max((cold+bytes-1)/bytes, 2)
-	buf := allocate(n * bytes)
+	buf := weights.Allocate(n * bytes)
 	for i := range n * per * rows {
 		copy(buf[i*stride:], src.Row(i%distinct))
 	}
-	var sets [][]*Matrix
+	var sets [][]*weights.Matrix
 	for i := range n {
-		var set []*Matrix
+		var set []*weights.Matrix
 		for k := range per {
-			m, err := MatrixView(d, rows, cols, per*stride, buf[i*bytes+k*stride:][:bytes-k*stride])
+			m, err := weights.MatrixView(d, rows, cols, per*stride, buf[i*bytes+k*stride:][:bytes-k*stride])
 			if err != nil {
 				panic(err)
 			}
@@ -45,7 +48,7 @@ func coldMatrices(d Dtype, rows, cols, per int) ([][]*Matrix, []byte) {
 	return sets, buf
 }
 
-func coldMLPs(d Dtype, inner, hidden int) ([]*MLP[float32], []byte) {
+func coldMLPs(d weights.Dtype, inner, hidden int) ([]*MLP[float32], []byte) {
 	sets, buf := coldMatrices(d, inner, hidden, 3)
 	var layers []*MLP[float32]
 	for _, s := range sets {
@@ -101,7 +104,7 @@ func timed(f func()) time.Duration {
 
 // assembly calls f with a pool of GOMAXPROCS threads for every variant but the generic one.
 func assembly(f func(name string, p *CPU)) {
-	for _, name := range Variants() {
+	for _, name := range simd.Variants() {
 		if name != "generic" {
 			p := NewCPU(runtime.GOMAXPROCS(0), WithVariant(name))
 			f(name, p)
@@ -188,8 +191,8 @@ func BenchmarkPredictedMLP(b *testing.B) {
 	x, y := randoms(r, benchH), make([]float32, benchH)
 	low, scores := make([]float32, rank), make([]float32, benchI)
 	all := activeSets(r, benchI, benchI)[0]
-	layers, buf := coldMLPs(F32, benchI, benchH)
-	for _, d := range []Dtype{F32, F16} {
+	layers, buf := coldMLPs(weights.F32, benchI, benchH)
+	for _, d := range []weights.Dtype{weights.F32, weights.F16} {
 		downs, _ := coldMatrices(d, rank, benchH, 1)
 		ups, _ := coldMatrices(d, benchI, rank, 1)
 		assembly(func(name string, p *CPU) {

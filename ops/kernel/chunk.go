@@ -1,5 +1,11 @@
 package kernel
 
+import (
+	"github.com/sparsegonia/sparsegonia/ops/parallel"
+	"github.com/sparsegonia/sparsegonia/ops/simd"
+	"github.com/sparsegonia/sparsegonia/ops/weights"
+)
+
 // Sums over many weight rows are taken in chunks of rows, whose partial sums
 // are then added in order: workers need not wait for each other, and the bits
 // do not depend on how many there are, since the chunks depend on the number of rows alone.
@@ -21,22 +27,22 @@ var chunkSums = newPerCPU[[]float32]()
 func (cpu *CPU) partialSums(n, tokens, cols int) []float32 {
 	c := chunkRows(n)
 	sums := chunkSums.of(cpu)
-	*sums = resize(*sums, (n+c-1)/c*tokens*paddedCols(cols))
+	*sums = simd.Resize(*sums, (n+c-1)/c*tokens*simd.PaddedCols(cols))
 	return *sums
 }
 
 // addPartialSums writes y T×O, the sum of all chunks of the n rows, of w or some of them, plus bias. It adds them up in
 // the first chunk.
-func (cpu *CPU) addPartialSums(y []float32, n, tokens int, w *Matrix, bias []float32) {
-	c, cols := chunkRows(n), w.cols
+func (cpu *CPU) addPartialSums(y []float32, n, tokens int, w *weights.Matrix, bias []float32) {
+	c, cols := chunkRows(n), w.Cols()
 	t := reduceTasks.of(cpu)
 	*t = reduceTask{
-		cpu: cpu, y: y, sums: *chunkSums.of(cpu), bias: bias, order: cpu.variant.sumOrder[w.dtype], tokens: tokens, width: cols,
+		cpu: cpu, y: y, sums: *chunkSums.of(cpu), bias: bias, order: cpu.variant.SumOrder[w.Dtype()], tokens: tokens, width: cols,
 		chunks: (n + c - 1) / c,
 	}
 	t.cols = cols
 	if t.chunks*tokens*cols > 4*elementsPerPiece {
-		t.cols = min(2*sumBlock, cols)
+		t.cols = min(2*simd.SumBlock, cols)
 	}
 	cpu.do((cols+t.cols-1)/t.cols, t)
 	*t = reduceTask{}
@@ -53,26 +59,26 @@ type reduceTask struct {
 	cols                  int // in a piece, a multiple of sumBlock or all
 }
 
-func (t *reduceTask) Piece(thread *Worker, i int) {
+func (t *reduceTask) Piece(thread *parallel.Worker, i int) {
 	w := t.cpu.on(thread)
-	v, padded := t.cpu.variant, paddedCols(t.width)
+	v, padded := t.cpu.variant, simd.PaddedCols(t.width)
 	c := i * t.cols
 	n := min(t.cols, t.width-c)
 	for token := range t.tokens {
 		y := t.y[token*t.width+c:][:n]
-		raceWrite(address(y), 4*n)
+		simd.RaceWrite(simd.Address(y), 4*n)
 		if t.chunks == 0 {
 			clear(y)
 		} else {
-			chunk := func(i int) []float32 { return t.sums[(i*t.tokens+token)*padded+c:][:paddedCols(n)] }
+			chunk := func(i int) []float32 { return t.sums[(i*t.tokens+token)*padded+c:][:simd.PaddedCols(n)] }
 			sum := chunk(0)
 			for i := 1; i < t.chunks; i++ {
-				v.addTo(sum, chunk(i))
+				v.AddTo(sum, chunk(i))
 			}
-			v.inOrder(y, sum, t.order, w.scratch(sumBlock))
+			v.InOrder(y, sum, t.order, w.scratch(simd.SumBlock))
 		}
 		if t.bias != nil {
-			v.addTo(y, t.bias[c:][:n])
+			v.AddTo(y, t.bias[c:][:n])
 		}
 	}
 }

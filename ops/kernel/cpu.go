@@ -4,13 +4,16 @@ import (
 	"fmt"
 	"sync"
 	"unsafe"
+
+	"github.com/sparsegonia/sparsegonia/ops/parallel"
+	"github.com/sparsegonia/sparsegonia/ops/simd"
 )
 
 // CPU is what kernels run on: the threads of a Pool, one of the Variants, and scratch memory. Any number of goroutines
 // may call kernels on one CPU; the calls run one after the other.
 type CPU struct {
-	pool    *Pool
-	variant *variant
+	pool    *parallel.Pool
+	variant *simd.Variant
 	workers []worker // one for each of the threads
 
 	mu   sync.Mutex // held by a kernel from its first section to its last
@@ -23,26 +26,26 @@ type CPUOption func(*CPU)
 // WithVariant selects the kernels by the name of one of Variants. NewCPU panics if this processor cannot run them.
 func WithVariant(name string) CPUOption {
 	return func(c *CPU) {
-		v := findVariant(name)
+		v := simd.Find(name)
 		if v == nil {
-			panic(fmt.Sprintf("kernel: no variant %q on this CPU, there are %v", name, Variants()))
+			panic(fmt.Sprintf("kernel: no variant %q on this CPU, there are %v", name, simd.Variants()))
 		}
 		c.variant = v
 	}
 }
 
 // NewCPU returns a CPU with a pool of that many threads, all that are available if threads <= 0, and the best variant.
-func NewCPU(threads int, opts ...CPUOption) *CPU { return newCPU(NewPool(threads), opts...) }
+func NewCPU(threads int, opts ...CPUOption) *CPU { return newCPU(parallel.NewPool(threads), opts...) }
 
-func newCPU(p *Pool, opts ...CPUOption) *CPU {
-	c := &CPU{pool: p, variant: variants()[0], workers: make([]worker, p.Threads())}
+func newCPU(p *parallel.Pool, opts ...CPUOption) *CPU {
+	c := &CPU{pool: p, variant: simd.All()[0], workers: make([]worker, p.Threads())}
 	for _, o := range opts {
 		o(c)
 	}
 	return c
 }
 
-var defaultCPU = sync.OnceValue(func() *CPU { return newCPU(DefaultPool()) })
+var defaultCPU = sync.OnceValue(func() *CPU { return newCPU(parallel.DefaultPool()) })
 
 // DefaultCPU returns the CPU that kernels run on when they are given none. It is made on first use and never closed.
 func DefaultCPU() *CPU { return defaultCPU() }
@@ -55,22 +58,22 @@ func orDefault(c *CPU) *CPU {
 }
 
 // Pool returns the threads of c; nil, which stands for the default one, has the default pool.
-func (c *CPU) Pool() *Pool { return orDefault(c).pool }
+func (c *CPU) Pool() *parallel.Pool { return orDefault(c).pool }
 
 // Threads returns how many threads share the work, the caller among them.
 func (c *CPU) Threads() int { return c.pool.Threads() }
 
 // Variant returns the name of the kernels that c runs.
-func (c *CPU) Variant() string { return c.variant.name }
+func (c *CPU) Variant() string { return c.variant.Name }
 
 // Close ends the workers of the pool. Kernels may still be called; the caller then works alone.
 func (c *CPU) Close() { c.pool.Close() }
 
 // do runs the n pieces of a task. Callers hold c.mu.
-func (c *CPU) do(n int, s Section) { c.pool.Do(n, s) }
+func (c *CPU) do(n int, s parallel.Section) { c.pool.Do(n, s) }
 
 // on returns the scratch memory of a worker of c's pool.
-func (c *CPU) on(w *Worker) *worker {
+func (c *CPU) on(w *parallel.Worker) *worker {
 	own := &c.workers[w.Index()]
 	own.Worker = w
 	return own
@@ -78,11 +81,11 @@ func (c *CPU) on(w *Worker) *worker {
 
 // worker is the scratch memory of one worker.
 type worker struct {
-	*Worker
+	*parallel.Worker
 	floats  []float32
-	operand operand
-	dots    dotRows
-	rows    axpyRows
+	operand simd.Operand
+	dots    simd.DotRows
+	rows    simd.AxpyRows
 	order   [3*blockNeurons + mostAhead]unsafe.Pointer // rows of a block of neurons
 	_       [64]byte
 }
@@ -115,7 +118,7 @@ func (k perCPU[T]) of(c *CPU) *T {
 
 // resizeTo makes *s n elements long, of unspecified content, and returns it. It allocates only to grow.
 func resizeTo(s *[]float32, n int) []float32 {
-	*s = resize(*s, n)
+	*s = simd.Resize(*s, n)
 	return *s
 }
 

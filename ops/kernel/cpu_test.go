@@ -7,13 +7,17 @@ import (
 	"slices"
 	"sync"
 	"testing"
+
+	"github.com/sparsegonia/sparsegonia/ops/activation"
+	"github.com/sparsegonia/sparsegonia/ops/simd"
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
 func TestNewCPU(t *testing.T) {
 	p := NewCPU(0)
 	defer p.Close()
-	if p.Variant() != Variants()[0] {
-		t.Errorf("variant %s of %v", p.Variant(), Variants())
+	if p.Variant() != simd.Variants()[0] {
+		t.Errorf("variant %s of %v", p.Variant(), simd.Variants())
 	}
 	defer func() {
 		if recover() == nil {
@@ -35,7 +39,7 @@ func TestStress(t *testing.T) {
 			r := rand.New(rand.NewPCG(31, uint64(g)))
 			p := shared
 			if g%2 == 1 {
-				p = NewCPU(2, WithVariant(Variants()[g/2%len(Variants())]))
+				p = NewCPU(2, WithVariant(simd.Variants()[g/2%len(simd.Variants())]))
 				defer p.Close()
 			}
 			for _, d := range floatDtypes {
@@ -70,13 +74,13 @@ func TestAllocations(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range Variants() {
+	for _, name := range simd.Variants() {
 		for _, d := range floatDtypes {
 			p := NewCPU(2, WithVariant(name))
 			m := &MLP[float32]{Gate: randomMatrix(r, d, I, H), Up: randomMatrix(r, d, I, H), Down: randomMatrix(r, d, I, H)}
 			for _, T := range []int{1, 3, 17} {
 				x, y, wide := randoms(r, T*H), make([]float32, T*H), make([]float32, T*I)
-				kv, err := NewKV(F16, 1, 32, heads, headDim)
+				kv, err := NewKV(weights.F16, 1, 32, heads, headDim)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -88,7 +92,7 @@ func TestAllocations(t *testing.T) {
 					"SparseMLP": func() { SparseMLP(p, y, x, m, slots, nil, nil) },
 					"DenseMLP":  func() { DenseMLP(p, y, x, m) },
 					"RMSNorm":   func() { RMSNorm(p, y, x, x[:H], 1e-5) },
-					"Gated":     func() { Gated(p, wide, wide, wide, SiLU) },
+					"Gated":     func() { Gated(p, wide, wide, wide, activation.SiLU) },
 					"Embed":     func() { Embed(p, y, m.Up, zeros) },
 					"Attention": func() { Attention(p, y, x, x, x, heads, positions, zeros, kv, 0.1) },
 					"RoPE":      func() { RoPE(p, y, x, heads, positions, rotary) },
@@ -106,12 +110,12 @@ func TestAllocations(t *testing.T) {
 
 func ExampleSparseMLP() {
 	// Two neurons of two inputs; only the second is active.
-	gate, up, down := NewMatrix(F32, 2, 2), NewMatrix(F32, 2, 2), NewMatrix(F32, 2, 2)
-	SetRow(gate, 1, []float32{1, 0})
-	SetRow(up, 1, []float32{0, 2})
-	SetRow(down, 1, []float32{1, -1})
+	gate, up, down := weights.NewMatrix(weights.F32, 2, 2), weights.NewMatrix(weights.F32, 2, 2), weights.NewMatrix(weights.F32, 2, 2)
+	weights.SetRow(gate, 1, []float32{1, 0})
+	weights.SetRow(up, 1, []float32{0, 2})
+	weights.SetRow(down, 1, []float32{1, -1})
 	y := make([]float32, 2)
-	SparseMLP(nil, y, []float32{3, 5}, &MLP[float32]{Gate: gate, Up: up, Down: down, Act: ReLU}, []int32{1}, nil, nil)
+	SparseMLP(nil, y, []float32{3, 5}, &MLP[float32]{Gate: gate, Up: up, Down: down, Act: activation.ReLU}, []int32{1}, nil, nil)
 	fmt.Println(y)
 	// Output: [30 -30]
 }

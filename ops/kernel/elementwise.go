@@ -1,16 +1,23 @@
 package kernel
 
+import (
+	"github.com/sparsegonia/sparsegonia/ops/activation"
+	"github.com/sparsegonia/sparsegonia/ops/parallel"
+	"github.com/sparsegonia/sparsegonia/ops/simd"
+	"github.com/sparsegonia/sparsegonia/ops/weights"
+)
+
 // elementsPerPiece is few enough to share and many enough to be worth a step of
 // the counter; less than two pieces stay on the caller.
 const elementsPerPiece = 8192
 
 // Activate writes a(x) elementwise; y may be x.
-func Activate[E Elem](cpu *CPU, y, x []E, a Activation) {
+func Activate[E weights.Elem](cpu *CPU, y, x []E, a activation.Func) {
 	checkActivation[E](a)
 	if len(y) != len(x) {
 		panic(panicShape)
 	}
-	if dtypeOf[E]() == F32 {
+	if weights.DtypeOf[E]() == weights.F32 {
 		orDefault(cpu).elementwise(elementTask{y: float32s(y), a: float32s(x), act: a, do: activateElements})
 		return
 	}
@@ -20,12 +27,12 @@ func Activate[E Elem](cpu *CPU, y, x []E, a Activation) {
 }
 
 // Gated writes a(gate)⊙up; y may be gate or up.
-func Gated[E Elem](cpu *CPU, y, gate, up []E, a Activation) {
+func Gated[E weights.Elem](cpu *CPU, y, gate, up []E, a activation.Func) {
 	checkActivation[E](a)
 	if len(y) != len(gate) || len(y) != len(up) {
 		panic(panicShape)
 	}
-	if dtypeOf[E]() == F32 {
+	if weights.DtypeOf[E]() == weights.F32 {
 		orDefault(cpu).elementwise(elementTask{y: float32s(y), a: float32s(gate), b: float32s(up), act: a, do: gateElements})
 		return
 	}
@@ -35,11 +42,11 @@ func Gated[E Elem](cpu *CPU, y, gate, up []E, a Activation) {
 }
 
 // Add writes a + b; y may be a or b.
-func Add[E Elem](cpu *CPU, y, a, b []E) {
+func Add[E weights.Elem](cpu *CPU, y, a, b []E) {
 	if len(y) != len(a) || len(y) != len(b) {
 		panic(panicShape)
 	}
-	if dtypeOf[E]() == F32 {
+	if weights.DtypeOf[E]() == weights.F32 {
 		orDefault(cpu).elementwise(elementTask{y: float32s(y), a: float32s(a), b: float32s(b), do: addElements})
 		return
 	}
@@ -49,11 +56,11 @@ func Add[E Elem](cpu *CPU, y, a, b []E) {
 }
 
 // Mul writes a⊙b; y may be a or b.
-func Mul[E Elem](cpu *CPU, y, a, b []E) {
+func Mul[E weights.Elem](cpu *CPU, y, a, b []E) {
 	if len(y) != len(a) || len(y) != len(b) {
 		panic(panicShape)
 	}
-	if dtypeOf[E]() == F32 {
+	if weights.DtypeOf[E]() == weights.F32 {
 		orDefault(cpu).elementwise(elementTask{y: float32s(y), a: float32s(a), b: float32s(b), do: mulElements})
 		return
 	}
@@ -68,7 +75,7 @@ var elementTasks = newPerCPU[elementTask]()
 type elementTask struct {
 	cpu     *CPU
 	y, a, b []float32
-	act     Activation
+	act     activation.Func
 	do      func(t *elementTask, w *worker, y, a, b []float32)
 }
 
@@ -82,34 +89,34 @@ func (cpu *CPU) elementwise(t elementTask) {
 	*task = elementTask{}
 }
 
-func (t *elementTask) Piece(thread *Worker, i int) {
+func (t *elementTask) Piece(thread *parallel.Worker, i int) {
 	w := t.cpu.on(thread)
 	lo, hi := i*elementsPerPiece, min((i+1)*elementsPerPiece, len(t.y))
 	y, a, b := t.y[lo:hi], t.a[lo:hi], t.b
-	raceRead(address(a), 4*len(a))
+	simd.RaceRead(simd.Address(a), 4*len(a))
 	if b != nil {
 		b = b[lo:hi]
-		raceRead(address(b), 4*len(b))
+		simd.RaceRead(simd.Address(b), 4*len(b))
 	}
-	raceWrite(address(y), 4*len(y))
+	simd.RaceWrite(simd.Address(y), 4*len(y))
 	t.do(t, w, y, a, b)
 }
 
 func activateElements(t *elementTask, _ *worker, y, a, _ []float32) {
-	t.cpu.variant.activate[t.act](address(y), address(a), len(y))
+	t.cpu.variant.Activate[t.act](simd.Address(y), simd.Address(a), len(y))
 }
 
 func addElements(t *elementTask, _ *worker, y, a, b []float32) {
-	t.cpu.variant.add(address(y), address(a), address(b), len(y))
+	t.cpu.variant.Add(simd.Address(y), simd.Address(a), simd.Address(b), len(y))
 }
 
 func mulElements(t *elementTask, _ *worker, y, a, b []float32) {
-	t.cpu.variant.mul(address(y), address(a), address(b), len(y))
+	t.cpu.variant.Mul(simd.Address(y), simd.Address(a), simd.Address(b), len(y))
 }
 
 func gateElements(t *elementTask, w *worker, y, a, b []float32) {
 	v := t.cpu.variant
 	tmp := w.scratch(len(y)) // y may be b
-	v.activate[t.act](address(tmp), address(a), len(y))
-	v.mul(address(y), address(tmp), address(b), len(y))
+	v.Activate[t.act](simd.Address(tmp), simd.Address(a), len(y))
+	v.Mul(simd.Address(y), simd.Address(tmp), simd.Address(b), len(y))
 }

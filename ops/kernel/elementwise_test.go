@@ -5,10 +5,12 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
 // sums are Add and Mul beside what they are in plain Go, which they equal to the bit.
-func sums[E Elem]() map[string]struct {
+func sums[E weights.Elem]() map[string]struct {
 	kernel func(p *CPU, y, a, b []E)
 	plain  func(a, b E) E
 } {
@@ -77,7 +79,7 @@ func TestAddMulOfOtherTypes(t *testing.T) {
 	testSums(t, []int64{7, -2, math.MaxInt64}, []int64{-3, 5, 2})
 }
 
-func testSums[E Elem](t *testing.T, a, b []E) {
+func testSums[E weights.Elem](t *testing.T, a, b []E) {
 	t.Helper()
 	for name, s := range sums[E]() {
 		y := make([]E, len(a))

@@ -1,15 +1,20 @@
 package kernel
 
+import (
+	"github.com/sparsegonia/sparsegonia/ops/parallel"
+	"github.com/sparsegonia/sparsegonia/ops/weights"
+)
+
 // Embed writes row ids[t] of w to row t of y T×cols; an id of −1 gives zeros.
-func Embed(cpu *CPU, y []float32, w *Matrix, ids []int32) {
-	if w.dtype.Compute() != F32 {
+func Embed(cpu *CPU, y []float32, w *weights.Matrix, ids []int32) {
+	if w.Dtype().Compute() != weights.F32 {
 		panic(panicDtype)
 	}
-	if len(y) != len(ids)*w.cols {
+	if len(y) != len(ids)*w.Cols() {
 		panic(panicShape)
 	}
 	for _, id := range ids {
-		if id < -1 || int(id) >= w.rows {
+		if id < -1 || int(id) >= w.Rows() {
 			panic(panicBounds)
 		}
 	}
@@ -28,17 +33,17 @@ var embedTasks = newPerCPU[embedTask]()
 
 type embedTask struct {
 	y   []float32
-	w   *Matrix
+	w   *weights.Matrix
 	ids []int32
 }
 
-func (t *embedTask) Piece(_ *Worker, i int) {
+func (t *embedTask) Piece(_ *parallel.Worker, i int) {
 	for r := i * embedRows; r < min((i+1)*embedRows, len(t.ids)); r++ {
-		out := t.y[r*t.w.cols:][:t.w.cols]
+		out := t.y[r*t.w.Cols():][:t.w.Cols()]
 		if t.ids[r] < 0 {
 			clear(out)
 			continue
 		}
-		Row(t.w, int(t.ids[r]), out)
+		weights.Row(t.w, int(t.ids[r]), out)
 	}
 }

@@ -1,41 +1,46 @@
 package kernel
 
+import (
+	"github.com/sparsegonia/sparsegonia/ops/activation"
+	"github.com/sparsegonia/sparsegonia/ops/weights"
+)
+
 // The kernels of float64, int32 and int64: plain Go, the sums of integers
 // modulo 2^32 and 2^64. They are for checking and for integer models, and
 // allocate a closure per section.
 
-func linearExact[E Elem](cpu *CPU, y, x []E, w *Matrix, bias []E) {
-	tokens := len(y) / w.rows
-	cpu.Pool().Ranges(w.rows, 16, func(r0, r1 int) {
+func linearExact[E weights.Elem](cpu *CPU, y, x []E, w *weights.Matrix, bias []E) {
+	tokens := len(y) / w.Rows()
+	cpu.Pool().Ranges(w.Rows(), 16, func(r0, r1 int) {
 		for r := r0; r < r1; r++ {
-			row := values[E](w.row(r), w.cols)
+			row := weights.SliceAt[E](w.RowAt(r), w.Cols())
 			for t := range tokens {
-				s := dotExact(x[t*w.cols:][:w.cols], row)
+				s := dotExact(x[t*w.Cols():][:w.Cols()], row)
 				if bias != nil {
 					s += bias[r]
 				}
-				y[t*w.rows+r] = s
+				y[t*w.Rows()+r] = s
 			}
 		}
 	})
 }
 
 // linearTExact writes y = h·w[slots] + bias; slots nil means all rows.
-func linearTExact[E Elem](cpu *CPU, y, h []E, w *Matrix, slots []int32, bias []E, tokens int) {
+func linearTExact[E weights.Elem](cpu *CPU, y, h []E, w *weights.Matrix, slots []int32, bias []E, tokens int) {
 	if tokens == 0 {
 		return
 	}
 	n := len(h) / tokens
-	cpu.Pool().Ranges(w.cols, 256, func(c0, c1 int) {
+	cpu.Pool().Ranges(w.Cols(), 256, func(c0, c1 int) {
 		for t := range tokens {
-			out := y[t*w.cols:][c0:c1]
+			out := y[t*w.Cols():][c0:c1]
 			clear(out)
 			for k, c := range h[t*n:][:n] {
 				i := k
 				if slots != nil {
 					i = int(slots[k])
 				}
-				for j, v := range values[E](w.row(i), w.cols)[c0:c1] {
+				for j, v := range weights.SliceAt[E](w.RowAt(i), w.Cols())[c0:c1] {
 					out[j] += c * v
 				}
 			}
@@ -48,8 +53,8 @@ func linearTExact[E Elem](cpu *CPU, y, h []E, w *Matrix, slots []int32, bias []E
 	})
 }
 
-func sparseExact[E Elem](cpu *CPU, y, x []E, m *MLP[E], slots, neurons []int32, gate []E, tokens int) {
-	hidden, n := m.Up.cols, len(slots)
+func sparseExact[E weights.Elem](cpu *CPU, y, x []E, m *MLP[E], slots, neurons []int32, gate []E, tokens int) {
+	hidden, n := m.Up.Cols(), len(slots)
 	h := make([]E, tokens*n)
 	cpu.Pool().Ranges(n, 16, func(k0, k1 int) {
 		for t := range tokens {
@@ -60,12 +65,12 @@ func sparseExact[E Elem](cpu *CPU, y, x []E, m *MLP[E], slots, neurons []int32, 
 					h[t*n+k] = gate[t*(len(gate)/tokens)+neuron]
 					continue
 				}
-				u := dotExact(in, values[E](m.Up.row(slot), hidden)) + at(m.UpBias, neuron)
+				u := dotExact(in, weights.SliceAt[E](m.Up.RowAt(slot), hidden)) + at(m.UpBias, neuron)
 				switch {
 				case gate != nil:
 					u *= gate[t*(len(gate)/tokens)+neuron]
 				case m.Gate != nil:
-					g := dotExact(in, values[E](m.Gate.row(slot), hidden)) + at(m.GateBias, neuron)
+					g := dotExact(in, weights.SliceAt[E](m.Gate.RowAt(slot), hidden)) + at(m.GateBias, neuron)
 					u *= apply(m.Act, g)
 				default:
 					u = apply(m.Act, u)
@@ -78,14 +83,14 @@ func sparseExact[E Elem](cpu *CPU, y, x []E, m *MLP[E], slots, neurons []int32, 
 }
 
 // at is b[i], or 0 if there is no b.
-func at[E Elem](b []E, i int) E {
+func at[E weights.Elem](b []E, i int) E {
 	if b == nil {
 		return 0
 	}
 	return b[i]
 }
 
-func dotExact[E Elem](x, w []E) E {
+func dotExact[E weights.Elem](x, w []E) E {
 	var s0, s1 E
 	k := 0
 	for ; k+1 < len(x); k += 2 {
@@ -99,8 +104,8 @@ func dotExact[E Elem](x, w []E) E {
 }
 
 // apply is a in the type of the activations; of integers it is ReLU.
-func apply[E Elem](a Activation, x E) E {
-	if a == ReLU {
+func apply[E weights.Elem](a activation.Func, x E) E {
+	if a == activation.ReLU {
 		if x < 0 {
 			return 0
 		}
@@ -110,8 +115,8 @@ func apply[E Elem](a Activation, x E) E {
 }
 
 // checkActivation panics if a has no meaning for E.
-func checkActivation[E Elem](a Activation) {
-	if d := dtypeOf[E](); (d == Int32 || d == Int64) && !a.SupportsIntegers() || a > ReLU {
+func checkActivation[E weights.Elem](a activation.Func) {
+	if d := weights.DtypeOf[E](); (d == weights.Int32 || d == weights.Int64) && !a.SupportsIntegers() || a > activation.ReLU {
 		panic("kernel: activation is not defined for this element type")
 	}
 }

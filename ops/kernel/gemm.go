@@ -1,6 +1,12 @@
 package kernel
 
-import "unsafe"
+import (
+	"unsafe"
+
+	"github.com/sparsegonia/sparsegonia/ops/parallel"
+	"github.com/sparsegonia/sparsegonia/ops/simd"
+	"github.com/sparsegonia/sparsegonia/ops/weights"
+)
 
 const (
 	blockRows = 96  // outputs of a piece: a multiple of every tile's rows
@@ -8,8 +14,8 @@ const (
 )
 
 // gemm writes y = x·wᵀ + bias, or y = x·w + bias if transposed, for many tokens.
-func (cpu *CPU) gemm(y, x []float32, w *Matrix, bias []float32, tokens int, transposed bool) {
-	k, out := w.cols, w.rows
+func (cpu *CPU) gemm(y, x []float32, w *weights.Matrix, bias []float32, tokens int, transposed bool) {
+	k, out := w.Cols(), w.Rows()
 	if transposed {
 		k, out = out, k
 	}
@@ -32,13 +38,13 @@ const (
 
 // productOf is what products of k inputs with weights of d run on. Where scales of groups run along the outputs, integers
 // are not possible.
-func productOf(v *variant, d Dtype, k int, transposed bool) product {
+func productOf(v *simd.Variant, d weights.Dtype, k int, transposed bool) product {
 	switch {
-	case v.unit != nil && d == Int8 && k <= mostBytes:
+	case v.Unit != nil && d == weights.Int8 && k <= mostBytes:
 		return onBytes
-	case v.unit != nil && d != F32 && d != Int8:
+	case v.Unit != nil && d != weights.F32 && d != weights.Int8:
 		return onHalves
-	case d == Int8 || d.grouped() && !transposed:
+	case d == weights.Int8 || d.Grouped() && !transposed:
 		return onPairs
 	}
 	return onFloats
@@ -54,13 +60,13 @@ func (how product) panelRows(k int) int {
 	case onBytes:
 		return (k + 63) &^ 63
 	}
-	return groups(k) * group
+	return weights.Groups(k) * weights.Group
 }
 
 // pack makes of the inputs x T×K what the tiles read.
 func (g *gemmTask) pack(x []float32) {
 	cpu, v := g.cpu, g.cpu.variant
-	g.product = productOf(v, g.w.dtype, g.k, g.transposed)
+	g.product = productOf(v, g.w.Dtype(), g.k, g.transposed)
 	g.panelRows = g.product.panelRows(g.k)
 	if g.transposed && g.product.onUnit() {
 		if g.product == onBytes {
@@ -69,7 +75,7 @@ func (g *gemmTask) pack(x []float32) {
 		g.unitInputs(x)
 		return
 	}
-	g.x = resizeTo(&gemmScratch.of(cpu).packed, v.packedLen(g.tokens, g.panelRows))
+	g.x = resizeTo(&gemmScratch.of(cpu).packed, v.PackedLen(g.tokens, g.panelRows))
 	cpu.pack(g.x, x, g.tokens, g.k, g.panelRows)
 	g.convert()
 }
@@ -87,7 +93,7 @@ func (g *gemmTask) convert() {
 
 func (cpu *CPU) pack(dst, x []float32, tokens, k, rows int) {
 	t := packTasks.of(cpu)
-	*t = packTask{cpu.variant, dst, x, tokens, k, rows, cpu.variant.tileCols}
+	*t = packTask{cpu.variant, dst, x, tokens, k, rows, cpu.variant.TileCols}
 	cpu.do((tokens+t.width-1)/t.width*packParts, t)
 	*t = packTask{}
 }
@@ -99,12 +105,12 @@ var packTasks = newPerCPU[packTask]()
 
 // packTask packs inputs. A piece is a part of the rows of one panel of tileCols tokens.
 type packTask struct {
-	variant                *variant
+	variant                *simd.Variant
 	dst, x                 []float32
 	tokens, k, rows, width int
 }
 
-func (t *packTask) Piece(_ *Worker, i int) {
+func (t *packTask) Piece(_ *parallel.Worker, i int) {
 	panel := t.dst[i/packParts*t.rows*t.width:][:t.rows*t.width]
 	part := (t.rows + packParts - 1) / packParts
 	first := min(i%packParts*part, t.rows)
@@ -115,7 +121,7 @@ func (t *packTask) Piece(_ *Worker, i int) {
 	}
 	first, last = min(first, t.k), min(last, t.k)
 	if first < last {
-		t.variant.turned(panel[first*t.width:], t.width, t.x[i/packParts*t.width*t.k+first:], t.k, tokens, last-first)
+		t.variant.Transpose(panel[first*t.width:], t.width, t.x[i/packParts*t.width*t.k+first:], t.k, tokens, last-first)
 	}
 }
 
@@ -134,7 +140,7 @@ type gemmBuffers struct {
 // gemmTask is a matrix product of many tokens. A piece is a block of outputs.
 type gemmTask struct {
 	cpu            *CPU
-	w              *Matrix
+	w              *weights.Matrix
 	slots          []int32 // rows of w to use, nil: all
 	transposed     bool
 	product        product
@@ -157,26 +163,26 @@ type gemmTask struct {
 // scaleInputs makes room for the scales of the tokens of a product on integers and gathers those of its rows, if they run
 // along k.
 func (g *gemmTask) scaleInputs() {
-	cpu, width := g.cpu, g.cpu.variant.tileCols
+	cpu, width := g.cpu, g.cpu.variant.TileCols
 	g.scales = resizeTo(&gemmScratch.of(cpu).tokenScales, (g.tokens+width-1)/width*width)
 	clear(g.scales) // which stay 0 where there are no inputs
-	if !g.transposed || g.w.dtype != Int8 {
+	if !g.transposed || g.w.Dtype() != weights.Int8 {
 		return
 	}
 	g.factors = resizeTo(&gemmScratch.of(cpu).factors, g.panelRows)
 	clear(g.factors[g.k:])
 	for k := range g.k {
-		g.factors[k] = rowScale(g.w, g.row(k))
+		g.factors[k] = simd.RowScale(g.w, g.row(k))
 	}
 }
 
 // quantize packs the inputs of a product on integers.
 func (g *gemmTask) quantize() {
-	cpu, width := g.cpu, g.cpu.variant.tileCols
+	cpu, width := g.cpu, g.cpu.variant.TileCols
 	panels := (g.tokens + width - 1) / width
 	g.pairs = resizeTo(&gemmScratch.of(cpu).pairs, len(g.x)/2)
-	if g.w.dtype == Int4M {
-		g.sums = resizeTo(&gemmScratch.of(cpu).sums, len(g.x)/group)
+	if g.w.Dtype() == weights.Int4M {
+		g.sums = resizeTo(&gemmScratch.of(cpu).sums, len(g.x)/weights.Group)
 	}
 	cpu.do(panels, (*quantizeTask)(g))
 }
@@ -189,10 +195,10 @@ var (
 	ones         = [2]int16{1, 1}
 )
 
-func (g *quantizeTask) Piece(thread *Worker, i int) {
+func (g *quantizeTask) Piece(thread *parallel.Worker, i int) {
 	w := g.cpu.on(thread)
 	v, n := g.cpu.variant, g.panelRows
-	width := v.tileCols
+	width := v.TileCols
 	x := g.x[i*n*width:][:n*width]
 	scales := g.scales[i*width:][:width]
 	if n == 0 {
@@ -200,38 +206,38 @@ func (g *quantizeTask) Piece(thread *Worker, i int) {
 	}
 	factors, step := unsafe.Pointer(&one), 0
 	if g.factors != nil {
-		factors, step = address(g.factors), 4
+		factors, step = simd.Address(g.factors), 4
 	}
-	v.packPairs(address(g.pairs[i*n*width/2:]), address(x), address(scales), factors, step, n)
+	v.PackPairs(simd.Address(g.pairs[i*n*width/2:]), simd.Address(x), simd.Address(scales), factors, step, n)
 	if g.sums == nil {
 		return
 	}
 	// The sums are a product too, with weights that are all 1; every row of the tile is the same.
-	tile := w.scratch(v.tileRows * width)
-	for j := range groups(n) {
+	tile := w.scratch(v.TileRows * width)
+	for j := range weights.Groups(n) {
 		clear(tile)
-		in := address(g.pairs[(i*n+j*group)*width/2:])
-		v.tilePairs(address(tile), unsafe.Pointer(&ones), 0, 0, in, unsafe.Pointer(&one), 0, group/2, 1)
-		copy(g.sums[(i*groups(n)+j)*width:][:width], tile)
+		in := simd.Address(g.pairs[(i*n+j*weights.Group)*width/2:])
+		v.TilePairs(simd.Address(tile), unsafe.Pointer(&ones), 0, 0, in, unsafe.Pointer(&one), 0, weights.Group/2, 1)
+		copy(g.sums[(i*weights.Groups(n)+j)*width:][:width], tile)
 	}
 }
 
 func (g *gemmTask) row(k int) unsafe.Pointer { return g.rowOf(g.w, k) }
 
 // rowOf is row k of those of m that are used.
-func (g *gemmTask) rowOf(m *Matrix, k int) unsafe.Pointer {
+func (g *gemmTask) rowOf(m *weights.Matrix, k int) unsafe.Pointer {
 	if g.slots != nil {
 		k = int(g.slots[k])
 	}
-	return m.row(k)
+	return m.RowAt(k)
 }
 
-func (g *gemmTask) Piece(thread *Worker, i int) {
+func (g *gemmTask) Piece(thread *parallel.Worker, i int) {
 	w := g.cpu.on(thread)
 	v := g.cpu.variant
 	first := i * blockRows
 	n := min(blockRows, g.out-first)
-	padded := (g.tokens + v.tileCols - 1) / v.tileCols * v.tileCols
+	padded := (g.tokens + v.TileCols - 1) / v.TileCols * v.TileCols
 	size := blockRows * padded
 	buf := w.scratch(2*size + blockScratch)
 	c, low, scratch := buf[:size], buf[size:2*size], buf[2*size:]
@@ -252,8 +258,8 @@ func (g *gemmTask) Piece(thread *Worker, i int) {
 		return
 	}
 	for t := range g.tokens {
-		out := address(g.y[t*g.out+first:])
-		v.add(out, out, address(g.bias[first:]), n)
+		out := simd.Address(g.y[t*g.out+first:])
+		v.Add(out, out, simd.Address(g.bias[first:]), n)
 	}
 }
 
@@ -266,7 +272,7 @@ const (
 
 // rows computes the block of outputs first to first+n−1: c holds
 // [T/tileCols][blockRows/tileRows] tiles of tileRows × tileCols. low is as long as c.
-func (g *gemmTask) rows(v *variant, c, low, scratch []float32, m *Matrix, first, n int) {
+func (g *gemmTask) rows(v *simd.Variant, c, low, scratch []float32, m *weights.Matrix, first, n int) {
 	clear(c)
 	switch g.product {
 	case onHalves:
@@ -282,24 +288,24 @@ func (g *gemmTask) rows(v *variant, c, low, scratch []float32, m *Matrix, first,
 	for k := 0; k < g.k; k += blockCols {
 		width := min(blockCols, g.k-k)
 		direct := 0 // rows that the tiles read in place
-		if m.dtype == F32 && g.slots == nil {
-			direct = n / v.tileRows * v.tileRows
+		if m.Dtype() == weights.F32 && g.slots == nil {
+			direct = n / v.TileRows * v.TileRows
 			for i := range direct {
-				raceRead(unsafe.Add(m.row(first+i), 4*k), 4*width)
+				simd.RaceRead(unsafe.Add(m.RowAt(first+i), 4*k), 4*width)
 			}
 		}
 		for i := direct; i < n; i++ {
 			g.askFor(v, m, first, i, n, k)
-			v.widenPart(scratch[i*blockStride:][:blockStride], m, g.rowOf(m, first+i), k, width)
+			v.WidenPart(scratch[i*blockStride:][:blockStride], m, g.rowOf(m, first+i), k, width)
 		}
-		for t := 0; t*v.tileCols < g.tokens; t++ {
-			x := address(g.x[(t*g.k+k)*v.tileCols:])
-			for i := 0; i < n; i += v.tileRows {
-				p, step := address(scratch[i*blockStride:]), 4*blockStride
+		for t := 0; t*v.TileCols < g.tokens; t++ {
+			x := simd.Address(g.x[(t*g.k+k)*v.TileCols:])
+			for i := 0; i < n; i += v.TileRows {
+				p, step := simd.Address(scratch[i*blockStride:]), 4*blockStride
 				if i < direct {
-					p, step = unsafe.Add(m.row(first+i), 4*k), m.stride
+					p, step = unsafe.Add(m.RowAt(first+i), 4*k), m.Stride()
 				}
-				v.tile(address(c[(t*blockRows+i)*v.tileCols:]), p, step, 4, x, width)
+				v.Tile(simd.Address(c[(t*blockRows+i)*v.TileCols:]), p, step, 4, x, width)
 			}
 		}
 	}
@@ -309,7 +315,7 @@ func (g *gemmTask) rows(v *variant, c, low, scratch []float32, m *Matrix, first,
 const rowsAhead = 8
 
 // askFor asks for the part of a row of a block of n that is widened rowsAhead rows after row i at column k.
-func (g *gemmTask) askFor(v *variant, m *Matrix, first, i, n, k int) {
+func (g *gemmTask) askFor(v *simd.Variant, m *weights.Matrix, first, i, n, k int) {
 	i += rowsAhead
 	if i >= n {
 		i, k = i-n, k+blockCols
@@ -317,57 +323,57 @@ func (g *gemmTask) askFor(v *variant, m *Matrix, first, i, n, k int) {
 	if i >= n || k >= g.k {
 		return
 	}
-	v.prefetchPart(m, g.rowOf(m, first+i), k, min(blockCols, g.k-k))
+	v.PrefetchPart(m, g.rowOf(m, first+i), k, min(blockCols, g.k-k))
 }
 
 // columns computes the block of outputs first to first+n−1 of a product whose
 // weight rows run along k.
-func (g *gemmTask) columns(v *variant, c, scratch []float32, first, n int) {
+func (g *gemmTask) columns(v *simd.Variant, c, scratch []float32, first, n int) {
 	clear(c)
 	for k := 0; k < g.k; k += blockCols {
 		width := min(blockCols, g.k-k)
 		for i := range width {
-			v.prefetchPart(g.w, g.row(min(k+i+rowsAhead, g.k-1)), first, n)
-			v.widenPart(scratch[i*blockRows:][:blockRows], g.w, g.row(k+i), first, n)
+			v.PrefetchPart(g.w, g.row(min(k+i+rowsAhead, g.k-1)), first, n)
+			v.WidenPart(scratch[i*blockRows:][:blockRows], g.w, g.row(k+i), first, n)
 		}
-		for t := 0; t*v.tileCols < g.tokens; t++ {
-			x := address(g.x[(t*g.k+k)*v.tileCols:])
-			for i := 0; i < n; i += v.tileRows {
-				v.tile(address(c[(t*blockRows+i)*v.tileCols:]), address(scratch[i:]), 4, 4*blockRows, x, width)
+		for t := 0; t*v.TileCols < g.tokens; t++ {
+			x := simd.Address(g.x[(t*g.k+k)*v.TileCols:])
+			for i := 0; i < n; i += v.TileRows {
+				v.Tile(simd.Address(c[(t*blockRows+i)*v.TileCols:]), simd.Address(scratch[i:]), 4, 4*blockRows, x, width)
 			}
 		}
 	}
 }
 
 // rowPairs is rows on integers.
-func (g *gemmTask) rowPairs(v *variant, c, scratch []float32, m *Matrix, first, n int) {
+func (g *gemmTask) rowPairs(v *simd.Variant, c, scratch []float32, m *weights.Matrix, first, n int) {
 	const (
-		stride    = 2 * (blockCols + group) // bytes of a row of weights
-		perBlock  = blockCols / group
+		stride    = 2 * (blockCols + weights.Group) // bytes of a row of weights
+		perBlock  = blockCols / weights.Group
 		weightLen = blockRows * stride / 4
 	)
-	weights := address(scratch)
+	block := simd.Address(scratch)
 	factors := scratch[weightLen:][: blockRows*perBlock : blockRows*perBlock]
 	mins := scratch[weightLen+blockRows*perBlock:][: blockRows*perBlock : blockRows*perBlock]
 	for k := 0; k < g.k; k += blockCols {
 		width := min(blockCols, g.k-k)
-		n32 := groups(width)
-		columns, perRow := n32, group/2 // factors of a row, pairs that share one
-		if m.dtype == Int8 {
-			columns, perRow = 1, n32*group/2
+		n32 := weights.Groups(width)
+		columns, perRow := n32, weights.Group/2 // factors of a row, pairs that share one
+		if m.Dtype() == weights.Int8 {
+			columns, perRow = 1, n32*weights.Group/2
 		}
 		for i := range n {
 			g.askFor(v, m, first, i, n, k)
-			v.widen16Part(unsafe.Add(weights, i*stride), factors[i*perBlock:], mins[i*perBlock:], m, g.rowOf(m, first+i), k, width)
+			v.Widen16Part(unsafe.Add(block, i*stride), factors[i*perBlock:], mins[i*perBlock:], m, g.rowOf(m, first+i), k, width)
 		}
-		for t := 0; t*v.tileCols < g.tokens; t++ {
-			x := address(g.pairs[(t*g.panelRows+k)*v.tileCols/2:])
-			for i := 0; i < n; i += v.tileRows {
-				out := address(c[(t*blockRows+i)*v.tileCols:])
-				v.tilePairs(out, unsafe.Add(weights, i*stride), stride, 4, x, address(factors[i*perBlock:]), 4*perBlock, perRow, columns)
-				if m.dtype == Int4M {
-					sums := address(g.sums[(t*g.panelRows+k)/group*v.tileCols:])
-					v.tile(out, address(mins[i*perBlock:]), 4*perBlock, 4, sums, n32)
+		for t := 0; t*v.TileCols < g.tokens; t++ {
+			x := simd.Address(g.pairs[(t*g.panelRows+k)*v.TileCols/2:])
+			for i := 0; i < n; i += v.TileRows {
+				out := simd.Address(c[(t*blockRows+i)*v.TileCols:])
+				v.TilePairs(out, unsafe.Add(block, i*stride), stride, 4, x, simd.Address(factors[i*perBlock:]), 4*perBlock, perRow, columns)
+				if m.Dtype() == weights.Int4M {
+					sums := simd.Address(g.sums[(t*g.panelRows+k)/weights.Group*v.TileCols:])
+					v.Tile(out, simd.Address(mins[i*perBlock:]), 4*perBlock, 4, sums, n32)
 				}
 			}
 		}
@@ -376,33 +382,33 @@ func (g *gemmTask) rowPairs(v *variant, c, scratch []float32, m *Matrix, first, 
 }
 
 // scaleTokens multiplies a block of sums by the scales of the inputs.
-func (g *gemmTask) scaleTokens(v *variant, c []float32, n int) {
-	for t := 0; t*v.tileCols < g.tokens; t++ {
-		scales := address(g.scales[t*v.tileCols:])
+func (g *gemmTask) scaleTokens(v *simd.Variant, c []float32, n int) {
+	for t := 0; t*v.TileCols < g.tokens; t++ {
+		scales := simd.Address(g.scales[t*v.TileCols:])
 		for i := range n {
-			out := address(c[(t*blockRows+i)*v.tileCols:])
-			v.mul(out, out, scales, v.tileCols)
+			out := simd.Address(c[(t*blockRows+i)*v.TileCols:])
+			v.Mul(out, out, scales, v.TileCols)
 		}
 	}
 }
 
 // columnPairs is columns on integers, for Int8 weights.
-func (g *gemmTask) columnPairs(v *variant, c, scratch []float32, first, n int) {
+func (g *gemmTask) columnPairs(v *simd.Variant, c, scratch []float32, first, n int) {
 	clear(c)
-	weights := address(scratch)
+	block := simd.Address(scratch)
 	for k := 0; k < g.k; k += blockCols {
 		width := min(blockCols, g.k-k)
 		for i := 0; i < width; i += 2 {
 			a, b := g.row(k+i), g.row(k+min(i+1, width-1))
-			v.prefetchPart(g.w, g.row(min(k+i+rowsAhead, g.k-1)), first, n)
-			v.prefetchPart(g.w, g.row(min(k+i+rowsAhead+1, g.k-1)), first, n)
-			v.widenPairsPart(unsafe.Add(weights, i/2*4*blockRows), unsafe.Add(a, first), unsafe.Add(b, first), n)
+			v.PrefetchPart(g.w, g.row(min(k+i+rowsAhead, g.k-1)), first, n)
+			v.PrefetchPart(g.w, g.row(min(k+i+rowsAhead+1, g.k-1)), first, n)
+			v.WidenPairsPart(unsafe.Add(block, i/2*4*blockRows), unsafe.Add(a, first), unsafe.Add(b, first), n)
 		}
-		for t := 0; t*v.tileCols < g.tokens; t++ {
-			x := address(g.pairs[(t*g.panelRows+k)*v.tileCols/2:])
-			for i := 0; i < n; i += v.tileRows {
-				out := address(c[(t*blockRows+i)*v.tileCols:])
-				v.tilePairs(out, unsafe.Add(weights, 4*i), 4, 4*blockRows, x, unsafe.Pointer(&one), 0, groups(width)*group/2, 1)
+		for t := 0; t*v.TileCols < g.tokens; t++ {
+			x := simd.Address(g.pairs[(t*g.panelRows+k)*v.TileCols/2:])
+			for i := 0; i < n; i += v.TileRows {
+				out := simd.Address(c[(t*blockRows+i)*v.TileCols:])
+				v.TilePairs(out, unsafe.Add(block, 4*i), 4, 4*blockRows, x, unsafe.Pointer(&one), 0, weights.Groups(width)*weights.Group/2, 1)
 			}
 		}
 	}
@@ -410,15 +416,15 @@ func (g *gemmTask) columnPairs(v *variant, c, scratch []float32, first, n int) {
 }
 
 // unpack writes the outputs first to first+n−1 from a block of tiles.
-func (g *gemmTask) unpack(v *variant, c []float32, first, n int) {
+func (g *gemmTask) unpack(v *simd.Variant, c []float32, first, n int) {
 	if g.transposed && g.product.onUnit() {
 		for t := range g.tokens {
 			copy(g.y[t*g.out+first:][:n], c[t*blockRows:])
 		}
 		return
 	}
-	width := v.tileCols
+	width := v.TileCols
 	for t := 0; t < g.tokens; t += width {
-		v.turned(g.y[t*g.out+first:], g.out, c[t*blockRows:], width, n, min(width, g.tokens-t))
+		v.Transpose(g.y[t*g.out+first:], g.out, c[t*blockRows:], width, n, min(width, g.tokens-t))
 	}
 }

@@ -5,6 +5,9 @@ import (
 	"math"
 	"math/rand/v2"
 	"testing"
+
+	"github.com/sparsegonia/sparsegonia/ops/simd"
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
 // everywhere runs a test under every variant of this CPU: the best one with several thread counts, which make no
@@ -12,12 +15,12 @@ import (
 // out where amx runs the same Go code and more.
 func everywhere(t *testing.T, f func(t *testing.T, p *CPU)) {
 	t.Helper()
-	for i, name := range Variants() {
+	for i, name := range simd.Variants() {
 		counts := []int{2}
 		switch {
-		case raceEnabled && name == "avx512" && i > 0:
+		case simd.RaceEnabled && name == "avx512" && i > 0:
 			continue
-		case raceEnabled:
+		case simd.RaceEnabled:
 			counts = []int{5}
 		case i == 0:
 			counts = []int{1, 2, 5}
@@ -32,7 +35,7 @@ func everywhere(t *testing.T, f func(t *testing.T, p *CPU)) {
 	}
 }
 
-var floatDtypes = []Dtype{F32, F16, BF16, Int8, Int8G, Int4, Int4M}
+var floatDtypes = []weights.Dtype{weights.F32, weights.F16, weights.BF16, weights.Int8, weights.Int8G, weights.Int4, weights.Int4M}
 
 func randoms(r *rand.Rand, n int) []float32 {
 	x := make([]float32, n)
@@ -42,20 +45,28 @@ func randoms(r *rand.Rand, n int) []float32 {
 	return x
 }
 
-func randomMatrix(r *rand.Rand, d Dtype, rows, cols int) *Matrix {
-	m := NewMatrix(d, rows, cols)
+func numbers[E any](n int, f func(i int) E) []E {
+	x := make([]E, n)
+	for i := range x {
+		x[i] = f(i)
+	}
+	return x
+}
+
+func randomMatrix(r *rand.Rand, d weights.Dtype, rows, cols int) *weights.Matrix {
+	m := weights.NewMatrix(d, rows, cols)
 	for i := range rows {
-		SetRow(m, i, randoms(r, cols))
+		weights.SetRow(m, i, randoms(r, cols))
 	}
 	return m
 }
 
 // decoded is m as float64, rows × cols.
-func decoded(m *Matrix) [][]float64 {
+func decoded(m *weights.Matrix) [][]float64 {
 	out := make([][]float64, m.Rows())
 	row := make([]float32, m.Cols())
 	for i := range out {
-		Row(m, i, row)
+		weights.Row(m, i, row)
 		for _, v := range row {
 			out[i] = append(out[i], float64(v))
 		}
@@ -64,14 +75,14 @@ func decoded(m *Matrix) [][]float64 {
 }
 
 // rounded is x as weights of d see it: what is then left are float32 sums.
-func rounded(d Dtype, x []float32) []float64 {
+func rounded(d weights.Dtype, x []float32) []float64 {
 	y := make([]float64, len(x))
 	n, limit := len(x), 0.0
 	switch {
-	case d == Int8:
-		limit = int16Limit
-	case d.grouped():
-		n, limit = group, 127
+	case d == weights.Int8:
+		limit = simd.Int16Limit
+	case d.Grouped():
+		n, limit = weights.Group, 127
 	}
 	for i, v := range x {
 		y[i] = float64(v)
@@ -96,38 +107,38 @@ func rounded(d Dtype, x []float32) []float64 {
 }
 
 // onUnit tells whether products with weights of d run on bfloat16.
-func onUnit(v *variant, d Dtype) bool { return productOf(v, d, 1, false) == onHalves }
+func onUnit(v *simd.Variant, d weights.Dtype) bool { return productOf(v, d, 1, false) == onHalves }
 
 // asInput is x as weights of d see the inputs of T tokens.
-func asInput(v *variant, d Dtype, T int, x []float32) []float64 {
+func asInput(v *simd.Variant, d weights.Dtype, T int, x []float32) []float64 {
 	switch {
 	case T < smallT:
 		return rounded(d, x)
 	case onUnit(v, d):
-		y := rounded(F32, x)
-		if d.grouped() {
+		y := rounded(weights.F32, x)
+		if d.Grouped() {
 			for i := range y {
-				y[i] = float64(fromBF16(toBF16(x[i])))
+				y[i] = float64(weights.FromBF16(weights.ToBF16(x[i])))
 			}
 		}
 		return y
-	case d.grouped():
-		return rounded(Int8, x) // the tiles multiply int16
+	case d.Grouped():
+		return rounded(weights.Int8, x) // the tiles multiply int16
 	}
 	return rounded(d, x)
 }
 
 // asWeights is decoded of weights that meet T tokens.
-func asWeights(v *variant, m *Matrix, T int) [][]float64 {
+func asWeights(v *simd.Variant, m *weights.Matrix, T int) [][]float64 {
 	w := decoded(m)
-	if T < smallT || !onUnit(v, m.dtype) || !m.dtype.grouped() || m.cols == 0 {
+	if T < smallT || !onUnit(v, m.Dtype()) || !m.Dtype().Grouped() || m.Cols() == 0 {
 		return w
 	}
-	row := make([]float32, groups(m.cols)*group)
+	row := make([]float32, weights.Groups(m.Cols())*weights.Group)
 	for i := range w {
-		v.widenPart(row, m, m.row(i), 0, m.cols)
+		v.WidenPart(row, m, m.RowAt(i), 0, m.Cols())
 		for k := range w[i] {
-			w[i][k] = float64(fromBF16(toBF16(row[k])))
+			w[i][k] = float64(weights.FromBF16(weights.ToBF16(row[k])))
 		}
 	}
 	return w
@@ -135,8 +146,8 @@ func asWeights(v *variant, m *Matrix, T int) [][]float64 {
 
 // epsilon is eps or, where both factors are split, what splitting them and leaving out the product of the low parts costs
 // at most.
-func epsilon(v *variant, d Dtype, T int, eps float64) float64 {
-	if T >= smallT && onUnit(v, d) && !d.grouped() {
+func epsilon(v *simd.Variant, d weights.Dtype, T int, eps float64) float64 {
+	if T >= smallT && onUnit(v, d) && !d.Grouped() {
 		return 2 * 0x1p-16
 	}
 	return eps

@@ -4,12 +4,14 @@ import (
 	"math"
 	"slices"
 	"sync"
+
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
 // MaskThreshold marks the scores that reach their threshold: s ≥ τ, or |s| ≥ τ
 // if abs. tau has one number for all or one for each of the I columns; scores
 // and mask are T×I. NaN does not reach anything.
-func MaskThreshold[E Elem](mask []bool, scores, tau []E, abs bool) {
+func MaskThreshold[E weights.Elem](mask []bool, scores, tau []E, abs bool) {
 	if len(mask) != len(scores) || len(tau) == 0 && len(scores) != 0 || len(tau) > 1 && len(scores)%len(tau) != 0 {
 		panic(panicShape)
 	}
@@ -36,7 +38,7 @@ func MaskThreshold[E Elem](mask []bool, scores, tau []E, abs bool) {
 
 // MaskTopK marks the k largest scores in every row of columns numbers, of
 // equal scores the ones of lower index. NaN is never marked.
-func MaskTopK[E Elem](mask []bool, scores []E, columns, k int) {
+func MaskTopK[E weights.Elem](mask []bool, scores []E, columns, k int) {
 	checkRows(len(mask), len(scores), columns)
 	if k < 0 || k > columns {
 		panic(panicShape)
@@ -70,7 +72,7 @@ var topKScratch = sync.Pool{New: func() any { return new([]uint64) }}
 
 // orderedKeys writes numbers that are ordered as the scores are, −0 and 0 being equal and NaN 0, and returns how many
 // scores are numbers.
-func orderedKeys[E Elem](keys []uint64, scores []E) (numbers int) {
+func orderedKeys[E weights.Elem](keys []uint64, scores []E) (numbers int) {
 	numbers = len(scores)
 	switch floats := any(scores).(type) {
 	case []float32:
@@ -131,7 +133,7 @@ func kthLargest(keys []uint64, k int) (key uint64, equal, ties int) {
 // MaskStatistical marks, in every row of columns numbers, the scores above
 // mean + std·z, std being the unbiased estimate (divisor columns−1), as
 // torch.std computes it. A row that holds a NaN has no mark.
-func MaskStatistical[E Elem](mask []bool, scores []E, columns int, z float64) {
+func MaskStatistical[E weights.Elem](mask []bool, scores []E, columns int, z float64) {
 	checkRows(len(mask), len(scores), columns)
 	for o := 0; o < len(scores); o += columns {
 		row, out := scores[o:][:columns], mask[o:][:columns]

@@ -1,12 +1,19 @@
 package kernel
 
+import (
+	"github.com/sparsegonia/sparsegonia/ops/activation"
+	"github.com/sparsegonia/sparsegonia/ops/parallel"
+	"github.com/sparsegonia/sparsegonia/ops/simd"
+	"github.com/sparsegonia/sparsegonia/ops/weights"
+)
+
 // MLP is a gated or plain multilayer perceptron, stored neuron-major: row i of
 // Gate and Up, I×H, and of Down, I×O, belongs to neuron i (or, if a cache moves
 // the rows, to the neuron that slot i holds). Without Gate it is plain: act(up).
-type MLP[E Elem] struct {
-	Gate, Up, Down             *Matrix
+type MLP[E weights.Elem] struct {
+	Gate, Up, Down             *weights.Matrix
 	GateBias, UpBias, DownBias []E // I, I and O numbers, or nil
-	Act                        Activation
+	Act                        activation.Func
 }
 
 // SparseMLP writes y T×O from x T×H over the active neurons only:
@@ -17,7 +24,7 @@ type MLP[E Elem] struct {
 // biases and gate (nil: neurons = slots). gate, if not nil, has T×I values
 // act(x·gateᵀ + bias) computed before; the rows of Gate are then not read. In a
 // plain MLP they are act(x·upᵀ + bias), and the rows of Up are not read.
-func SparseMLP[E Elem](cpu *CPU, y, x []E, m *MLP[E], slots, neurons []int32, gate []E) {
+func SparseMLP[E weights.Elem](cpu *CPU, y, x []E, m *MLP[E], slots, neurons []int32, gate []E) {
 	tokens := checkMLP(y, x, m)
 	checkActive(m, slots, neurons, gate, tokens)
 	if neurons == nil {
@@ -27,9 +34,9 @@ func SparseMLP[E Elem](cpu *CPU, y, x []E, m *MLP[E], slots, neurons []int32, ga
 }
 
 // DenseMLP is SparseMLP over all neurons, slot i being neuron i: bit for bit the same. The biases have I numbers.
-func DenseMLP[E Elem](cpu *CPU, y, x []E, m *MLP[E]) {
+func DenseMLP[E weights.Elem](cpu *CPU, y, x []E, m *MLP[E]) {
 	tokens := checkMLP(y, x, m)
-	neurons := m.Up.rows
+	neurons := m.Up.Rows()
 	if m.GateBias != nil && len(m.GateBias) != neurons || m.UpBias != nil && len(m.UpBias) != neurons {
 		panic(panicShape)
 	}
@@ -53,11 +60,11 @@ func (cpu *CPU) firstSlots(n int) []int32 {
 }
 
 // runMLP is SparseMLP with all arguments, checked.
-func runMLP[E Elem](cpu *CPU, y, x []E, m *MLP[E], slots, neurons []int32, gate []E, tokens int) {
-	if tokens == 0 || m.Up.cols == 0 {
+func runMLP[E weights.Elem](cpu *CPU, y, x []E, m *MLP[E], slots, neurons []int32, gate []E, tokens int) {
+	if tokens == 0 || m.Up.Cols() == 0 {
 		return
 	}
-	if m.Up.dtype.Compute() != F32 {
+	if m.Up.Dtype().Compute() != weights.F32 {
 		sparseExact(cpu, y, x, m, slots, neurons, gate, tokens)
 		return
 	}
@@ -80,19 +87,19 @@ func runMLP[E Elem](cpu *CPU, y, x []E, m *MLP[E], slots, neurons []int32, gate 
 }
 
 // checkMLP returns the number of tokens of x T×H and y T×O.
-func checkMLP[E Elem](y, x []E, m *MLP[E]) int {
+func checkMLP[E weights.Elem](y, x []E, m *MLP[E]) int {
 	checkActivation[E](m.Act)
-	hidden := m.Up.cols
+	hidden := m.Up.Cols()
 	tokens := 0
 	if hidden > 0 {
 		tokens = len(x) / hidden
 	}
-	outputs := m.Down.cols
-	same := func(w *Matrix, cols int) bool {
-		return w.cols == cols && w.rows == m.Up.rows && w.dtype.Compute() == dtypeOf[E]()
+	outputs := m.Down.Cols()
+	same := func(w *weights.Matrix, cols int) bool {
+		return w.Cols() == cols && w.Rows() == m.Up.Rows() && w.Dtype().Compute() == weights.DtypeOf[E]()
 	}
 	if !same(m.Up, hidden) || !same(m.Down, outputs) ||
-		m.Gate != nil && (!same(m.Gate, hidden) || m.Gate.dtype != m.Up.dtype) {
+		m.Gate != nil && (!same(m.Gate, hidden) || m.Gate.Dtype() != m.Up.Dtype()) {
 		panic(panicDtype)
 	}
 	if len(x) != tokens*hidden || len(y) != tokens*outputs || m.DownBias != nil && len(m.DownBias) != outputs {
@@ -102,7 +109,7 @@ func checkMLP[E Elem](y, x []E, m *MLP[E]) int {
 }
 
 // checkActive checks that the rows in slots are there, and the biases and gate values of the neurons.
-func checkActive[E Elem](m *MLP[E], slots, neurons []int32, gate []E, tokens int) {
+func checkActive[E weights.Elem](m *MLP[E], slots, neurons []int32, gate []E, tokens int) {
 	if neurons != nil && len(neurons) != len(slots) || gate != nil && tokens > 0 && len(gate)%tokens != 0 {
 		panic(panicShape)
 	}
@@ -116,7 +123,7 @@ func checkActive[E Elem](m *MLP[E], slots, neurons []int32, gate []E, tokens int
 	limit(m.UpBias != nil, len(m.UpBias))
 	limit(gate != nil && tokens > 0, len(gate)/max(tokens, 1))
 	for _, s := range slots {
-		if uint(s) >= uint(m.Up.rows) {
+		if uint(s) >= uint(m.Up.Rows()) {
 			panic(panicBounds)
 		}
 	}
@@ -145,14 +152,14 @@ var (
 // active neurons. A piece is a chunk of active neurons.
 type neuronTask struct {
 	cpu              *CPU
-	gate, up, down   *Matrix
-	act              Activation
+	gate, up, down   *weights.Matrix
+	act              activation.Func
 	slots, neurons   []int32
 	gateBias, upBias []float32
 	gates            []float32 // T×I gate values, or nil
 	known            bool      // gates are the hidden activations of a plain MLP
 	tokens           int
-	operands         []operand // the inputs of the tokens
+	operands         []simd.Operand // the inputs of the tokens
 	chunk            int
 	sums             []float32 // chunks × T × padded O
 
@@ -161,23 +168,23 @@ type neuronTask struct {
 }
 
 func (cpu *CPU) sparse(t *neuronTask, y, x, bias []float32) {
-	n, cols := len(t.slots), t.down.cols
+	n, cols := len(t.slots), t.down.Cols()
 	t.chunk = chunkRows(n)
 	t.sums = cpu.partialSums(n, t.tokens, cols)
 	if !t.known {
-		t.operands = cpu.prepare(t.up.dtype, x, t.tokens)
+		t.operands = cpu.prepare(t.up.Dtype(), x, t.tokens)
 	}
-	var pieces Section = t
-	if cpu.variant.streamed(t.up.dtype) && cpu.variant.streamed(t.down.dtype) {
+	var pieces parallel.Section = t
+	if cpu.variant.Streamed(t.up.Dtype()) && cpu.variant.Streamed(t.down.Dtype()) {
 		pieces = (*neuronStreams)(t)
 	}
 	cpu.do((n+t.chunk-1)/t.chunk, pieces)
 	cpu.addPartialSums(y, n, t.tokens, t.down, bias)
 }
 
-func (t *neuronTask) Piece(thread *Worker, i int) {
+func (t *neuronTask) Piece(thread *parallel.Worker, i int) {
 	w := t.cpu.on(thread)
-	width := paddedCols(t.down.cols)
+	width := simd.PaddedCols(t.down.Cols())
 	sums := t.sums[i*t.tokens*width:][:t.tokens*width]
 	clear(sums)
 	buf := w.scratch(3 * blockNeurons * smallT)
@@ -195,14 +202,14 @@ func (t *neuronTask) block(w *worker, sums, buf []float32, k, count, end int) {
 	v, operands := t.cpu.variant, t.operands
 	t.order(w, k, count, end)
 	o := w.order[:]
-	ahead := rowsPerAxpy(t.down.dtype) // a row is asked for so many rows before its use
+	ahead := simd.RowsPerAxpy(t.down.Dtype()) // a row is asked for so many rows before its use
 	switch {
 	case t.known:
 	case t.gate != nil:
 		for j := range count {
 			for token := range t.tokens {
 				i := token*blockNeurons + j
-				gates[i], ups[i] = v.dotPair(&operands[token], t.up, o[0], o[1], uintptr(o[ahead]), uintptr(o[ahead+1]))
+				gates[i], ups[i] = v.DotPair(&operands[token], t.up, o[0], o[1], uintptr(o[ahead]), uintptr(o[ahead+1]))
 			}
 			o = o[2:]
 		}
@@ -212,7 +219,7 @@ func (t *neuronTask) block(w *worker, sums, buf []float32, k, count, end int) {
 			a, b := o[j], o[last]
 			for token := range t.tokens {
 				i := token * blockNeurons
-				ups[i+j], ups[i+last] = v.dotPair(&operands[token], t.up, a, b, uintptr(o[j+ahead]), uintptr(o[last+ahead]))
+				ups[i+j], ups[i+last] = v.DotPair(&operands[token], t.up, a, b, uintptr(o[j+ahead]), uintptr(o[last+ahead]))
 			}
 		}
 		o = o[count:]
@@ -221,15 +228,15 @@ func (t *neuronTask) block(w *worker, sums, buf []float32, k, count, end int) {
 		i := token * blockNeurons
 		t.finish(hidden[i:][:count], gates[i:], ups[i:], t.neurons[k:][:count], token)
 	}
-	r, width := &w.rows, paddedCols(t.down.cols)
+	r, width := &w.rows, simd.PaddedCols(t.down.Cols())
 	for j := 0; j < count; j += ahead {
 		n := min(ahead, count-j)
 		for token := range t.tokens {
-			copy(r.coef[:n], hidden[token*blockNeurons+j:])
+			copy(r.Coef[:n], hidden[token*blockNeurons+j:])
 			for i := range n {
-				r.row[i], r.next[i] = o[j+i], uintptr(o[j+i+ahead])
+				r.Row[i], r.Next[i] = o[j+i], uintptr(o[j+i+ahead])
 			}
-			v.axpy(r, sums[token*width:][:width], t.down, n)
+			v.Axpy(r, sums[token*width:][:width], t.down, n)
 		}
 	}
 }
@@ -243,14 +250,14 @@ func (t *neuronTask) order(w *worker, k, count, end int) {
 		}
 		for _, s := range t.slots[first:last] {
 			if t.gate != nil {
-				o = append(o, t.gate.row(int(s)))
+				o = append(o, t.gate.RowAt(int(s)))
 			}
-			o = append(o, t.up.row(int(s)))
+			o = append(o, t.up.RowAt(int(s)))
 		}
 	}
 	read(k, k+count)
 	for _, s := range t.slots[k:][:count] {
-		o = append(o, t.down.row(int(s)))
+		o = append(o, t.down.RowAt(int(s)))
 	}
 	last := o[len(o)-1]
 	following := mostAhead
@@ -280,8 +287,8 @@ func (t *neuronTask) finish(h, gates, ups []float32, neurons []int32, token int)
 			h[j] = row[i]
 		}
 		if !t.known {
-			v.mul(address(h), address(h), address(ups), count)
-			raceWrite(address(h), 4*count)
+			v.Mul(simd.Address(h), simd.Address(h), simd.Address(ups), count)
+			simd.RaceWrite(simd.Address(h), 4*count)
 		}
 	case t.gate != nil:
 		if t.gateBias != nil {
@@ -289,22 +296,22 @@ func (t *neuronTask) finish(h, gates, ups []float32, neurons []int32, token int)
 				gates[j] += t.gateBias[i]
 			}
 		}
-		v.activate[t.act](address(gates), address(gates), count)
-		v.mul(address(h), address(gates), address(ups), count)
-		raceWrite(address(h), 4*count)
+		v.Activate[t.act](simd.Address(gates), simd.Address(gates), count)
+		v.Mul(simd.Address(h), simd.Address(gates), simd.Address(ups), count)
+		simd.RaceWrite(simd.Address(h), 4*count)
 	default:
-		v.activate[t.act](address(h), address(ups), count)
-		raceWrite(address(h), 4*count)
+		v.Activate[t.act](simd.Address(h), simd.Address(ups), count)
+		simd.RaceWrite(simd.Address(h), 4*count)
 	}
 }
 
 // sparseGEMM is the sparse MLP of many tokens: the hidden activations come out
 // as the panels that the product with the down rows reads.
 func (cpu *CPU) sparseGEMM(t *neuronTask, y, x, bias []float32) {
-	v, n, hidden, outputs := cpu.variant, len(t.slots), t.up.cols, t.down.cols
-	down := productOf(v, t.down.dtype, n, true)
+	v, n, hidden, outputs := cpu.variant, len(t.slots), t.up.Cols(), t.down.Cols()
+	down := productOf(v, t.down.Dtype(), n, true)
 	t.panelRows = down.panelRows(n)
-	t.hidden = resizeTo(hiddenPanels.of(cpu), v.packedLen(t.tokens, t.panelRows))
+	t.hidden = resizeTo(hiddenPanels.of(cpu), v.PackedLen(t.tokens, t.panelRows))
 	g := gemmTasks.of(cpu)
 	*g = gemmTask{cpu: cpu, w: t.up, slots: t.slots, k: hidden, out: n, tokens: t.tokens}
 	if !t.known {
@@ -323,12 +330,12 @@ func (cpu *CPU) sparseGEMM(t *neuronTask, y, x, bias []float32) {
 // neuronGEMM is a neuronTask of many tokens. A piece is a block of active neurons.
 type neuronGEMM neuronTask
 
-func (t *neuronGEMM) Piece(thread *Worker, i int) {
+func (t *neuronGEMM) Piece(thread *parallel.Worker, i int) {
 	w := t.cpu.on(thread)
 	g, v := gemmTasks.of(t.cpu), t.cpu.variant
 	first := i * blockRows
 	n := min(blockRows, g.out-first)
-	width := v.tileCols
+	width := v.TileCols
 	padded := (g.tokens + width - 1) / width * width
 	size := blockRows * padded
 	buf := w.scratch(3*size + blockScratch)
@@ -363,15 +370,15 @@ func (t *neuronGEMM) Piece(thread *Worker, i int) {
 					}
 				}
 				if !t.known {
-					v.mul(address(out), address(out), address(up), width)
+					v.Mul(simd.Address(out), simd.Address(out), simd.Address(up), width)
 				}
 			case t.gate != nil:
 				gate := gates[o:][:width]
 				shift(gate, at(t.gateBias, neuron))
-				v.activate[t.act](address(gate), address(gate), width)
-				v.mul(address(out), address(gate), address(up), width)
+				v.Activate[t.act](simd.Address(gate), simd.Address(gate), width)
+				v.Mul(simd.Address(out), simd.Address(gate), simd.Address(up), width)
 			default:
-				v.activate[t.act](address(out), address(up), width)
+				v.Activate[t.act](simd.Address(out), simd.Address(up), width)
 			}
 		}
 	}

@@ -6,6 +6,10 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+
+	"github.com/sparsegonia/sparsegonia/ops/activation"
+	"github.com/sparsegonia/sparsegonia/ops/simd"
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
 func TestLinearT(t *testing.T) {
@@ -41,34 +45,34 @@ func TestLinearT(t *testing.T) {
 
 // sumEpsilon is what sums over weight rows may be wrong by: those of 4 bits round the coefficients of few tokens to 8
 // bits, those of Int8 and Int8G may round them to 15.
-func sumEpsilon(v *variant, d Dtype, T int, exact, rounded float64) float64 {
+func sumEpsilon(v *simd.Variant, d weights.Dtype, T int, exact, rounded float64) float64 {
 	switch {
 	case T >= smallT:
 		return epsilon(v, d, T, exact)
-	case d == Int4 || d == Int4M:
+	case d == weights.Int4 || d == weights.Int4M:
 		return rounded
-	case d == Int8, d == Int8G && v.sumOrder[d] != 0:
+	case d == weights.Int8, d == weights.Int8G && v.SumOrder[d] != 0:
 		return max(exact, 1e-4)
 	}
 	return exact
 }
 
 // scaledRounded is x as rows of w along k see it: the tiles of Int8 multiply int16, which hold the scales of the rows.
-func scaledRounded(v *variant, w *Matrix, x []float32, T int) []float64 {
+func scaledRounded(v *simd.Variant, w *weights.Matrix, x []float32, T int) []float64 {
 	d := w.Dtype()
 	switch {
-	case T < smallT || d != Int8 && !onUnit(v, d):
-		return rounded(F32, x)
-	case d != Int8:
+	case T < smallT || d != weights.Int8 && !onUnit(v, d):
+		return rounded(weights.F32, x)
+	case d != weights.Int8:
 		return asInput(v, d, T, x)
 	}
 	scaled := slices.Clone(x)
 	for k := range scaled {
-		scaled[k] *= rowScale(w, w.row(k))
+		scaled[k] *= simd.RowScale(w, w.RowAt(k))
 	}
 	y := asInput(v, d, T, scaled)
 	for k := range y {
-		y[k] /= float64(rowScale(w, w.row(k)))
+		y[k] /= float64(simd.RowScale(w, w.RowAt(k)))
 	}
 	return y
 }
@@ -77,8 +81,8 @@ func scaledRounded(v *variant, w *Matrix, x []float32, T int) []float64 {
 const mlpEpsilon = 4e-6
 
 // mlpError is mlpEpsilon or more, where hidden activations are rounded to bfloat16 or coefficients to 8 or 15 bits.
-func mlpError(v *variant, d Dtype, T int) float64 {
-	if T >= smallT && onUnit(v, d) && d.grouped() {
+func mlpError(v *simd.Variant, d weights.Dtype, T int) float64 {
+	if T >= smallT && onUnit(v, d) && d.Grouped() {
 		return 0x1p-9 + mlpEpsilon
 	}
 	return sumEpsilon(v, d, T, mlpEpsilon, 1e-2)
@@ -86,7 +90,7 @@ func mlpError(v *variant, d Dtype, T int) float64 {
 
 // referenceMLP is SparseMLP in float64 on the decoded weights; the second
 // result bounds the size of the terms summed.
-func referenceMLP(v *variant, m *MLP[float32], x []float32, slots, neurons []int32, gate []float32, T int) (y, terms []float64) {
+func referenceMLP(v *simd.Variant, m *MLP[float32], x []float32, slots, neurons []int32, gate []float32, T int) (y, terms []float64) {
 	H, O := m.Up.Cols(), m.Down.Cols()
 	y, terms = make([]float64, T*O), make([]float64, T*O)
 	up, down := asWeights(v, m.Up, T), asWeights(v, m.Down, T)
@@ -132,8 +136,8 @@ func referenceMLP(v *variant, m *MLP[float32], x []float32, slots, neurons []int
 			default:
 				h = m.Act.Apply64(u)
 			}
-			if m.Down.Dtype() == Int8 {
-				largest = max(largest, math.Abs(h)*float64(rowScale(m.Down, m.Down.row(int(s)))))
+			if m.Down.Dtype() == weights.Int8 {
+				largest = max(largest, math.Abs(h)*float64(simd.RowScale(m.Down, m.Down.RowAt(int(s)))))
 			}
 			for j, v := range down[s] {
 				y[t*O+j] += h * v
@@ -143,7 +147,7 @@ func referenceMLP(v *variant, m *MLP[float32], x []float32, slots, neurons []int
 		for j := range O {
 			if T >= smallT { // they are rounded to 1/16383 of the largest
 				for _, s := range slots {
-					terms[t*O+j] += largest / int16Limit / 2 / mlpEpsilon * math.Abs(down[s][j]) / float64(rowScale(m.Down, m.Down.row(int(s))))
+					terms[t*O+j] += largest / simd.Int16Limit / 2 / mlpEpsilon * math.Abs(down[s][j]) / float64(simd.RowScale(m.Down, m.Down.RowAt(int(s))))
 				}
 			}
 			y[t*O+j] += bias(m.DownBias, int32(j))
@@ -168,7 +172,7 @@ func TestSparseMLP(t *testing.T) {
 			} {
 				T, H, I, O := shape[0], shape[1], shape[2], shape[3]
 				for mode := range 8 {
-					m := &MLP[float32]{Gate: randomMatrix(r, d, I, H), Up: randomMatrix(r, d, I, H), Down: randomMatrix(r, d, I, O), Act: Activation(mode % 4)}
+					m := &MLP[float32]{Gate: randomMatrix(r, d, I, H), Up: randomMatrix(r, d, I, H), Down: randomMatrix(r, d, I, O), Act: activation.Func(mode % 4)}
 					var gate []float32
 					var neurons []int32
 					slots := []int32{}
@@ -219,14 +223,14 @@ func TestSparseMLPAllActive(t *testing.T) {
 			slots[i] = int32(i)
 		}
 		for _, T := range []int{1, 3, 17} {
-			m := &MLP[float32]{Gate: randomMatrix(r, F32, I, H), Up: randomMatrix(r, F32, I, H), Down: randomMatrix(r, F32, I, H)}
+			m := &MLP[float32]{Gate: randomMatrix(r, weights.F32, I, H), Up: randomMatrix(r, weights.F32, I, H), Down: randomMatrix(r, weights.F32, I, H)}
 			x := randoms(r, T*H)
 			got, want := make([]float32, T*H), make([]float32, T*H)
 			SparseMLP(p, got, x, m, slots, nil, nil)
 			g, u := make([]float32, T*I), make([]float32, T*I)
 			Linear(p, g, x, m.Gate, nil)
 			Linear(p, u, x, m.Up, nil)
-			Gated(p, g, g, u, SiLU)
+			Gated(p, g, g, u, activation.SiLU)
 			LinearT(p, want, g, m.Down, nil)
 			if !slices.Equal(got, want) {
 				t.Errorf("T=%d: sparse and dense differ with all neurons active", T)
@@ -243,7 +247,7 @@ func TestDenseMLP(t *testing.T) {
 			for _, shape := range [][4]int{{1, 100, 64, 33}, {3, 64, 250, 64}, {17, 70, 50, 100}} {
 				T, H, I, O := shape[0], shape[1], shape[2], shape[3]
 				for mode := range 3 {
-					m := &MLP[float32]{Gate: randomMatrix(r, d, I, H), Up: randomMatrix(r, d, I, H), Down: randomMatrix(r, d, I, O), Act: Activation(mode)}
+					m := &MLP[float32]{Gate: randomMatrix(r, d, I, H), Up: randomMatrix(r, d, I, H), Down: randomMatrix(r, d, I, O), Act: activation.Func(mode)}
 					switch mode {
 					case 1:
 						m.GateBias, m.UpBias, m.DownBias = randoms(r, I), randoms(r, I), randoms(r, O)
@@ -262,19 +266,19 @@ func TestDenseMLPExact(t *testing.T) {
 	p := NewCPU(3)
 	defer p.Close()
 	r := rand.New(rand.NewPCG(17, 18))
-	denseExact(t, p, F64, GELU, r.NormFloat64)
-	denseExact(t, p, Int32, ReLU, func() int32 { return int32(r.Uint32()) })
-	denseExact(t, p, Int64, ReLU, func() int64 { return int64(r.Uint64()) })
+	denseExact(t, p, weights.F64, activation.GELU, r.NormFloat64)
+	denseExact(t, p, weights.Int32, activation.ReLU, func() int32 { return int32(r.Uint32()) })
+	denseExact(t, p, weights.Int64, activation.ReLU, func() int64 { return int64(r.Uint64()) })
 }
 
-func denseExact[E Elem](t *testing.T, p *CPU, d Dtype, act Activation, value func() E) {
+func denseExact[E weights.Elem](t *testing.T, p *CPU, d weights.Dtype, act activation.Func, value func() E) {
 	t.Helper()
 	const T, H, I, O = 3, 37, 50, 23
 	values := func(n int) []E { return numbers(n, func(int) E { return value() }) }
-	matrix := func(cols int) *Matrix {
-		m := NewMatrix(d, I, cols)
+	matrix := func(cols int) *weights.Matrix {
+		m := weights.NewMatrix(d, I, cols)
 		for i := range I {
-			SetRow(m, i, values(cols))
+			weights.SetRow(m, i, values(cols))
 		}
 		return m
 	}
@@ -284,7 +288,7 @@ func denseExact[E Elem](t *testing.T, p *CPU, d Dtype, act Activation, value fun
 	denseIsSparse(t, d.String()+" with biases", p, m, values(T*H))
 }
 
-func denseIsSparse[E Elem](t *testing.T, what string, p *CPU, m *MLP[E], x []E) {
+func denseIsSparse[E weights.Elem](t *testing.T, what string, p *CPU, m *MLP[E], x []E) {
 	t.Helper()
 	slots := numbers(m.Up.Rows(), func(i int) int32 { return int32(i) })
 	got, want := make([]E, len(x)/m.Up.Cols()*m.Down.Cols()), make([]E, len(x)/m.Up.Cols()*m.Down.Cols())
@@ -305,12 +309,12 @@ func TestDenseMLPPanics(t *testing.T) {
 		"gate bias too long":  {func(m *MLP[float32]) { m.GateBias = make([]float32, I+1) }, panicShape},
 		"up bias too short":   {func(m *MLP[float32]) { m.UpBias = make([]float32, I-1) }, panicShape},
 		"down bias":           {func(m *MLP[float32]) { m.DownBias = make([]float32, I) }, panicShape},
-		"outputs":             {func(m *MLP[float32]) { m.Down = NewMatrix(F32, I, O+1) }, panicShape},
-		"rows":                {func(m *MLP[float32]) { m.Gate = NewMatrix(F32, I-1, H) }, panicDtype},
-		"dtype":               {func(m *MLP[float32]) { m.Gate = NewMatrix(F16, I, H) }, panicDtype},
+		"outputs":             {func(m *MLP[float32]) { m.Down = weights.NewMatrix(weights.F32, I, O+1) }, panicShape},
+		"rows":                {func(m *MLP[float32]) { m.Gate = weights.NewMatrix(weights.F32, I-1, H) }, panicDtype},
+		"dtype":               {func(m *MLP[float32]) { m.Gate = weights.NewMatrix(weights.F16, I, H) }, panicDtype},
 	} {
 		t.Run(name, func(t *testing.T) {
-			m := &MLP[float32]{Gate: NewMatrix(F32, I, H), Up: NewMatrix(F32, I, H), Down: NewMatrix(F32, I, O)}
+			m := &MLP[float32]{Gate: weights.NewMatrix(weights.F32, I, H), Up: weights.NewMatrix(weights.F32, I, H), Down: weights.NewMatrix(weights.F32, I, O)}
 			c.change(m)
 			defer func() {
 				if got := recover(); got != c.want {
@@ -349,7 +353,7 @@ func TestDeterminism(t *testing.T) {
 			}
 			return out
 		}
-		for _, name := range Variants() {
+		for _, name := range simd.Variants() {
 			var first result
 			for _, threads := range []int{1, 2, 3, 4, 7} {
 				p := NewCPU(threads, WithVariant(name))
@@ -370,7 +374,7 @@ func TestDeterminism(t *testing.T) {
 	}
 }
 
-func exactCase[E Elem](t *testing.T, p *CPU, r *rand.Rand, d Dtype, act Activation, value func() E) {
+func exactCase[E weights.Elem](t *testing.T, p *CPU, r *rand.Rand, d weights.Dtype, act activation.Func, value func() E) {
 	const T, H, I, O = 3, 37, 50, 23
 	values := func(n int) []E {
 		s := make([]E, n)
@@ -379,11 +383,11 @@ func exactCase[E Elem](t *testing.T, p *CPU, r *rand.Rand, d Dtype, act Activati
 		}
 		return s
 	}
-	matrix := func(cols int) (*Matrix, [][]E) {
-		m, rows := NewMatrix(d, I, cols), make([][]E, I)
+	matrix := func(cols int) (*weights.Matrix, [][]E) {
+		m, rows := weights.NewMatrix(d, I, cols), make([][]E, I)
 		for i := range rows {
 			rows[i] = values(cols)
-			SetRow(m, i, rows[i])
+			weights.SetRow(m, i, rows[i])
 		}
 		return m, rows
 	}
@@ -420,7 +424,7 @@ func exactCase[E Elem](t *testing.T, p *CPU, r *rand.Rand, d Dtype, act Activati
 			}
 		}
 		for i := range want {
-			if diff := math.Abs(float64(got[i]) - float64(want[i])); got[i] != want[i] && (d != F64 || diff > 1e-9*(1+math.Abs(float64(want[i])))) {
+			if diff := math.Abs(float64(got[i]) - float64(want[i])); got[i] != want[i] && (d != weights.F64 || diff > 1e-9*(1+math.Abs(float64(want[i])))) {
 				t.Fatalf("%v, known %t: element %d is %v, want %v", d, known, i, got[i], want[i])
 			}
 		}
@@ -432,9 +436,9 @@ func TestExactDtypes(t *testing.T) {
 	p := NewCPU(3)
 	defer p.Close()
 	r := rand.New(rand.NewPCG(11, 12))
-	exactCase(t, p, r, F64, SiLU, r.NormFloat64)
-	exactCase(t, p, r, Int32, ReLU, func() int32 { return int32(r.Uint32()) })
-	exactCase(t, p, r, Int64, ReLU, func() int64 { return int64(r.Uint64()) })
+	exactCase(t, p, r, weights.F64, activation.SiLU, r.NormFloat64)
+	exactCase(t, p, r, weights.Int32, activation.ReLU, func() int32 { return int32(r.Uint32()) })
+	exactCase(t, p, r, weights.Int64, activation.ReLU, func() int64 { return int64(r.Uint64()) })
 }
 
 // What is not finite spreads as the package comment says and never past its row.
@@ -460,7 +464,7 @@ func TestNonFinite(t *testing.T) {
 				}
 				row := randoms(r, K)
 				row[7] = float32(math.NaN())
-				SetRow(w, 3, row)
+				weights.SetRow(w, 3, row)
 				x, y := randoms(r, T*K), make([]float32, T*O)
 				Linear(p, y, x, w, nil)
 				for i, v := range y {
@@ -475,11 +479,13 @@ func TestNonFinite(t *testing.T) {
 
 // An input that is not finite, in the one token that has it, whatever meets it.
 func TestSplitHugeInputs(t *testing.T) {
-	units(t, func(t *testing.T, v *variant, r *rand.Rand) {
-		p := NewCPU(2, WithVariant(v.name))
-		defer p.Close()
+	everywhere(t, func(t *testing.T, p *CPU) {
+		if p.variant.Unit == nil {
+			t.Skip("no matrix unit")
+		}
+		r := rand.New(rand.NewPCG(71, 72))
 		const T, K, O = 20, 64, 40
-		for _, d := range []Dtype{F16, BF16, Int8G, Int4, Int4M} {
+		for _, d := range []weights.Dtype{weights.F16, weights.BF16, weights.Int8G, weights.Int4, weights.Int4M} {
 			w, x, y := randomMatrix(r, d, O, K), randoms(r, T*K), make([]float32, T*O)
 			x[3*K] = math.MaxFloat32 // beyond the largest bfloat16
 			x[5*K] = 1e-40           // below the smallest

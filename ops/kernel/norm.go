@@ -1,6 +1,11 @@
 package kernel
 
-import "math"
+import (
+	"math"
+
+	"github.com/sparsegonia/sparsegonia/ops/parallel"
+	"github.com/sparsegonia/sparsegonia/ops/simd"
+)
 
 // RMSNorm writes x/√(mean(x²)+eps)⊙weight for every row of len(weight)
 // numbers; the squares are summed in float64. y may be x.
@@ -31,14 +36,14 @@ type normTask struct {
 	rows         int // in a piece
 }
 
-func (t *normTask) Piece(_ *Worker, i int) {
+func (t *normTask) Piece(_ *parallel.Worker, i int) {
 	v, n := t.cpu.variant, len(t.weight)
 	for r := i * t.rows; r < min((i+1)*t.rows, len(t.x)/n); r++ {
 		x, y := t.x[r*n:][:n], t.y[r*n:][:n]
-		raceRead(address(x), 4*n)
-		raceWrite(address(y), 4*n)
-		scale := 1 / math.Sqrt(v.sumSquares(address(x), n)/float64(n)+float64(t.eps))
-		v.norm(address(y), address(x), address(t.weight), float32(scale), n)
+		simd.RaceRead(simd.Address(x), 4*n)
+		simd.RaceWrite(simd.Address(y), 4*n)
+		scale := 1 / math.Sqrt(v.SumSquares(simd.Address(x), n)/float64(n)+float64(t.eps))
+		v.Norm(simd.Address(y), simd.Address(x), simd.Address(t.weight), float32(scale), n)
 	}
 }
 
@@ -49,7 +54,7 @@ func Softmax(y, x []float32) {
 		panic(panicShape)
 	}
 	if len(x) > 0 {
-		variants()[0].softmax(y, x)
+		simd.All()[0].Softmax(y, x)
 	}
 }
 

@@ -1,11 +1,10 @@
 package kernel
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"testing"
-	"unsafe"
 
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 	"golang.org/x/sys/unix"
 )
 
@@ -28,47 +27,33 @@ func lastPages(t *testing.T, pages int) []byte {
 	return memory[: pages*size : pages*size]
 }
 
-// Rows that end where the memory ends.
-func TestReadsEndWithTheRow(t *testing.T) {
-	memory := lastPages(t, 4)
-	assemblies(t, func(t *testing.T, v *variant, r *rand.Rand) {
-		for _, d := range floatDtypes {
-			for n := group; n <= 43*group; n += group {
-				bytes := d.RowBytes(n)
-				if bytes > len(memory) {
-					break
-				}
-				row := memory[len(memory)-bytes:]
-				encode(d, row, randoms(r, n))
-				p := unsafe.Pointer(&row[0])
-				m, err := MatrixView(d, 1, n, bytes, row)
-				if err != nil {
-					t.Fatal(err)
-				}
-				what := fmt.Sprintf("%v n=%d", d, n)
-				x := new(operand)
-				v.prepare(x, d, randoms(r, n))
-				var dots dotRows
-				if v.streamed(d) {
-					for i := range dots.row {
-						dots.row[i] = p
+// Keys and values that end where the memory ends, of as many positions as fill a block of tiles, and fewer, and more.
+func TestAttentionReadsNoFurther(t *testing.T) {
+	const pages, tokens = 16, 40
+	keys, values := lastPages(t, pages), lastPages(t, pages)
+	everywhere(t, func(t *testing.T, p *CPU) {
+		r := rand.New(rand.NewPCG(63, 64))
+		for _, dtype := range []weights.Dtype{weights.F32, weights.F16} {
+			for _, d := range []int{1, 8, 40, 64} {
+				for _, positions := range []int{tokens, 127, 128, 129, 132, 140, 200} {
+					kv, err := NewKV(dtype, 1, positions, 1, d)
+					if err != nil {
+						t.Fatal(err)
 					}
-					v.dots(x, m, &dots)
-				} else {
-					dots.sum[0], dots.sum[3] = v.dotPair(x, m, p, p, 0, 0)
+					bytes := positions * dtype.RowBytes(d)
+					atEnd := func(memory []byte) *weights.Matrix {
+						m, err := weights.MatrixView(dtype, positions, d, dtype.RowBytes(d), memory[len(memory)-bytes:])
+						if err != nil {
+							t.Fatal(err)
+						}
+						return m
+					}
+					kv.keys, kv.values, kv.room = atEnd(keys), atEnd(values), positions
+					last := numbers(tokens, func(i int) int32 { return int32(positions - tokens + i) })
+					x := randoms(r, tokens*d)
+					Attention(p, make([]float32, tokens*d), x, x, x, 1, last, make([]int32, tokens), kv, 1)
 				}
-				if dots.sum[0] != dots.sum[3] {
-					t.Fatalf("%s: %v and %v for the same row", what, dots.sum[0], dots.sum[3])
-				}
-				var rows axpyRows
-				for i := range rowsPerAxpy(d) {
-					rows.row[i], rows.coef[i] = p, 1
-				}
-				v.axpy(&rows, floats(paddedCols(n)), m, rowsPerAxpy(d))
-				v.widenPart(floats(n), m, p, 0, n)
 			}
 		}
 	})
 }
-
-// Keys and values that end where the memory ends, of as many positions as fill a block of tiles, and fewer, and more.

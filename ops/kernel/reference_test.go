@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
 // Every float16 survives the way to float32 and back; every float32 between two rounds to the nearer one.
@@ -26,7 +28,7 @@ func TestMaskTopK(t *testing.T) {
 	testTopK(t, r, func() int64 { return math.MinInt64 + int64(r.IntN(2)) })
 }
 
-func testTopK[E Elem](t *testing.T, r *rand.Rand, score func() E) {
+func testTopK[E weights.Elem](t *testing.T, r *rand.Rand, score func() E) {
 	t.Helper()
 	for range 300 {
 		n := 1 + r.IntN(40)
@@ -50,7 +52,7 @@ func TestAttention(t *testing.T) {
 	everywhere(t, func(t *testing.T, p *CPU) {
 		r := rand.New(rand.NewPCG(59, 60))
 		for _, c := range []struct{ heads, kvHeads, d, past, tokens int }{{1, 1, 8, 0, 1}, {4, 2, 36, 7, 3}, {9, 3, 64, 40, 1}, {6, 1, 32, 0, 20}} {
-			kv, err := NewKV(F32, 2, c.past+c.tokens, c.kvHeads, c.d)
+			kv, err := NewKV(weights.F32, 2, c.past+c.tokens, c.kvHeads, c.d)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -112,4 +114,10 @@ func TestArgmax(t *testing.T) {
 			t.Errorf("of %v: %d, want %d", c.x, got, c.want)
 		}
 	}
+}
+
+// strange are floats that a kernel may get wrong.
+var strange = []float32{
+	0, float32(math.Copysign(0, -1)), 1, -1, 1e-45, -1e-45, 1e-39, math.MaxFloat32, -math.MaxFloat32,
+	88, -88, 89, -89, 1e4, -1e4, 15, -15, 0.5, -0.5, 1.5, -1.5, float32(math.Inf(1)), float32(math.Inf(-1)), float32(math.NaN()),
 }

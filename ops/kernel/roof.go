@@ -4,6 +4,9 @@ import (
 	"sync"
 	"time"
 	"unsafe"
+
+	"github.com/sparsegonia/sparsegonia/ops/simd"
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
 // ReadRoof returns the bytes per second that the threads of p read from data,
@@ -12,7 +15,7 @@ import (
 // 1, 2 or 4 streams. It is the most that a product with few tokens can read its weights with.
 func ReadRoof(cpu *CPU, data []byte, streams int) float64 {
 	cpu = orDefault(cpu)
-	read := cpu.variant.read[streams]
+	read := cpu.variant.Read[streams]
 	// Parts of 1 MiB and more keep the shared counter out of the measurement
 	// and let a disturbed thread do less.
 	const least = 1 << 20
@@ -38,14 +41,14 @@ func FMAPeak(cpu *CPU, d time.Duration) float64 {
 	type operands struct{ c, w, x []float32 }
 	data := make([]operands, cpu.pool.Threads())
 	for i := range data {
-		data[i] = operands{floats(v.tileRows * v.tileCols), floats(v.tileRows * k), floats(v.tileCols * k)}
+		data[i] = operands{weights.Floats(v.TileRows * v.TileCols), weights.Floats(v.TileRows * k), weights.Floats(v.TileCols * k)}
 	}
 	work := func(calls int) time.Duration {
 		start := time.Now()
 		cpu.pool.Run(cpu.pool.Threads(), func(i int) {
 			o := &data[i]
 			for range calls {
-				v.tile(address(o.c), address(o.w), 4*k, 4, address(o.x), k)
+				v.Tile(simd.Address(o.c), simd.Address(o.w), 4*k, 4, simd.Address(o.x), k)
 			}
 		})
 		return time.Since(start)
@@ -53,7 +56,7 @@ func FMAPeak(cpu *CPU, d time.Duration) float64 {
 	calls := 1000
 	calls = max(int(float64(calls)*float64(d)/float64(work(calls)+1)), 1)
 	t := work(calls)
-	return 2 * float64(v.tileRows*v.tileCols*k) * float64(calls*cpu.pool.Threads()) / t.Seconds()
+	return 2 * float64(v.TileRows*v.TileCols*k) * float64(calls*cpu.pool.Threads()) / t.Seconds()
 }
 
 // sink takes results that nobody reads.

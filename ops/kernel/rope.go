@@ -5,6 +5,8 @@ import (
 	"math"
 	"sync"
 	"sync/atomic"
+
+	"github.com/sparsegonia/sparsegonia/ops/parallel"
 )
 
 // RotaryConfig describes rotary position embeddings as a Hugging Face
@@ -210,7 +212,7 @@ type ropeTask struct {
 	rows      int // in a piece
 }
 
-func (t *ropeTask) Piece(_ *Worker, i int) {
+func (t *ropeTask) Piece(_ *parallel.Worker, i int) {
 	c := &t.rotary.config
 	width, half := t.heads*c.HeadDim, c.Dim/2
 	for row := i * t.rows; row < min((i+1)*t.rows, len(t.positions)); row++ {

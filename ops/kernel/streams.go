@@ -1,6 +1,12 @@
 package kernel
 
-import "unsafe"
+import (
+	"unsafe"
+
+	"github.com/sparsegonia/sparsegonia/ops/parallel"
+	"github.com/sparsegonia/sparsegonia/ops/simd"
+	"github.com/sparsegonia/sparsegonia/ops/weights"
+)
 
 // Where a variant has dot4 for a dtype, the rows of a piece are read as several streams, one from each part of the piece: a
 // core then reads as fast as memory goes. Where the rows of a neuron lie side by side, as in a neuron store, each stream
@@ -42,27 +48,27 @@ func (b *block) goOn(w *worker, streams, rows, all int) {
 // linearStreams is a linearTask in streams.
 type linearStreams linearTask
 
-func (t *linearStreams) Piece(thread *Worker, i int) {
+func (t *linearStreams) Piece(thread *parallel.Worker, i int) {
 	w := t.cpu.on(thread)
 	v, m, r := t.cpu.variant, t.w, &w.dots
 	first := i * t.rows
-	n := min(t.rows, m.rows-first)
+	n := min(t.rows, m.Rows()-first)
 	var b block
-	for j := range blocks(rowsPerDot, n) {
-		b.fill(rowsPerDot, first, n, j)
-		if j+1 == blocks(rowsPerDot, n) {
-			b.goOn(w, rowsPerDot, t.rows, m.rows)
+	for j := range blocks(simd.RowsPerDot, n) {
+		b.fill(simd.RowsPerDot, first, n, j)
+		if j+1 == blocks(simd.RowsPerDot, n) {
+			b.goOn(w, simd.RowsPerDot, t.rows, m.Rows())
 		}
-		for s := range r.row {
+		for s := range r.Row {
 			k := min(s, b.count-1)
-			r.row[s] = m.row(b.row[k])
-			r.next[s] = asked(v.streaming.dot, r.row[s], m.rowBytes, m.row(b.following[k]))
+			r.Row[s] = m.RowAt(b.row[k])
+			r.Next[s] = simd.Asked(v.Streaming.Dot, r.Row[s], m.RowBytes(), m.RowAt(b.following[k]))
 		}
 		for token := range t.tokens {
-			v.dots(&t.operands[token], m, r)
-			out := t.y[token*m.rows:]
+			v.Dots(&t.operands[token], m, r)
+			out := t.y[token*m.Rows():]
 			for s, k := range b.row[:b.count] {
-				out[k] = r.sum[s]
+				out[k] = r.Sum[s]
 				if t.bias != nil {
 					out[k] += t.bias[k]
 				}
@@ -74,28 +80,28 @@ func (t *linearStreams) Piece(thread *Worker, i int) {
 // downStreams is a downTask in streams.
 type downStreams downTask
 
-func (t *downStreams) Piece(thread *Worker, i int) {
+func (t *downStreams) Piece(thread *parallel.Worker, i int) {
 	w := t.cpu.on(thread)
 	m, r, v := t.w, &w.rows, t.cpu.variant
-	width, streams, step := paddedCols(m.cols), v.streaming.streams, rowsPerAxpy(m.dtype)
+	width, streams, step := simd.PaddedCols(m.Cols()), v.Streaming.Streams, simd.RowsPerAxpy(m.Dtype())
 	acc := t.sums[i*t.tokens*width:][:t.tokens*width]
 	clear(acc)
 	first := i * t.chunk
-	n := min(t.chunk, m.rows-first)
+	n := min(t.chunk, m.Rows()-first)
 	var b block
 	for j := range blocks(streams, n) {
 		b.fill(streams, first, n, j)
 		if j+1 == blocks(streams, n) {
-			b.goOn(w, streams, t.chunk, m.rows)
+			b.goOn(w, streams, t.chunk, m.Rows())
 		}
 		for from := 0; from < b.count; from += step {
 			to := min(from+step, b.count)
 			for token := range t.tokens {
 				for s, k := range b.row[from:to] {
-					r.row[s], r.coef[s] = m.row(k), t.h[token*m.rows+k]
-					r.next[s] = asked(v.streaming.ofAxpy(m.dtype), r.row[s], m.rowBytes, m.row(b.following[from+s]))
+					r.Row[s], r.Coef[s] = m.RowAt(k), t.h[token*m.Rows()+k]
+					r.Next[s] = simd.Asked(v.Streaming.OfAxpy(m.Dtype()), r.Row[s], m.RowBytes(), m.RowAt(b.following[from+s]))
 				}
-				v.axpy(r, acc[token*width:][:width], m, to-from)
+				v.Axpy(r, acc[token*width:][:width], m, to-from)
 			}
 		}
 	}
@@ -104,15 +110,15 @@ func (t *downStreams) Piece(thread *Worker, i int) {
 // neuronStreams is a neuronTask in streams. Its pieces are the same chunks.
 type neuronStreams neuronTask
 
-func (t *neuronStreams) Piece(thread *Worker, i int) {
+func (t *neuronStreams) Piece(thread *parallel.Worker, i int) {
 	w := t.cpu.on(thread)
-	v, width := t.cpu.variant, paddedCols(t.down.cols)
-	streams := v.streaming.streams
+	v, width := t.cpu.variant, simd.PaddedCols(t.down.Cols())
+	streams := v.Streaming.Streams
 	sums := t.sums[i*t.tokens*width:][:t.tokens*width]
 	clear(sums)
 	first := i * t.chunk
 	n := min(t.chunk, len(t.slots)-first)
-	short := max(t.up.rowBytes, t.down.rowBytes) <= shortRow
+	short := max(t.up.RowBytes(), t.down.RowBytes()) <= simd.ShortRow
 	b := neuronBlock{neuronTask: (*neuronTask)(t), w: w}
 	for j := range blocks(streams, n) {
 		b.fill(streams, first, n, j)
@@ -122,7 +128,7 @@ func (t *neuronStreams) Piece(thread *Worker, i int) {
 		for s := range b.count {
 			k, row, following := b.row[s], int(t.slots[b.row[s]]), int(t.slots[b.following[s]])
 			b.neuron[s], b.row[s], b.following[s] = t.neurons[k], row, following
-			b.byRow[s] = v.streaming.byRow && (short || following != row+1)
+			b.byRow[s] = v.Streaming.ByRow && (short || following != row+1)
 		}
 		b.add(sums)
 	}
@@ -148,48 +154,48 @@ func (b *neuronBlock) add(sums []float32) {
 		if b.gate != nil {
 			begin = b.gate
 		}
-		for from := 0; from < b.count; from += rowsPerDot {
+		for from := 0; from < b.count; from += simd.RowsPerDot {
 			if b.gate != nil {
 				b.dots(gates, b.gate, b.up, from)
 			}
 			b.dots(ups, b.up, b.down, from)
 		}
 	}
-	v, r, m, width := b.cpu.variant, &b.w.rows, b.down, paddedCols(b.down.cols)
-	step := rowsPerAxpy(m.dtype)
+	v, r, m, width := b.cpu.variant, &b.w.rows, b.down, simd.PaddedCols(b.down.Cols())
+	step := simd.RowsPerAxpy(m.Dtype())
 	for token := range b.tokens {
 		h := hidden[token*blockNeurons:][:b.count]
 		b.finish(h, gates[token*blockNeurons:], ups[token*blockNeurons:], b.neuron[:b.count], token)
 		for from := 0; from < b.count; from += step {
 			to := min(from+step, b.count)
 			for s, row := range b.row[from:to] {
-				r.row[s], r.coef[s] = m.row(row), h[from+s]
-				r.next[s] = b.asked(v.streaming.ofAxpy(m.dtype), from+s, m, begin.row(b.following[from+s]))
+				r.Row[s], r.Coef[s] = m.RowAt(row), h[from+s]
+				r.Next[s] = b.asked(v.Streaming.OfAxpy(m.Dtype()), from+s, m, begin.RowAt(b.following[from+s]))
 			}
-			v.axpy(r, sums[token*width:][:width], m, to-from)
+			v.Axpy(r, sums[token*width:][:width], m, to-from)
 		}
 	}
 }
 
 // dots writes to out the products of all tokens with the rows in m of a few neurons of the block, behind which those in next
 // are read.
-func (b *neuronBlock) dots(out []float32, m, next *Matrix, from int) {
+func (b *neuronBlock) dots(out []float32, m, next *weights.Matrix, from int) {
 	v, r := b.cpu.variant, &b.w.dots
-	for s := range r.row {
+	for s := range r.Row {
 		i := min(from+s, b.count-1)
-		r.row[s] = m.row(b.row[i])
-		r.next[s] = b.asked(v.streaming.dot, i, m, next.row(b.row[i]))
+		r.Row[s] = m.RowAt(b.row[i])
+		r.Next[s] = b.asked(v.Streaming.Dot, i, m, next.RowAt(b.row[i]))
 	}
 	for token := range b.tokens {
-		v.dots(&b.operands[token], m, r)
-		copy(out[token*blockNeurons+from:][:rowsPerDot], r.sum[:])
+		v.Dots(&b.operands[token], m, r)
+		copy(out[token*blockNeurons+from:][:simd.RowsPerDot], r.Sum[:])
 	}
 }
 
 // asked is what to ask for while the row in m of neuron i of the block is read, behind which follows is.
-func (b *neuronBlock) asked(ahead, i int, m *Matrix, follows unsafe.Pointer) uintptr {
+func (b *neuronBlock) asked(ahead, i int, m *weights.Matrix, follows unsafe.Pointer) uintptr {
 	if b.byRow[i] {
 		return uintptr(follows)
 	}
-	return asked(ahead, m.row(b.row[i]), m.rowBytes, follows)
+	return simd.Asked(ahead, m.RowAt(b.row[i]), m.RowBytes(), follows)
 }

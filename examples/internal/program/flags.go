@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/sparsegonia/sparsegonia/ops/kernel"
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
 // Flags are the flags of a program with the text that -h prints around them.
@@ -131,14 +132,14 @@ func (c *choice) Set(s string) error {
 const stored = "stored"
 
 // Dtype adds the flag -dtype, the width of the weights. The result is nil, once flags are parsed, if they stay as stored.
-func (f *Flags) Dtype() func() *kernel.Dtype {
-	widths := []kernel.Dtype{kernel.F32, kernel.F16, kernel.BF16, kernel.Int8, kernel.Int8G, kernel.Int4, kernel.Int4M}
+func (f *Flags) Dtype() func() *weights.Dtype {
+	widths := []weights.Dtype{weights.F32, weights.F16, weights.BF16, weights.Int8, weights.Int8G, weights.Int4, weights.Int4M}
 	names := []string{stored}
 	for _, d := range widths {
 		names = append(names, d.String())
 	}
 	value := f.Choice("dtype", stored, "`width` of the weights", names...)
-	return func() *kernel.Dtype {
+	return func() *weights.Dtype {
 		if i := slices.Index(names, *value); i > 0 {
 			return &widths[i-1]
 		}

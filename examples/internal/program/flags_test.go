@@ -14,7 +14,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/sparsegonia/sparsegonia/examples/internal/program"
-	"github.com/sparsegonia/sparsegonia/ops/kernel"
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
 // A boolean flag takes a word that follows it; no other flag loses its value to that.
@@ -151,7 +151,7 @@ func TestThreads(t *testing.T) {
 
 // Every width that a model can be loaded in is a value of -dtype, and nothing else is.
 func TestDtype(t *testing.T) {
-	parse := func(value string) (*kernel.Dtype, error) {
+	parse := func(value string) (*weights.Dtype, error) {
 		env := &program.Env{Name: "probe", Args: []string{"-dtype", value}}
 		f := env.Flags("")
 		dtype := f.Dtype()
@@ -159,8 +159,8 @@ func TestDtype(t *testing.T) {
 		return dtype(), err
 	}
 	var want, got []string
-	for d := kernel.F32; !strings.HasPrefix(d.String(), "dtype("); d++ {
-		if d.Compute() == kernel.F32 {
+	for d := weights.F32; !strings.HasPrefix(d.String(), "dtype("); d++ {
+		if d.Compute() == weights.F32 {
 			want = append(want, d.String())
 		}
 		if parsed, err := parse(d.String()); err == nil {

@@ -1,9 +1,0 @@
-//go:build !noasm
-
-package kernel
-
-// pause executes n PAUSE instructions: a spinning thread that leaves the
-// core's resources and power to others.
-//
-//go:noescape
-func pause(n uint32)

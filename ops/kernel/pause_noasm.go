@@ -1,8 +1,0 @@
-//go:build !amd64 || noasm
-
-package kernel
-
-import "runtime"
-
-// pause lets others run: without assembly there is no cheaper way to wait.
-func pause(uint32) { runtime.Gosched() }

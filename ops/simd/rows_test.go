@@ -1,0 +1,91 @@
+package simd
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/sparsegonia/sparsegonia/ops/weights"
+)
+
+func TestColumns(t *testing.T) {
+	assemblies(t, func(t *testing.T, v *Variant, r *rand.Rand) {
+		n := v.TileCols
+		for rows := 1; rows <= 9; rows++ {
+			start := numbers(rows*n, func(i int) float32 { return strange[r.IntN(len(strange))] })
+			if rows > 3 {
+				start = randoms(r, rows*n)
+			}
+			x := fencedValues(start, 4*r.IntN(16))
+			largest, sums := fencedValues(randoms(r, n), 4*r.IntN(16)), fencedValues(randoms(r, n), 4*r.IntN(16))
+			shifts := append([]float32(nil), weights.SliceAt[float32](largest.p(), n)...)
+			before := append([]float32(nil), weights.SliceAt[float32](sums.p(), n)...)
+			v.MaxColumns(largest.p(), x.p(), rows)
+			v.ExpColumns(x.p(), Address(shifts), sums.p(), rows)
+			for _, f := range []*fenced{x, largest, sums} {
+				f.check(t, fmt.Sprintf("rows=%d", rows))
+			}
+			for c := range n {
+				most, sum, nan := shifts[c], float64(before[c]), false
+				for i := range rows {
+					s := start[i*n+c]
+					nan = nan || s != s
+					most = max(most, s)
+					e := math.Exp(float64(s - shifts[c])) // the difference is rounded
+					sum += e
+					got := float64(weights.SliceAt[float32](x.p(), rows*n)[i*n+c])
+					if !(math.Abs(got-e) <= 1e-6*e+1e-38) && (got == got || e == e) && !(math.IsInf(got, 1) && e > 1e38) {
+						t.Fatalf("exp(%v − %v) is %v, want %v", s, shifts[c], got, e)
+					}
+				}
+				if got := weights.SliceAt[float32](largest.p(), n)[c]; got != most && !nan {
+					t.Fatalf("column %d: largest is %v, want %v", c, got, most)
+				}
+				if got := float64(weights.SliceAt[float32](sums.p(), n)[c]); !(math.Abs(got-sum) <= 1e-5*math.Abs(sum)) && (got == got || sum == sum) && !(math.IsInf(got, 1) && sum > 1e38) {
+					t.Fatalf("column %d: sum is %v, want %v", c, got, sum)
+				}
+			}
+		}
+	})
+}
+
+// Rows at every alignment and distance, alone and by the dozen, against the generic functions.
+func TestRowsOfAttention(t *testing.T) {
+	assemblies(t, func(t *testing.T, v *Variant, r *rand.Rand) {
+		for _, d := range []weights.Dtype{weights.F32, weights.F16} {
+			for n := weights.Group; n <= 5*weights.Group; n += weights.Group {
+				for count := 1; count <= 13; count++ {
+					what := fmt.Sprintf("%v n=%d count=%d", d, n, count)
+					stride := d.RowBytes(n) + d.Size()*r.IntN(3)
+					rows := newFenced((count-1)*stride+d.RowBytes(n), d.Size()*r.IntN(32))
+					for i := range count {
+						weights.Encode(d, rows.bytes[rows.first+i*stride:][:d.RowBytes(n)], randoms(r, n))
+					}
+					for name, f := range map[string]struct {
+						dots   bool
+						in, to int
+					}{"rowDots": {dots: true, in: n, to: count}, "rowSum": {in: count, to: n}} {
+						before := randoms(r, f.to)
+						y := fencedValues(before, 4*r.IntN(16))
+						want := fencedValues(before, 0)
+						x := fencedValues(randoms(r, f.in), 4*r.IntN(16))
+						if f.dots {
+							v.rowDots[d](y.p(), x.p(), rows.p(), stride, n, count)
+							generic.rowDots[d](want.p(), x.p(), rows.p(), stride, n, count)
+						} else {
+							v.rowSum[d](y.p(), x.p(), rows.p(), stride, n, count)
+							generic.rowSum[d](want.p(), x.p(), rows.p(), stride, n, count)
+						}
+						y.check(t, name+" "+what)
+						for i, w := range weights.SliceAt[float32](want.p(), f.to) {
+							if got := weights.SliceAt[float32](y.p(), f.to)[i]; !(math.Abs(float64(got-w)) <= 1e-5*float64(f.in)) {
+								t.Fatalf("%s %s: element %d is %v, want %v", name, what, i, got, w)
+							}
+						}
+					}
+				}
+			}
+		}
+	})
+}
