@@ -46,12 +46,12 @@ func turn(step, n int) int {
 }
 
 // gather copies the rows of all active neurons, which is what a cache without a difference does.
-func gather(pool *parallel.Pool, to, from *Neurons, slots []int32) {
+func gather(pool *parallel.Pool, to, from *weights.Neurons, slots []int32) {
 	const chunk = 8
 	pool.Run((len(slots)+chunk-1)/chunk, func(piece int) {
 		for k := piece * chunk; k < min((piece+1)*chunk, len(slots)); k++ {
-			for i, m := range from.matrices() {
-				copy(to.matrices()[i].Row(k), m.Row(int(slots[k])))
+			for i, m := range from.Matrices() {
+				copy(to.Matrices()[i].Row(k), m.Row(int(slots[k])))
 			}
 		}
 	})
@@ -66,7 +66,7 @@ func median(times []time.Duration) time.Duration {
 // packed, and what copying the rows of all active neurons takes into a buffer that is there and into a new one.
 func BenchmarkRefresh(b *testing.B) {
 	for _, d := range []weights.Dtype{weights.F32, weights.F16, weights.Int8} {
-		store, err := Allocate(d, intermediate3B, hidden3B, true)
+		store, err := weights.AllocateNeurons(d, intermediate3B, hidden3B, true)
 		require.NoError(b, err)
 		fill(store)
 		for _, percent := range []int{25, 50} {
@@ -79,7 +79,7 @@ func BenchmarkRefresh(b *testing.B) {
 	}
 }
 
-func benchmarkRefresh(b *testing.B, store *Neurons, sets [][]bool) {
+func benchmarkRefresh(b *testing.B, store *weights.Neurons, sets [][]bool) {
 	inPlace := InPlace(store)
 	packed, err := NewPacked(store, nil)
 	require.NoError(b, err)
@@ -111,9 +111,9 @@ func benchmarkRefresh(b *testing.B, store *Neurons, sets [][]bool) {
 		}
 		i++
 	}
-	moved := packed.Stats().BytesMoved - int64(active)*store.neuronBytes()
+	moved := packed.Stats().BytesMoved - int64(active)*store.NeuronBytes()
 	arrived := packed.Stats().Misses - int64(active)
-	require.Equal(b, arrived*store.neuronBytes(), moved)
+	require.Equal(b, arrived*store.NeuronBytes(), moved)
 	require.Zero(b, inPlace.Stats().BytesMoved)
 
 	p := median(times[1])
@@ -131,11 +131,11 @@ func benchmarkRefresh(b *testing.B, store *Neurons, sets [][]bool) {
 // other within each iteration. The neuron file is in the page cache, not read from the disk.
 func BenchmarkToken(b *testing.B) {
 	for _, d := range []weights.Dtype{weights.F32, weights.F16, weights.Int8} {
-		store, err := Allocate(d, intermediate3B, hidden3B, true)
+		store, err := weights.AllocateNeurons(d, intermediate3B, hidden3B, true)
 		require.NoError(b, err)
 		fill(store)
 		path := filepath.Join(b.TempDir(), "neurons")
-		require.NoError(b, WriteFile(path, "", 1, func(int) (*Neurons, error) { return store, nil }))
+		require.NoError(b, WriteFile(path, "", 1, func(int) (*weights.Neurons, error) { return store, nil }))
 		for _, percent := range []int{25, 50} {
 			for _, changed := range []float64{1, 2.4, 10, 25, 75} {
 				b.Run(fmt.Sprintf("%v/active=%d%%/changed=%v%%", d, percent, changed), func(b *testing.B) {
@@ -149,7 +149,7 @@ func BenchmarkToken(b *testing.B) {
 	}
 }
 
-func benchmarkToken(b *testing.B, store *Neurons, f *File, sets [][]bool) {
+func benchmarkToken(b *testing.B, store *weights.Neurons, f *File, sets [][]bool) {
 	packed, err := NewPacked(store, nil)
 	require.NoError(b, err)
 	window, err := NewWindow(f, 0, WindowOptions{Tokens: 4, Budget: store.Bytes() / 4 * 3})
@@ -198,13 +198,13 @@ func benchmarkToken(b *testing.B, store *Neurons, f *File, sets [][]bool) {
 }
 
 // fill writes numbers to n: pages that nobody has written to are all the same.
-func fill(n *Neurons) {
+func fill(n *weights.Neurons) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	row := make([]float32, n.Hidden())
 	for i := range row {
 		row[i] = float32(rng.NormFloat64() / 64)
 	}
-	for _, m := range n.matrices() {
+	for _, m := range n.Matrices() {
 		for i := range n.Intermediate() {
 			if i == 0 {
 				weights.SetRow(m, 0, row)

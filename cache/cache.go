@@ -1,5 +1,7 @@
 package cache
 
+import "github.com/sparsegonia/sparsegonia/ops/weights"
+
 // Cache makes the weights of the active neurons readable and says where they lie.
 type Cache interface {
 	// Refresh makes active the active set. active has a bool for each of the I neurons; slots, also of length I,
@@ -10,7 +12,7 @@ type Cache interface {
 	Intermediate() int
 
 	// Rows is what the slots index.
-	Rows() *Neurons
+	Rows() *weights.Neurons
 
 	// Neurons lists the neuron of each active slot, in the order of slots. It is nil when every slot is the number of
 	// its neuron.

@@ -10,7 +10,7 @@ import (
 )
 
 func Example() {
-	neurons, err := cache.Allocate(weights.BF16, 6, 64, true) // 6 neurons of hidden size 64
+	neurons, err := weights.AllocateNeurons(weights.BF16, 6, 64, true) // 6 neurons of hidden size 64
 	if err != nil {
 		panic(err)
 	}
@@ -34,7 +34,7 @@ func Example() {
 }
 
 func ExampleNewPacked() {
-	neurons, err := cache.Allocate(weights.F32, 4, 2, true) // 4 neurons of hidden size 2
+	neurons, err := weights.AllocateNeurons(weights.F32, 4, 2, true) // 4 neurons of hidden size 2
 	if err != nil {
 		panic(err)
 	}
@@ -53,11 +53,8 @@ func ExampleNewPacked() {
 		if err := c.Refresh(active, slots); err != nil {
 			panic(err)
 		}
-		_, up, _, err := c.View().Tensors() // the memory of the pool
-		if err != nil {
-			panic(err)
-		}
-		fmt.Println(slots, up.Data())
+		up, _ := weights.Values[float32](c.View().Up) // the memory of the pool
+		fmt.Println(slots, up)
 	}
 	fmt.Println(c.Stats().BytesMoved, "bytes moved")
 	// Output:
@@ -67,7 +64,7 @@ func ExampleNewPacked() {
 }
 
 func ExampleNewWindow() {
-	neurons, err := cache.Allocate(weights.Int8, 100, 256, true) // 100 neurons of 3 rows of 320 bytes
+	neurons, err := weights.AllocateNeurons(weights.Int8, 100, 256, true) // 100 neurons of 3 rows of 320 bytes
 	if err != nil {
 		panic(err)
 	}
@@ -77,7 +74,7 @@ func ExampleNewWindow() {
 	}
 	defer os.RemoveAll(directory)
 	path := filepath.Join(directory, "model.neurons")
-	if err := cache.WriteFile(path, "example", 1, func(int) (*cache.Neurons, error) { return neurons, nil }); err != nil {
+	if err := cache.WriteFile(path, "example", 1, func(int) (*weights.Neurons, error) { return neurons, nil }); err != nil {
 		panic(err)
 	}
 

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
 // File is an open neuron file: the neurons of the layers of a model on a disk. What is read is checked. Its methods may
@@ -135,8 +137,8 @@ func (f *File) readAt(b []byte, offset int64) error {
 func (f *File) Label() string { return f.header.label }
 
 // Shapes lists the layers.
-func (f *File) Shapes() []Shape {
-	shapes := make([]Shape, len(f.header.layers))
+func (f *File) Shapes() []weights.Shape {
+	shapes := make([]weights.Shape, len(f.header.layers))
 	for i, l := range f.header.layers {
 		shapes[i] = l.Shape
 	}
@@ -153,14 +155,14 @@ func (f *File) layer(i int) (*layer, error) {
 
 // Read reads the neurons of a layer from number first on into n, which says by its shape how many. It is fastest if n
 // is from Allocate. After an error the content of n is not defined.
-func (f *File) Read(layer, first int, n *Neurons) error {
+func (f *File) Read(layer, first int, n *weights.Neurons) error {
 	l, err := f.layer(layer)
 	if err != nil {
 		return fmt.Errorf("cache: read: %w", err)
 	}
 	want := l.Shape
 	want.Intermediate = n.Intermediate()
-	if err := n.checkSquare(); err != nil {
+	if err := n.CheckSquare(); err != nil {
 		return fmt.Errorf("cache: read: %w", err)
 	}
 	if got := n.Shape(); got != want {
@@ -176,20 +178,20 @@ func (f *File) Read(layer, first int, n *Neurons) error {
 	return nil
 }
 
-func (f *File) read(l *layer, number, first int, n *Neurons) error {
-	if n.bundles != nil {
-		return f.readBundles(number, first, n.bundles[:n.Intermediate()*l.bundle()])
+func (f *File) read(l *layer, number, first int, n *weights.Neurons) error {
+	if n.Bundles != nil {
+		return f.readBundles(number, first, n.Bundles[:n.Intermediate()*l.Bundle()])
 	}
-	bundle := make([]byte, l.bundle())
+	bundle := make([]byte, l.Bundle())
 	for i := range n.Intermediate() {
 		if err := f.readBundles(number, first+i, bundle); err != nil {
 			return err
 		}
 		from := bundle
-		for _, m := range n.matrices() {
+		for _, m := range n.Matrices() {
 			if m != nil {
 				copy(m.Row(i), from)
-				from = from[l.row():]
+				from = from[l.Row():]
 			}
 		}
 	}
@@ -199,7 +201,7 @@ func (f *File) read(l *layer, number, first int, n *Neurons) error {
 // readBundles reads consecutive bundles of layer number to b and checks them.
 func (f *File) readBundles(number, first int, b []byte) error {
 	l := &f.header.layers[number]
-	size := l.bundle()
+	size := l.Bundle()
 	if err := f.readAt(b, l.offset+int64(first)*int64(size)); err != nil {
 		return fmt.Errorf("layer %d, neuron %d: %w", number, first, err)
 	}
@@ -213,12 +215,12 @@ func (f *File) readBundles(number, first int, b []byte) error {
 }
 
 // Load reads a layer into memory.
-func (f *File) Load(layer int) (*Neurons, error) {
+func (f *File) Load(layer int) (*weights.Neurons, error) {
 	l, err := f.layer(layer)
 	if err != nil {
 		return nil, fmt.Errorf("cache: load: %w", err)
 	}
-	n, err := l.allocate()
+	n, err := l.Allocate()
 	if err != nil {
 		return nil, fmt.Errorf("cache: load: %s: layer %d: %w", f.name, layer, err)
 	}
@@ -230,11 +232,11 @@ func (f *File) Verify() error {
 	for i := range f.header.layers {
 		l := &f.header.layers[i]
 		const least = 1 << 20
-		step := min(max(least/l.bundle(), 1), l.Intermediate)
-		b := make([]byte, step*l.bundle())
+		step := min(max(least/l.Bundle(), 1), l.Intermediate)
+		b := make([]byte, step*l.Bundle())
 		for first := 0; first < l.Intermediate; first += step {
 			n := min(step, l.Intermediate-first)
-			if err := f.readBundles(i, first, b[:n*l.bundle()]); err != nil {
+			if err := f.readBundles(i, first, b[:n*l.Bundle()]); err != nil {
 				return fmt.Errorf("cache: verify: %w", err)
 			}
 		}

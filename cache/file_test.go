@@ -13,6 +13,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"unsafe"
 
 	"github.com/sparsegonia/sparsegonia/ops/weights"
 	"github.com/stretchr/testify/assert"
@@ -21,9 +22,9 @@ import (
 )
 
 // image is the content of a neuron file.
-func image(t require.TestingT, label string, layers ...*Neurons) []byte {
+func image(t require.TestingT, label string, layers ...*weights.Neurons) []byte {
 	var b buffer
-	require.NoError(t, writeNeurons(&b, label, len(layers), func(i int) (*Neurons, error) { return layers[i], nil }))
+	require.NoError(t, writeNeurons(&b, label, len(layers), func(i int) (*weights.Neurons, error) { return layers[i], nil }))
 	return b.data
 }
 
@@ -52,14 +53,14 @@ func openImage(t require.TestingT, data []byte) *File {
 	return f
 }
 
-func requireSameNeurons(t require.TestingT, want, got *Neurons) {
+func requireSameNeurons(t require.TestingT, want, got *weights.Neurons) {
 	require.Equal(t, want.Shape(), got.Shape())
-	for i, m := range want.matrices() {
+	for i, m := range want.Matrices() {
 		if m == nil {
 			continue
 		}
 		for k := range m.Rows() {
-			require.Equal(t, m.Row(k), got.matrices()[i].Row(k), "matrix %d, neuron %d", i, k)
+			require.Equal(t, m.Row(k), got.Matrices()[i].Row(k), "matrix %d, neuron %d", i, k)
 		}
 	}
 }
@@ -72,7 +73,7 @@ func TestFileRoundTrip(t *testing.T) {
 				requireDirect(t, directory)
 			}
 			rapid.Check(t, func(t *rapid.T) {
-				layers := make([]*Neurons, rapid.IntRange(0, 3).Draw(t, "layers"))
+				layers := make([]*weights.Neurons, rapid.IntRange(0, 3).Draw(t, "layers"))
 				for i := range layers {
 					d := rapid.SampledFrom(dtypes).Draw(t, "dtype")
 					hidden := rapid.IntRange(1, 100).Draw(t, "hidden")
@@ -81,7 +82,7 @@ func TestFileRoundTrip(t *testing.T) {
 				}
 				label := rapid.StringN(0, 5000, -1).Draw(t, "label")
 				path := filepath.Join(directory, "neurons")
-				require.NoError(t, WriteFile(path, label, len(layers), func(i int) (*Neurons, error) { return layers[i], nil }))
+				require.NoError(t, WriteFile(path, label, len(layers), func(i int) (*weights.Neurons, error) { return layers[i], nil }))
 				f, err := OpenFile(path, options...)
 				require.NoError(t, err)
 				defer f.Close()
@@ -96,7 +97,7 @@ func TestFileRoundTrip(t *testing.T) {
 
 					first := rapid.IntRange(0, want.Intermediate()-1).Draw(t, "first")
 					count := rapid.IntRange(1, want.Intermediate()-first).Draw(t, "count")
-					for _, part := range []*Neurons{allocate(t, want, count), pools(t, want, count)} {
+					for _, part := range []*weights.Neurons{allocate(t, want, count), pools(t, want, count)} {
 						require.NoError(t, f.Read(i, first, part))
 						requireSameNeurons(t, slice(want, first, count), part)
 					}
@@ -119,22 +120,22 @@ func requireDirect(t *testing.T, directory string) {
 }
 
 // allocate and pools make room for count neurons like n, bundled and not.
-func allocate(t require.TestingT, n *Neurons, count int) *Neurons {
-	part, err := Allocate(n.Dtype(), count, n.Hidden(), n.Gated())
+func allocate(t require.TestingT, n *weights.Neurons, count int) *weights.Neurons {
+	part, err := weights.AllocateNeurons(n.Dtype(), count, n.Hidden(), n.Gated())
 	require.NoError(t, err)
 	return part
 }
 
-func pools(t require.TestingT, n *Neurons, count int) *Neurons {
+func pools(t require.TestingT, n *weights.Neurons, count int) *weights.Neurons {
 	part, err := newPools(n, count)
 	require.NoError(t, err)
 	return part
 }
 
-func slice(n *Neurons, first, count int) *Neurons {
-	var part Neurons
+func slice(n *weights.Neurons, first, count int) *weights.Neurons {
+	var part weights.Neurons
 	for i, to := range []**weights.Matrix{&part.Gate, &part.Up, &part.Down} {
-		if m := n.matrices()[i]; m != nil {
+		if m := n.Matrices()[i]; m != nil {
 			*to = m.Slice(first, first+count)
 		}
 	}
@@ -184,7 +185,7 @@ func TestFileHostileHeaders(t *testing.T) {
 		"version":           {func(h []byte) { h[8] = 2 }, "version 2"},
 		"layers":            {func(h []byte) { put(h, 12, math.MaxUint32) }, "4294967295 layers"},
 		"many layers":       {func(h []byte) { put(h, 12, maxLayers) }, "header of"},
-		"too many layers":   {func(h []byte) { put(h, 12, 2) }, "layer 1: kernel: unknown dtype"},
+		"too many layers":   {func(h []byte) { put(h, 12, 2) }, "layer 1: weights: unknown dtype"},
 		"no layers":         {func(h []byte) { put(h, 12, 0) }, "layers end at"},
 		"label":             {func(h []byte) { put(h, 16, math.MaxUint32) }, "label of 4294967295"},
 		"long label":        {func(h []byte) { put(h, 16, maxLabel) }, "header of"},
@@ -217,7 +218,7 @@ func TestFileHostileHeaders(t *testing.T) {
 func put(b []byte, at int, v uint32) { binary.LittleEndian.PutUint32(b[at:], v) }
 
 func FuzzFileHeader(f *testing.F) {
-	for _, layers := range [][]*Neurons{
+	for _, layers := range [][]*weights.Neurons{
 		nil,
 		{newStore(f, weights.F32, 3, 16, true, 1)},
 		{newStore(f, weights.Int4, 2, 5, false, 1), newStore(f, weights.Int8, 70, 3, true, 1)},
@@ -326,8 +327,8 @@ func TestFileSwappedNeurons(t *testing.T) {
 	data := image(t, "", store)
 	f := openImage(t, data)
 	l := f.header.layers[0]
-	a := bytes.Clone(data[l.offset:][:l.bundle()])
-	b := data[int(l.offset)+l.bundle():][:l.bundle()]
+	a := bytes.Clone(data[l.offset:][:l.Bundle()])
+	b := data[int(l.offset)+l.Bundle():][:l.Bundle()]
 	copy(data[l.offset:], b)
 	copy(b, a)
 	require.ErrorIs(t, f.Verify(), ErrCorrupt)
@@ -337,7 +338,7 @@ func TestFileReadErrors(t *testing.T) {
 	store := newStore(t, weights.F32, 4, 16, true, 1)
 	f := openImage(t, image(t, "", store))
 	n := allocate(t, store, 2)
-	plain, err := Allocate(weights.F32, 2, 16, false)
+	plain, err := weights.AllocateNeurons(weights.F32, 2, 16, false)
 	require.NoError(t, err)
 	assert.ErrorContains(t, f.Read(1, 0, n), "layer 1, the file has 1")
 	assert.ErrorContains(t, f.Read(-1, 0, n), "layer -1")
@@ -352,7 +353,7 @@ func TestFileReadErrors(t *testing.T) {
 func TestFileTruncatedWhileOpen(t *testing.T) {
 	store := newStore(t, weights.F32, 100, 64, true, 1)
 	path := filepath.Join(t.TempDir(), "neurons")
-	one := func(int) (*Neurons, error) { return store, nil }
+	one := func(int) (*weights.Neurons, error) { return store, nil }
 	require.NoError(t, WriteFile(path, "", 1, one))
 	f, err := OpenFile(path)
 	require.NoError(t, err)
@@ -383,17 +384,17 @@ func TestWriteFileIsAtomic(t *testing.T) {
 	directory := t.TempDir()
 	path := filepath.Join(directory, "neurons")
 	store := newStore(t, weights.F32, 4, 16, true, 1)
-	old := func(int) (*Neurons, error) { return store, nil }
+	old := func(int) (*weights.Neurons, error) { return store, nil }
 	require.NoError(t, WriteFile(path, "old", 1, old))
 
 	broken := errors.New("broken checkpoint")
-	require.ErrorIs(t, WriteFile(path, "new", 2, func(i int) (*Neurons, error) {
+	require.ErrorIs(t, WriteFile(path, "new", 2, func(i int) (*weights.Neurons, error) {
 		if i == 1 {
 			return nil, broken
 		}
 		return store, nil
 	}), broken)
-	require.ErrorContains(t, WriteFile(path, "", 1, func(int) (*Neurons, error) { return nil, nil }), "no neurons")
+	require.ErrorContains(t, WriteFile(path, "", 1, func(int) (*weights.Neurons, error) { return nil, nil }), "no neurons")
 	require.ErrorContains(t, WriteFile(path, "", -1, old), "-1 layers")
 	require.ErrorContains(t, WriteFile(path, string(make([]byte, maxLabel+1)), 1, old), "label of 65537")
 	require.ErrorIs(t, WriteFile(filepath.Join(directory, "none", "neurons"), "", 1, old), fs.ErrNotExist)
@@ -418,7 +419,7 @@ func TestWriteFileIsAtomic(t *testing.T) {
 func TestFileConcurrentReads(t *testing.T) {
 	store := newStore(t, weights.F32, 200, 64, true, 1)
 	path := filepath.Join(t.TempDir(), "neurons")
-	require.NoError(t, WriteFile(path, "", 1, func(int) (*Neurons, error) { return store, nil }))
+	require.NoError(t, WriteFile(path, "", 1, func(int) (*weights.Neurons, error) { return store, nil }))
 	for _, options := range [][]FileOption{nil, {WithDirect()}} {
 		if len(options) > 0 {
 			requireDirect(t, filepath.Dir(path))
@@ -446,3 +447,18 @@ func TestFileConcurrentReads(t *testing.T) {
 		}
 	}
 }
+
+func TestFilesHoldNoNeuronsOfOtherOutputs(t *testing.T) {
+	n, err := weights.NewNeurons(nil, weights.NewMatrix(weights.F32, 3, 2), weights.NewMatrix(weights.F32, 3, 5))
+	require.NoError(t, err)
+	name := filepath.Join(t.TempDir(), "neurons")
+	err = WriteFile(name, "", 1, func(int) (*weights.Neurons, error) { return n, nil })
+	assert.ErrorContains(t, err, "take 2 numbers and give 5")
+}
+
+var dtypes = []weights.Dtype{
+	weights.F32, weights.F64, weights.F16, weights.BF16, weights.Int32, weights.Int64,
+	weights.Int8, weights.Int8G, weights.Int4, weights.Int4M,
+}
+
+func address(row []byte) uintptr { return uintptr(unsafe.Pointer(unsafe.SliceData(row))) }

@@ -36,13 +36,13 @@ type header struct {
 
 // layer is where the neurons of an MLP lie in a file.
 type layer struct {
-	Shape
+	weights.Shape
 	offset    int64  // of the bundles
 	tableCRC  uint32 // of the checksums
 	checksums []uint32
 }
 
-func (l *layer) tableOffset() int64 { return l.offset + int64(l.Intermediate)*int64(l.bundle()) }
+func (l *layer) tableOffset() int64 { return l.offset + int64(l.Intermediate)*int64(l.Bundle()) }
 
 func (l *layer) end() int64 { return ceil(l.tableOffset() + int64(l.Intermediate)*checksumSize) }
 
@@ -107,9 +107,9 @@ func decode(b []byte, size int64) (*header, error) {
 			return nil, fmt.Errorf("layer %d: %w", i, err)
 		}
 		l.offset = end
-		if int64(l.Intermediate) > (size-end)/int64(l.bundle()+checksumSize) {
+		if int64(l.Intermediate) > (size-end)/int64(l.Bundle()+checksumSize) {
 			return nil, fmt.Errorf("layer %d: %d neurons of %d bytes each from offset %d do not fit in the %d bytes of the file",
-				i, l.Intermediate, l.bundle(), end, size)
+				i, l.Intermediate, l.Bundle(), end, size)
 		}
 		end = l.end()
 	}
@@ -134,7 +134,7 @@ func (l *layer) decode(b []byte) error {
 	if i > math.MaxInt32 || h > math.MaxInt32 || gated > 1 {
 		return fmt.Errorf("%d neurons of hidden size %d, gated %d", i, h, gated)
 	}
-	l.Shape = Shape{d, int(i), int(h), gated == 1}
+	l.Shape = weights.Shape{Dtype: d, Intermediate: int(i), Hidden: int(h), Gated: gated == 1}
 	l.tableCRC = binary.LittleEndian.Uint32(b[20:])
-	return l.check()
+	return l.Check()
 }

@@ -1,16 +1,20 @@
 package cache
 
-import "math/bits"
+import (
+	"math/bits"
+
+	"github.com/sparsegonia/sparsegonia/ops/weights"
+)
 
 // InPlace is the policy that moves no weights: the slot of a neuron is its row in n. Everything is resident.
-func InPlace(n *Neurons) Cache {
+func InPlace(n *weights.Neurons) Cache {
 	c := &inPlace{neurons: n, active: newSet(n.Intermediate())}
 	c.Reset()
 	return c
 }
 
 type inPlace struct {
-	neurons *Neurons
+	neurons *weights.Neurons
 	active  set
 	stats   Stats
 }
@@ -35,10 +39,10 @@ func (c *inPlace) Refresh(active []bool, slots []int32) error {
 	return nil
 }
 
-func (c *inPlace) Intermediate() int { return c.neurons.Intermediate() }
-func (c *inPlace) Rows() *Neurons    { return c.neurons }
-func (c *inPlace) Neurons() []int32  { return nil }
-func (c *inPlace) Stats() Stats      { return c.stats }
+func (c *inPlace) Intermediate() int      { return c.neurons.Intermediate() }
+func (c *inPlace) Rows() *weights.Neurons { return c.neurons }
+func (c *inPlace) Neurons() []int32       { return nil }
+func (c *inPlace) Stats() Stats           { return c.stats }
 
 func (c *inPlace) Reset() {
 	clear(c.active)

@@ -13,7 +13,7 @@ import (
 
 func newInPlace(t testing.TB, intermediate int) Cache {
 	t.Helper()
-	n, err := Allocate(weights.F32, intermediate, 1, true)
+	n, err := weights.AllocateNeurons(weights.F32, intermediate, 1, true)
 	require.NoError(t, err)
 	return InPlace(n)
 }
@@ -49,7 +49,7 @@ func (m *model) refresh(active []bool) (slots []int32) {
 func TestInPlaceAgainstModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		intermediate := rapid.IntRange(1, 300).Draw(t, "intermediate")
-		n, err := Allocate(weights.F32, intermediate, 1, true)
+		n, err := weights.AllocateNeurons(weights.F32, intermediate, 1, true)
 		require.NoError(t, err)
 		c, m := InPlace(n), model{active: map[int]bool{}}
 		slots := make([]int32, intermediate)

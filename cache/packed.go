@@ -14,10 +14,10 @@ import (
 //
 // The pools grow to the largest active set and an eighth more, and are kept until the Packed is dropped.
 type Packed struct {
-	store *Neurons
+	store *weights.Neurons
 	pool  *parallel.Pool
 
-	rows   *Neurons // the pools
+	rows   *weights.Neurons // the pools
 	active set
 	slot   []int32 // of each active neuron
 	neuron []int32 // of each slot; as many as are active
@@ -39,7 +39,7 @@ type move struct {
 }
 
 // NewPacked is a cache over store that copies rows on the threads of pool (nil: kernel.DefaultPool).
-func NewPacked(store *Neurons, pool *parallel.Pool) (*Packed, error) {
+func NewPacked(store *weights.Neurons, pool *parallel.Pool) (*Packed, error) {
 	intermediate := store.Intermediate()
 	list := func() []int32 { return make([]int32, 0, intermediate) }
 	c := &Packed{
@@ -129,7 +129,7 @@ func (c *Packed) place(count int) {
 func (c *Packed) run() {
 	perPiece := c.perPiece()
 	c.pool.Run((len(c.moves)+perPiece-1)/perPiece, c.moving)
-	bytes := c.store.neuronBytes()
+	bytes := c.store.NeuronBytes()
 	for _, m := range c.moves {
 		if m.within {
 			c.stats.BytesRepacked += bytes
@@ -142,12 +142,12 @@ func (c *Packed) run() {
 // perPiece is how many moves a thread takes at a time: enough that taking them is not what costs.
 func (c *Packed) perPiece() int {
 	const bytes = 64 << 10
-	return max(1, bytes/int(c.store.neuronBytes()))
+	return max(1, bytes/int(c.store.NeuronBytes()))
 }
 
 func (c *Packed) copyPiece(piece int) {
 	n := c.perPiece()
-	rows, store := c.rows.matrices(), c.store.matrices()
+	rows, store := c.rows.Matrices(), c.store.Matrices()
 	for _, m := range c.moves[piece*n : min((piece+1)*n, len(c.moves))] {
 		for i, to := range rows { // the rows of a neuron one after the other, as they may lie in the store
 			if to == nil {
@@ -171,48 +171,45 @@ func (c *Packed) reserve(count int) error {
 	if err != nil {
 		return err
 	}
-	for i, from := range c.rows.matrices() {
+	for i, from := range c.rows.Matrices() {
 		if from == nil {
 			continue
 		}
 		held := len(c.neuron)
-		if err := weights.Copy(c.pool, pools.matrices()[i].Slice(0, held), from.Slice(0, held)); err != nil {
+		if err := weights.Copy(c.pool, pools.Matrices()[i].Slice(0, held), from.Slice(0, held)); err != nil {
 			return err
 		}
 	}
-	c.stats.BytesRepacked += int64(len(c.neuron)) * c.store.neuronBytes()
+	c.stats.BytesRepacked += int64(len(c.neuron)) * c.store.NeuronBytes()
 	c.rows = pools
 	return nil
 }
 
 // newPools makes a pool of that many rows for every matrix of n. Rows that a tensor can hold follow each other without
 // gaps, the others each begin a cache line.
-func newPools(n *Neurons, rows int) (*Neurons, error) {
+func newPools(n *weights.Neurons, rows int) (*weights.Neurons, error) {
 	var pools [3]*weights.Matrix
-	for i, m := range n.matrices() {
+	for i, m := range n.Matrices() {
 		if m == nil {
 			continue
 		}
 		stride := m.Dtype().RowBytes(m.Cols())
-		if !tensors(m.Dtype()) {
-			stride = (stride + line - 1) / line * line
+		if m.Dtype().Compute() != m.Dtype() { // of the others a pool can be seen as a tensor
+			stride = (stride + weights.RowAlign - 1) / weights.RowAlign * weights.RowAlign
 		}
-		store, err := memory(rows * stride)
-		if err != nil {
-			return nil, err
-		}
-		if pools[i], err = weights.MatrixView(m.Dtype(), rows, m.Cols(), stride, store); err != nil {
+		var err error
+		if pools[i], err = weights.MatrixView(m.Dtype(), rows, m.Cols(), stride, weights.AlignedBytes(rows*stride)); err != nil {
 			return nil, err
 		}
 	}
-	return &Neurons{Gate: pools[0], Up: pools[1], Down: pools[2]}, nil
+	return &weights.Neurons{Gate: pools[0], Up: pools[1], Down: pools[2]}, nil
 }
 
 // Intermediate is the number of neurons of the MLP, I.
 func (c *Packed) Intermediate() int { return c.store.Intermediate() }
 
 // Rows are the pools. They have room for more neurons than are active.
-func (c *Packed) Rows() *Neurons { return c.rows }
+func (c *Packed) Rows() *weights.Neurons { return c.rows }
 
 // Neurons lists the active neurons in ascending order.
 func (c *Packed) Neurons() []int32 { return c.list }
@@ -221,7 +218,7 @@ func (c *Packed) Neurons() []int32 { return c.list }
 func (c *Packed) Stats() Stats {
 	s := c.stats
 	s.ResidentBytes = c.store.Bytes()
-	for _, m := range c.rows.matrices() {
+	for _, m := range c.rows.Matrices() {
 		if m != nil {
 			s.ResidentBytes += int64(m.Rows()) * int64(m.Stride())
 		}

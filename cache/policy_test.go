@@ -21,32 +21,36 @@ import (
 )
 
 // The tests in this file hold for every policy.
-var policies = map[string]func(t require.TestingT, n *Neurons) Cache{
-	"in place": func(_ require.TestingT, n *Neurons) Cache { return InPlace(n) },
-	"packed": func(t require.TestingT, n *Neurons) Cache {
+var policies = map[string]func(t require.TestingT, n *weights.Neurons) Cache{
+	"in place": func(_ require.TestingT, n *weights.Neurons) Cache { return InPlace(n) },
+	"packed": func(t require.TestingT, n *weights.Neurons) Cache {
 		c, err := NewPacked(n, nil)
 		require.NoError(t, err)
 		return c
 	},
-	"window of 1": func(t require.TestingT, n *Neurons) Cache { return newTestWindow(t, n, WindowOptions{Tokens: 1}) },
-	"window of 4": func(t require.TestingT, n *Neurons) Cache { return newTestWindow(t, n, WindowOptions{Tokens: 4}) },
-	"window of 4 within a budget": func(t require.TestingT, n *Neurons) Cache {
-		return newTestWindow(t, n, WindowOptions{Tokens: 4, Budget: int64(len(n.bundles)/2 + n.Shape().bundle()), Readers: 2})
+	"window of 1": func(t require.TestingT, n *weights.Neurons) Cache {
+		return newTestWindow(t, n, WindowOptions{Tokens: 1})
+	},
+	"window of 4": func(t require.TestingT, n *weights.Neurons) Cache {
+		return newTestWindow(t, n, WindowOptions{Tokens: 4})
+	},
+	"window of 4 within a budget": func(t require.TestingT, n *weights.Neurons) Cache {
+		return newTestWindow(t, n, WindowOptions{Tokens: 4, Budget: int64(len(n.Bundles)/2 + n.Shape().Bundle()), Readers: 2})
 	},
 }
 
-func newTestWindow(t require.TestingT, n *Neurons, o WindowOptions) *Window {
+func newTestWindow(t require.TestingT, n *weights.Neurons, o WindowOptions) *Window {
 	w, err := NewWindow(openImage(t, image(t, "", n)), 0, o)
 	require.NoError(t, err)
 	return w
 }
 
 // newStore makes neurons of small finite numbers, all rows different.
-func newStore(t require.TestingT, d weights.Dtype, intermediate, hidden int, gated bool, seed uint64) *Neurons {
-	n, err := Allocate(d, intermediate, hidden, gated)
+func newStore(t require.TestingT, d weights.Dtype, intermediate, hidden int, gated bool, seed uint64) *weights.Neurons {
+	n, err := weights.AllocateNeurons(d, intermediate, hidden, gated)
 	require.NoError(t, err)
 	rng := rand.New(rand.NewPCG(seed, 1))
-	for _, m := range n.matrices() {
+	for _, m := range n.Matrices() {
 		if m == nil {
 			continue
 		}
@@ -89,7 +93,7 @@ func neuronsOf(active []bool) []int32 {
 }
 
 // checkHolds compares what c holds after a Refresh with the rows of the store.
-func checkHolds(t require.TestingT, c Cache, store *Neurons, active []bool, slots []int32) {
+func checkHolds(t require.TestingT, c Cache, store *weights.Neurons, active []bool, slots []int32) {
 	want := neuronsOf(active)
 	require.Len(t, slots, len(active))
 	for _, s := range slots[len(want):] {
@@ -102,8 +106,8 @@ func checkHolds(t require.TestingT, c Cache, store *Neurons, active []bool, slot
 	}
 	require.Equal(t, want, slices.Clone(neurons)[:len(neurons):len(neurons)])
 	for k, slot := range slots {
-		for i, m := range c.Rows().matrices() {
-			from := store.matrices()[i]
+		for i, m := range c.Rows().Matrices() {
+			from := store.Matrices()[i]
 			if from == nil {
 				require.Nil(t, m)
 				continue
@@ -223,9 +227,9 @@ func testSameResults[E weights.Elem](t *testing.T, d weights.Dtype, act activati
 		return v
 	}
 	gated, plain := newStore(t, d, intermediate, hidden, true, 7), newStore(t, d, intermediate, hidden, false, 7)
-	wide, err := NewNeurons(nil, plain.Up, newStore(t, d, intermediate, outputs, false, 8).Down) // as in a first layer
+	wide, err := weights.NewNeurons(nil, plain.Up, newStore(t, d, intermediate, outputs, false, 8).Down) // as in a first layer
 	require.NoError(t, err)
-	for _, store := range []*Neurons{gated, plain, wide} {
+	for _, store := range []*weights.Neurons{gated, plain, wide} {
 		caches := map[string]Cache{}
 		for name, policy := range policies {
 			if store == wide && name != "in place" && name != "packed" {

@@ -59,7 +59,7 @@ func (r *reads) run() {
 // start begins to read in the background. busy is how many readers there are already.
 func (r *reads) start(busy int) {
 	const each = 4 // reads for which a goroutine is worth its while
-	r.rows = r.window.rows.bundles
+	r.rows = r.window.rows.Bundles
 	for range min(r.readers, (len(r.list)+each-1)/each) - busy {
 		r.group.Add(1)
 		go r.reader()
@@ -74,7 +74,7 @@ func (r *reads) cancel() {
 
 func (r *reads) read() {
 	w := r.window
-	size := w.shape.bundle()
+	size := w.shape.Bundle()
 	for !r.stop.Load() {
 		i := int(r.next.Add(1) - 1)
 		if i >= len(r.list) {

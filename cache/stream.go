@@ -3,6 +3,8 @@ package cache
 import (
 	"fmt"
 	"sync"
+
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
 // Stream reads the layers of a File from the first neuron to the last, in blocks: the next block while the caller works
@@ -17,7 +19,7 @@ type Stream struct {
 
 	// The block that is being read.
 	layer, first int
-	into         *Neurons
+	into         *weights.Neurons
 	err          error
 	group        sync.WaitGroup
 	reader       func()
@@ -26,8 +28,8 @@ type Stream struct {
 // blocks are the views of the two stores that a layer needs.
 type blocks struct {
 	size int // neurons of a block
-	full [2]*Neurons
-	last [2]*Neurons // nil if the blocks come out even
+	full [2]*weights.Neurons
+	last [2]*weights.Neurons // nil if the blocks come out even
 }
 
 // NewStream is a Stream whose blocks have at most blockBytes bytes, or one neuron if that is more.
@@ -51,19 +53,17 @@ func newStream(f *File, blockBytes int64) (*Stream, error) {
 	largest := 0
 	for i, l := range f.header.layers {
 		const together = 16 // neurons that a kernel works on at a time
-		size := int(blockBytes / int64(l.bundle()))
+		size := int(blockBytes / int64(l.Bundle()))
 		if size >= together {
 			size -= size % together
 		}
 		s.layers[i].size = min(max(size, 1), l.Intermediate)
-		largest = max(largest, s.layers[i].size*l.bundle())
+		largest = max(largest, s.layers[i].size*l.Bundle())
 	}
 	for b := range s.store {
-		var err error
-		if s.store[b], err = memory(largest); err != nil {
-			return nil, err
-		}
+		s.store[b] = weights.AlignedBytes(largest)
 		for i, l := range f.header.layers {
+			var err error
 			to := &s.layers[i]
 			if to.full[b], err = l.part(s.store[b], to.size); err != nil {
 				return nil, err
@@ -79,10 +79,10 @@ func newStream(f *File, blockBytes int64) (*Stream, error) {
 }
 
 // part views the beginning of store as neurons of the layer.
-func (l *layer) part(store []byte, neurons int) (*Neurons, error) {
+func (l *layer) part(store []byte, neurons int) (*weights.Neurons, error) {
 	shape := l.Shape
 	shape.Intermediate = neurons
-	return shape.view(store[:neurons*l.bundle()])
+	return shape.View(store[:neurons*l.Bundle()])
 }
 
 // File is what the Stream reads.
@@ -93,7 +93,7 @@ func (s *Stream) Bytes() int64 { return int64(len(s.store[0]) + len(s.store[1]))
 
 // Each calls do for the blocks of a layer in order: n holds the neurons from number first on and is valid during the
 // call, which must not call Each. An error of do or of a read ends it. Each allocates nothing.
-func (s *Stream) Each(layer int, do func(first int, n *Neurons) error) error {
+func (s *Stream) Each(layer int, do func(first int, n *weights.Neurons) error) error {
 	l, err := s.file.layer(layer)
 	if err != nil {
 		return fmt.Errorf("cache: stream: %w", err)
@@ -117,7 +117,7 @@ func (s *Stream) Each(layer int, do func(first int, n *Neurons) error) error {
 }
 
 // start begins to read the block from number first on to store k. It gives nil if there is none.
-func (s *Stream) start(l *layer, number, first int, b *blocks, k int) *Neurons {
+func (s *Stream) start(l *layer, number, first int, b *blocks, k int) *weights.Neurons {
 	switch {
 	case first >= l.Intermediate:
 		return nil

@@ -13,7 +13,7 @@ import (
 // A stream gives every neuron once and in order, whatever the size of its blocks.
 func TestStream(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		layers := make([]*Neurons, rapid.IntRange(1, 3).Draw(t, "layers"))
+		layers := make([]*weights.Neurons, rapid.IntRange(1, 3).Draw(t, "layers"))
 		for i := range layers {
 			d := rapid.SampledFrom(dtypes).Draw(t, "dtype")
 			layers[i] = newStore(t, d, rapid.IntRange(1, 100).Draw(t, "intermediate"), rapid.IntRange(1, 40).Draw(t, "hidden"),
@@ -27,9 +27,9 @@ func TestStream(t *testing.T) {
 		for range 2 {
 			for i, want := range layers {
 				next := 0
-				require.NoError(t, s.Each(i, func(first int, n *Neurons) error {
+				require.NoError(t, s.Each(i, func(first int, n *weights.Neurons) error {
 					require.Equal(t, next, first)
-					require.LessOrEqual(t, int64(len(n.bundles)), max(size, int64(want.Shape().bundle())))
+					require.LessOrEqual(t, int64(len(n.Bundles)), max(size, int64(want.Shape().Bundle())))
 					requireSameNeurons(t, slice(want, first, n.Intermediate()), n)
 					next += n.Intermediate()
 					return nil
@@ -47,14 +47,14 @@ func TestStreamErrors(t *testing.T) {
 	require.NoError(t, err)
 	_, err = NewStream(f, -1)
 	require.ErrorContains(t, err, "blocks of -1 bytes")
-	s, err := NewStream(f, int64(10*store.Shape().bundle()))
+	s, err := NewStream(f, int64(10*store.Shape().Bundle()))
 	require.NoError(t, err)
 
 	calls := 0
-	count := func(int, *Neurons) error { calls++; return nil }
+	count := func(int, *weights.Neurons) error { calls++; return nil }
 	require.ErrorContains(t, s.Each(1, count), "layer 1")
 	stop := errors.New("stop")
-	require.ErrorIs(t, s.Each(0, func(first int, n *Neurons) error {
+	require.ErrorIs(t, s.Each(0, func(first int, n *weights.Neurons) error {
 		if calls++; calls == 3 {
 			return stop
 		}
@@ -64,7 +64,7 @@ func TestStreamErrors(t *testing.T) {
 
 	for name, c := range diskFaults {
 		fault := func(b []byte, offset int64) (int, error, bool) {
-			if offset < f.header.layers[0].offset+int64(50*store.Shape().bundle()) {
+			if offset < f.header.layers[0].offset+int64(50*store.Shape().Bundle()) {
 				return 0, nil, false
 			}
 			return c.fault(b, offset)
@@ -85,6 +85,6 @@ func TestStreamAllocatesNothing(t *testing.T) {
 	s, err := NewStream(openImage(t, image(t, "", store)), 10000)
 	require.NoError(t, err)
 	sum := 0
-	add := func(first int, n *Neurons) error { sum += first; return nil }
+	add := func(first int, n *weights.Neurons) error { sum += first; return nil }
 	assert.Zero(t, testing.AllocsPerRun(10, func() { _ = s.Each(0, add) }))
 }

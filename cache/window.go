@@ -5,6 +5,8 @@ import (
 	"math/bits"
 	"os"
 	"slices"
+
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
 // Window is the policy whose neurons lie in a neuron file. Those of the active sets of the last k Refreshes stay in
@@ -17,18 +19,18 @@ import (
 type Window struct {
 	file   *File
 	layer  int
-	shape  Shape
+	shape  weights.Shape
 	tokens int64
 	budget int // slots
 
-	rows   *Neurons // the slots
-	used   int      // those that have been in use: the first ones
-	free   []int32  // slots below used that hold nothing
-	slot   []int32  // of each neuron, −1 if it is not in memory
-	neuron []int32  // of each slot, −1 if it holds nothing
-	last   []int64  // of each slot: the Refresh that its neuron was last active in
-	recent recency  // the slots that hold neurons
-	now    int64    // the number of Refreshes
+	rows   *weights.Neurons // the slots
+	used   int              // those that have been in use: the first ones
+	free   []int32          // slots below used that hold nothing
+	slot   []int32          // of each neuron, −1 if it is not in memory
+	neuron []int32          // of each slot, −1 if it holds nothing
+	last   []int64          // of each slot: the Refresh that its neuron was last active in
+	recent recency          // the slots that hold neurons
+	now    int64            // the number of Refreshes
 
 	active set
 	list   []int32 // the active neurons in ascending order
@@ -72,15 +74,15 @@ func newWindow(f *File, number int, o WindowOptions) (*Window, error) {
 	if o.Tokens < 1 || o.Budget < 0 || o.Readers < 0 {
 		return nil, fmt.Errorf("%d tokens, a budget of %d bytes, %d readers", o.Tokens, o.Budget, o.Readers)
 	}
-	if _, err := l.size(); err != nil {
+	if _, err := l.Size(); err != nil {
 		return nil, err
 	}
 	intermediate, first := l.Intermediate, fewSlots
 	w := &Window{file: f, layer: number, shape: l.Shape, tokens: int64(o.Tokens), budget: intermediate}
 	if o.Budget > 0 {
-		slots := o.Budget / int64(l.bundle())
+		slots := o.Budget / int64(l.Bundle())
 		if slots < 1 {
-			return nil, fmt.Errorf("a budget of %d bytes, a neuron has %d", o.Budget, l.bundle())
+			return nil, fmt.Errorf("a budget of %d bytes, a neuron has %d", o.Budget, l.Bundle())
 		}
 		w.budget = int(min(slots, int64(intermediate)))
 		first = w.budget // memory that nobody has written to is not there
@@ -108,16 +110,16 @@ const fewSlots = 64
 func (w *Window) resize(slots int) error {
 	s := w.shape
 	s.Intermediate = slots
-	rows, err := s.allocate()
+	rows, err := s.Allocate()
 	if err != nil {
 		return err
 	}
-	giveBack(rows.bundles) // what has been allocated and freed before was cleared, and so is there
+	giveBack(rows.Bundles) // what has been allocated and freed before was cleared, and so is there
 	if w.rows != nil {
 		held := min(w.used, slots)
-		copy(rows.bundles, w.rows.bundles[:held*s.bundle()])
-		w.stats.BytesRepacked += int64(held) * w.rows.neuronBytes()
-		giveBack(w.rows.bundles)
+		copy(rows.Bundles, w.rows.Bundles[:held*s.Bundle()])
+		w.stats.BytesRepacked += int64(held) * w.rows.NeuronBytes()
+		giveBack(w.rows.Bundles)
 	}
 	w.rows = rows
 	return nil
@@ -256,7 +258,7 @@ func (w *Window) adopt(r *reads, last int64) (done int, err error) {
 		w.touch(read.slot, last)
 		done++
 	}
-	w.stats.BytesRead += int64(done) * int64(w.shape.bundle())
+	w.stats.BytesRead += int64(done) * int64(w.shape.Bundle())
 	return done, r.err
 }
 
@@ -270,7 +272,7 @@ func (w *Window) touch(slot int32, last int64) {
 func (w *Window) Intermediate() int { return w.shape.Intermediate }
 
 // Rows is the memory that the slots index: some of the neurons of the file.
-func (w *Window) Rows() *Neurons { return w.rows }
+func (w *Window) Rows() *weights.Neurons { return w.rows }
 
 // Neurons lists the active neurons in ascending order.
 func (w *Window) Neurons() []int32 { return w.list }
@@ -278,7 +280,7 @@ func (w *Window) Neurons() []int32 { return w.list }
 // Stats are the counts since the last Reset. Those of a Prefetch under way come later.
 func (w *Window) Stats() Stats {
 	s := w.stats
-	s.ResidentBytes = int64(w.used) * int64(w.shape.bundle())
+	s.ResidentBytes = int64(w.used) * int64(w.shape.Bundle())
 	return s
 }
 

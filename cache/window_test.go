@@ -69,7 +69,7 @@ func TestWindowAgainstModel(t *testing.T) {
 		store := newStore(t, d, intermediate, 3, rapid.Bool().Draw(t, "gated"), 1)
 		tokens := rapid.IntRange(1, 5).Draw(t, "tokens")
 		budget := rapid.IntRange(1, intermediate).Draw(t, "budget")
-		size := int64(store.Shape().bundle())
+		size := int64(store.Shape().Bundle())
 		w := newTestWindow(t, store, WindowOptions{Tokens: tokens, Budget: int64(budget)*size + size/2, Readers: 3})
 		m := windowModel{tokens: tokens, budget: budget, last: map[int32]int{}}
 
@@ -119,7 +119,7 @@ func TestWindowPrefetch(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		intermediate := rapid.IntRange(1, 100).Draw(t, "intermediate")
 		store := newStore(t, weights.F16, intermediate, 5, true, 1)
-		size := int64(store.Shape().bundle())
+		size := int64(store.Shape().Bundle())
 		o := WindowOptions{
 			Tokens: rapid.IntRange(1, 4).Draw(t, "tokens"), Readers: rapid.IntRange(1, 4).Draw(t, "readers"),
 			Budget: int64(rapid.SampledFrom([]int{0, intermediate/2 + 1, intermediate}).Draw(t, "budget")) * size,
@@ -192,7 +192,7 @@ func TestWindowFaults(t *testing.T) {
 				roomy := rapid.Bool().Draw(t, "roomy")
 				o := WindowOptions{Tokens: 3, Readers: rapid.IntRange(1, 4).Draw(t, "readers")}
 				if !roomy {
-					o.Budget = int64(intermediate*2/3+1) * int64(store.Shape().bundle())
+					o.Budget = int64(intermediate*2/3+1) * int64(store.Shape().Bundle())
 				}
 				w, err := NewWindow(f, 0, o)
 				require.NoError(t, err)
@@ -306,7 +306,7 @@ func TestWindowGrows(t *testing.T) {
 		require.NoError(t, w.Refresh(active, slots))
 		checkHolds(t, w, store, active, slots)
 	}
-	assert.Equal(t, int64(20*store.Shape().bundle()), w.Stats().ResidentBytes)
+	assert.Equal(t, int64(20*store.Shape().Bundle()), w.Stats().ResidentBytes)
 	assert.Equal(t, fewSlots, w.Rows().Intermediate())
 	require.NoError(t, w.Refresh(slices.Repeat([]bool{true}, intermediate), slots))
 	assert.Equal(t, intermediate, w.Rows().Intermediate())
@@ -317,7 +317,7 @@ func TestWindowBeyondTheBudget(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		intermediate := rapid.IntRange(2, 100).Draw(t, "intermediate")
 		store := newStore(t, weights.F64, intermediate, 40, true, 1)
-		size := store.Shape().bundle()
+		size := store.Shape().Bundle()
 		budget := rapid.IntRange(1, intermediate-1).Draw(t, "budget")
 		w := newTestWindow(t, store, WindowOptions{Tokens: 3, Budget: int64(budget * size)})
 		active, slots := make([]bool, intermediate), make([]int32, intermediate)
@@ -340,8 +340,7 @@ func TestWindowBeyondTheBudget(t *testing.T) {
 // Memory that is given back reads as zeros and can be written to again.
 func TestGiveBack(t *testing.T) {
 	page := os.Getpagesize()
-	b, err := memory(8 * page)
-	require.NoError(t, err)
+	b := weights.AlignedBytes(8 * page)
 	for i := range b {
 		b[i] = 1
 	}
@@ -363,9 +362,9 @@ func TestGiveBack(t *testing.T) {
 // Windows of several sessions over one file.
 func TestWindowsShareAFile(t *testing.T) {
 	const intermediate = 100
-	stores := []*Neurons{newStore(t, weights.F32, intermediate, 16, true, 1), newStore(t, weights.Int8G, intermediate, 40, true, 2)}
+	stores := []*weights.Neurons{newStore(t, weights.F32, intermediate, 16, true, 1), newStore(t, weights.Int8G, intermediate, 40, true, 2)}
 	path := filepath.Join(t.TempDir(), "neurons")
-	require.NoError(t, WriteFile(path, "", len(stores), func(i int) (*Neurons, error) { return stores[i], nil }))
+	require.NoError(t, WriteFile(path, "", len(stores), func(i int) (*weights.Neurons, error) { return stores[i], nil }))
 	f, err := OpenFile(path)
 	require.NoError(t, err)
 	t.Cleanup(func() { f.Close() })
@@ -373,7 +372,7 @@ func TestWindowsShareAFile(t *testing.T) {
 		t.Run("", func(t *testing.T) {
 			t.Parallel()
 			layer := int(session % 2)
-			w, err := NewWindow(f, layer, WindowOptions{Tokens: 3, Budget: int64(80 * stores[layer].Shape().bundle())})
+			w, err := NewWindow(f, layer, WindowOptions{Tokens: 3, Budget: int64(80 * stores[layer].Shape().Bundle())})
 			require.NoError(t, err)
 			rng := rand.New(rand.NewPCG(session, 0))
 			active, slots := make([]bool, intermediate), make([]int32, intermediate)
@@ -395,7 +394,7 @@ func TestWindowsShareAFile(t *testing.T) {
 func TestWindowOfAClosedFile(t *testing.T) {
 	store := newStore(t, weights.F32, 10, 16, true, 1)
 	path := filepath.Join(t.TempDir(), "neurons")
-	require.NoError(t, WriteFile(path, "", 1, func(int) (*Neurons, error) { return store, nil }))
+	require.NoError(t, WriteFile(path, "", 1, func(int) (*weights.Neurons, error) { return store, nil }))
 	f, err := OpenFile(path)
 	require.NoError(t, err)
 	w, err := NewWindow(f, 0, WindowOptions{Tokens: 1})

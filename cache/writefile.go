@@ -9,19 +9,21 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
 // WriteFile writes a neuron file of the given number of layers, which it asks layer for, one after the other: no more
 // than one need be in memory. label, at most 64 KiB, says what they were made from. The file appears whole or not at
 // all: it is written beside path and takes the name when all of it is on the disk.
-func WriteFile(path, label string, layers int, layer func(i int) (*Neurons, error)) error {
+func WriteFile(path, label string, layers int, layer func(i int) (*weights.Neurons, error)) error {
 	if err := writeFile(path, label, layers, layer); err != nil {
 		return fmt.Errorf("cache: write neuron file %s: %w", path, err)
 	}
 	return nil
 }
 
-func writeFile(path, label string, layers int, layer func(i int) (*Neurons, error)) (err error) {
+func writeFile(path, label string, layers int, layer func(i int) (*weights.Neurons, error)) (err error) {
 	if layers < 0 || layers > maxLayers || len(label) > maxLabel {
 		return fmt.Errorf("%d layers and a label of %d bytes (at most %d and %d)", layers, len(label), maxLayers, maxLabel)
 	}
@@ -60,7 +62,7 @@ func syncDirectory(path string) {
 }
 
 // writeNeurons writes the layers and then, when their checksums are known, the header.
-func writeNeurons(f io.WriteSeeker, label string, layers int, layer func(i int) (*Neurons, error)) error {
+func writeNeurons(f io.WriteSeeker, label string, layers int, layer func(i int) (*weights.Neurons, error)) error {
 	h := header{label: label}
 	b := make([]byte, headerBytes(layers, len(label)))
 	offset, err := f.Seek(int64(len(b)), io.SeekStart)
@@ -91,25 +93,25 @@ func writeNeurons(f io.WriteSeeker, label string, layers int, layer func(i int) 
 	return err
 }
 
-func writeLayer(w io.Writer, n *Neurons, offset int64) (layer, error) {
+func writeLayer(w io.Writer, n *weights.Neurons, offset int64) (layer, error) {
 	if n == nil {
 		return layer{}, fmt.Errorf("no neurons")
 	}
-	if err := n.checkSquare(); err != nil {
+	if err := n.CheckSquare(); err != nil {
 		return layer{}, err
 	}
 	l := layer{Shape: n.Shape(), offset: offset}
-	if err := l.check(); err != nil {
+	if err := l.Check(); err != nil {
 		return layer{}, err
 	}
-	bundle := make([]byte, l.bundle())
+	bundle := make([]byte, l.Bundle())
 	table := make([]byte, l.end()-l.tableOffset())
 	for i := range l.Intermediate {
 		to := bundle
-		for _, m := range n.matrices() {
+		for _, m := range n.Matrices() {
 			if m != nil {
 				copy(to, m.Row(i))
-				to = to[l.row():]
+				to = to[l.Row():]
 			}
 		}
 		binary.LittleEndian.PutUint32(table[i*checksumSize:], checksum(bundle))

@@ -30,8 +30,8 @@ func TestLibrariesDoNotLoadDrivers(t *testing.T) {
 		t.Fatalf("cuda does not depend on %s: this test looks for the wrong name", purego)
 	}
 	libraries := deps("./ops/...", "./cache/...", "./graph/...", "./llama/...")
-	if !slices.Contains(libraries, module+"llama/checkpoint") {
-		t.Fatal("the list of dependencies lacks llama/checkpoint")
+	if !slices.Contains(libraries, module+"ops/weights/checkpoint") {
+		t.Fatal("the list of dependencies lacks ops/weights/checkpoint")
 	}
 	for _, name := range libraries {
 		if name == purego || strings.HasPrefix(name, purego+"/") || strings.HasPrefix(name, module+"cuda") {

@@ -142,7 +142,7 @@ func TestSwapAllAndOthers(t *testing.T) {
 			return All{}, nil
 		}
 		return always(i, m)
-	}, WithCache(func(i int, n *cache.Neurons) (cache.Cache, error) {
+	}, WithCache(func(i int, n *weights.Neurons) (cache.Cache, error) {
 		made = append(made, i)
 		return cache.NewPacked(n, nil)
 	}))

@@ -5,14 +5,15 @@ import (
 
 	"github.com/sparsegonia/sparsegonia/cache"
 	"github.com/sparsegonia/sparsegonia/ops"
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
 // Shape is the shape of the MLP's neurons.
-func (m *MLP) Shape() cache.Shape {
+func (m *MLP) Shape() weights.Shape {
 	if m.Stored != nil {
 		return m.Stored.Shape()
 	}
-	return cache.Shape{
+	return weights.Shape{
 		Dtype: m.Up.Matrix.Dtype(), Intermediate: m.Up.Outputs(), Hidden: m.Up.Inputs(), Gated: m.Gate.Matrix != nil,
 	}
 }

@@ -23,7 +23,7 @@ type stored struct {
 	graph  *gorgonia.ExprGraph
 	output *gorgonia.Node
 	score  []*gorgonia.Node
-	layers []*cache.Neurons
+	layers []*weights.Neurons
 	disk   *cache.File
 }
 
@@ -32,7 +32,7 @@ func newStored(t *testing.T, gates bool) *stored {
 	const layers, tokens, hidden, intermediate = 2, 3, 12, 50
 	s := &stored{graph: gorgonia.NewGraph()}
 	for i := range uint64(layers) {
-		n, err := cache.Allocate(weights.F32, intermediate, hidden, true)
+		n, err := weights.AllocateNeurons(weights.F32, intermediate, hidden, true)
 		require.NoError(t, err)
 		for k, m := range []*weights.Matrix{n.Gate, n.Up, n.Down} {
 			values := small(10*i+uint64(k), tensor.Float32, hidden, intermediate, hidden).Float32s()
@@ -43,7 +43,7 @@ func newStored(t *testing.T, gates bool) *stored {
 		s.layers = append(s.layers, n)
 	}
 	path := filepath.Join(t.TempDir(), "neurons")
-	require.NoError(t, cache.WriteFile(path, "", layers, func(i int) (*cache.Neurons, error) { return s.layers[i], nil }))
+	require.NoError(t, cache.WriteFile(path, "", layers, func(i int) (*weights.Neurons, error) { return s.layers[i], nil }))
 	var err error
 	s.disk, err = cache.OpenFile(path)
 	require.NoError(t, err)

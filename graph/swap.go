@@ -51,7 +51,7 @@ type options struct {
 	live       *gorgonia.Node
 	cpu        *kernel.CPU
 	window     cache.WindowOptions
-	cache      func(i int, n *cache.Neurons) (cache.Cache, error)
+	cache      func(i int, n *weights.Neurons) (cache.Cache, error)
 }
 
 // WithScoreInput names, for an MLP, the node of the old graph that look-ahead predictors see in place of the MLP's
@@ -69,7 +69,7 @@ func WithCPU(p *kernel.CPU) Option { return func(o *options) { o.cpu = p } }
 
 // WithCache makes the caches of the MLPs that become sparse, but for those whose neurons lie in a file (see WithWindow). i
 // is the index of the MLP in FindMLPs. The default is cache.InPlace.
-func WithCache(f func(i int, n *cache.Neurons) (cache.Cache, error)) Option {
+func WithCache(f func(i int, n *weights.Neurons) (cache.Cache, error)) Option {
 	return func(o *options) { o.cache = f }
 }
 
@@ -96,11 +96,11 @@ func Swap(
 		sites:   map[*gorgonia.Node]*site{},
 		taken:   map[*gorgonia.Node]bool{},
 		nodes:   map[*gorgonia.Node]*gorgonia.Node{},
-		neurons: map[[3]weightKey]*cache.Neurons{},
+		neurons: map[[3]weightKey]*weights.Neurons{},
 		ahead:   map[*gorgonia.Node][]*site{},
 	}
 	w.o.window = cache.WindowOptions{Tokens: 5}
-	w.o.cache = func(_ int, n *cache.Neurons) (cache.Cache, error) { return cache.InPlace(n), nil }
+	w.o.cache = func(_ int, n *weights.Neurons) (cache.Cache, error) { return cache.InPlace(n), nil }
 	for _, opt := range opts {
 		opt(&w.o)
 	}
@@ -136,7 +136,7 @@ type rewriter struct {
 	sites   map[*gorgonia.Node]*site          // by the output of the MLP
 	nodes   map[*gorgonia.Node]*gorgonia.Node // old to new; nil while a node is being built
 	taken   map[*gorgonia.Node]bool           // new nodes that stand for one already
-	neurons map[[3]weightKey]*cache.Neurons   // MLPs with the same weights share them
+	neurons map[[3]weightKey]*weights.Neurons // MLPs with the same weights share them
 	ahead   map[*gorgonia.Node][]*site        // sites to foretell, by the score input, of the old graph
 }
 
@@ -145,11 +145,11 @@ type site struct {
 	index    int // in FindMLPs
 	mlp      *MLP
 	selector Selector
-	neurons  *cache.Neurons // nil: they lie in a file
-	cache    cache.Cache    // nil: not made yet
-	score    *gorgonia.Node // of the old graph, or nil
-	expected *gorgonia.Node // of the new graph: bool I, what is being fetched, or nil
-	active   *gorgonia.Node // of the new graph, when it has been built
+	neurons  *weights.Neurons // nil: they lie in a file
+	cache    cache.Cache      // nil: not made yet
+	score    *gorgonia.Node   // of the old graph, or nil
+	expected *gorgonia.Node   // of the new graph: bool I, what is being fetched, or nil
+	active   *gorgonia.Node   // of the new graph, when it has been built
 }
 
 // plan prepares the swap of m.

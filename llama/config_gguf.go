@@ -5,9 +5,9 @@ import (
 	"math"
 	"path/filepath"
 
-	"github.com/sparsegonia/sparsegonia/llama/checkpoint"
 	"github.com/sparsegonia/sparsegonia/ops/activation"
 	"github.com/sparsegonia/sparsegonia/ops/kernel"
+	"github.com/sparsegonia/sparsegonia/ops/weights/checkpoint"
 )
 
 // describe is the configuration of a checkpoint and what its format calls the tensors.

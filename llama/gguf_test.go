@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"github.com/sparsegonia/sparsegonia/llama"
-	"github.com/sparsegonia/sparsegonia/llama/checkpoint"
+	"github.com/sparsegonia/sparsegonia/ops/weights/checkpoint"
 )
 
 // gguf writes a GGUF file (version 3, https://github.com/ggml-org/ggml/blob/master/docs/gguf.md) of float32 tensors.

@@ -6,11 +6,10 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/sparsegonia/sparsegonia/cache"
-	"github.com/sparsegonia/sparsegonia/llama/checkpoint"
 	"github.com/sparsegonia/sparsegonia/ops"
 	"github.com/sparsegonia/sparsegonia/ops/parallel"
 	"github.com/sparsegonia/sparsegonia/ops/weights"
+	"github.com/sparsegonia/sparsegonia/ops/weights/checkpoint"
 )
 
 // load reads the configuration and all weights of c. Everything is checked before the first large allocation.
@@ -270,7 +269,7 @@ func (l *loader) matrix(name string) (*weights.Matrix, error) {
 
 // neurons copies the MLP of a layer into a store of its own. Its three matrices have one width: the wider where they
 // differ.
-func (l *loader) neurons(layer int) (*cache.Neurons, error) {
+func (l *loader) neurons(layer int) (*weights.Neurons, error) {
 	var gate, up, down checkpoint.Tensor
 	for name, t := range map[string]*checkpoint.Tensor{l.names.gate: &gate, l.names.up: &up, l.names.down: &down} {
 		var err error
@@ -282,7 +281,7 @@ func (l *loader) neurons(layer int) (*cache.Neurons, error) {
 	if l.width(up) != d || l.width(down) != d {
 		d = weights.F32
 	}
-	n, err := cache.Allocate(d, l.config.IntermediateSize, l.config.HiddenSize, true)
+	n, err := weights.AllocateNeurons(d, l.config.IntermediateSize, l.config.HiddenSize, true)
 	if err != nil {
 		return nil, err
 	}

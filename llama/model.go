@@ -4,12 +4,11 @@ import (
 	"errors"
 	"io/fs"
 
-	"github.com/sparsegonia/sparsegonia/cache"
-	"github.com/sparsegonia/sparsegonia/llama/checkpoint"
 	"github.com/sparsegonia/sparsegonia/llama/tokenizer"
 	"github.com/sparsegonia/sparsegonia/ops"
 	"github.com/sparsegonia/sparsegonia/ops/parallel"
 	"github.com/sparsegonia/sparsegonia/ops/weights"
+	"github.com/sparsegonia/sparsegonia/ops/weights/checkpoint"
 )
 
 // Model is a Llama: its shape and its weights, which never change. Any number of sessions and goroutines share one.
@@ -35,9 +34,9 @@ type layer struct {
 	k, v          ops.Weight // kvHeads·d × H
 	o             ops.Weight // H × heads·d
 
-	mlpNorm []float32      // H
-	neurons *cache.Neurons // gate, up and the transposed down, each I×H; nil if they lie in a file
-	gate    ops.Weight     // I×H: the rows of neurons, with a bias
+	mlpNorm []float32        // H
+	neurons *weights.Neurons // gate, up and the transposed down, each I×H; nil if they lie in a file
+	gate    ops.Weight       // I×H: the rows of neurons, with a bias
 	up      ops.Weight
 	down    ops.Weight // input-major
 }
@@ -137,7 +136,7 @@ func bytesOf(m *weights.Matrix) int64 {
 }
 
 // Neurons is the store of a layer's MLP, nil if it lies in a neuron file.
-func (m *Model) Neurons(layer int) *cache.Neurons { return m.layers[layer].neurons }
+func (m *Model) Neurons(layer int) *weights.Neurons { return m.layers[layer].neurons }
 
 // Tokenizer reads the tokenizer that came with the weights.
 func (m *Model) Tokenizer() (*tokenizer.Tokenizer, error) {

@@ -95,7 +95,7 @@ func (f *neuronFile) gate(layer int, pool *parallel.Pool) (*weights.Matrix, erro
 		d = weights.Int8
 	}
 	gate := weights.NewMatrix(d, shape.Intermediate, shape.Hidden)
-	err := f.stream.Each(layer, func(first int, n *cache.Neurons) error {
+	err := f.stream.Each(layer, func(first int, n *weights.Neurons) error {
 		return weights.Copy(pool, gate.Slice(first, first+n.Intermediate()), n.Gate)
 	})
 	if err != nil {

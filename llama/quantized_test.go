@@ -6,8 +6,8 @@ import (
 	"testing"
 
 	"github.com/sparsegonia/sparsegonia/llama"
-	"github.com/sparsegonia/sparsegonia/llama/checkpoint"
 	"github.com/sparsegonia/sparsegonia/ops/weights"
+	"github.com/sparsegonia/sparsegonia/ops/weights/checkpoint"
 )
 
 // quantised are the widths below 16 bits, with what they may add to the negative log-likelihood of a token of SmolLM2.

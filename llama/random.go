@@ -5,7 +5,6 @@ import (
 	"math"
 	"math/rand/v2"
 
-	"github.com/sparsegonia/sparsegonia/cache"
 	"github.com/sparsegonia/sparsegonia/ops"
 	"github.com/sparsegonia/sparsegonia/ops/parallel"
 	"github.com/sparsegonia/sparsegonia/ops/weights"
@@ -39,7 +38,7 @@ func Random(c Config, d weights.Dtype, seed uint64, p *parallel.Pool) (*Model, e
 		l.v = r.weight(c.KVHeads*c.HeadDim, c.HiddenSize, c.AttentionBias)
 		l.o = r.weight(c.HiddenSize, c.Heads*c.HeadDim, c.AttentionBias)
 
-		neurons, err := cache.Allocate(d, c.IntermediateSize, c.HiddenSize, true)
+		neurons, err := weights.AllocateNeurons(d, c.IntermediateSize, c.HiddenSize, true)
 		if err != nil {
 			return nil, err
 		}

@@ -7,8 +7,8 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/sparsegonia/sparsegonia/llama/checkpoint"
 	"github.com/sparsegonia/sparsegonia/llama/tokenizer"
+	"github.com/sparsegonia/sparsegonia/ops/weights/checkpoint"
 )
 
 // OpenTokenizer reads the tokenizer of a Hugging Face directory or a GGUF file, and no weights.

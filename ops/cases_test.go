@@ -555,7 +555,7 @@ func sparseMLPCases(t *testing.T, run func(string, optest.Case)) {
 
 			other := biased
 			rows := m.Cache.Rows()
-			n, err := cache.NewNeurons(rows.Gate, rows.Up, matrix(21, d, intermediate, outputs))
+			n, err := weights.NewNeurons(rows.Gate, rows.Up, matrix(21, d, intermediate, outputs))
 			require.NoError(t, err)
 			other.Cache, other.DownBias = cache.InPlace(n), matrix(22, d.Compute(), 1, outputs)
 			run(fmt.Sprintf("%v/gated=%t/other outputs", d, gated), optest.Case{
@@ -593,7 +593,7 @@ func streamMLPCases(t *testing.T, run func(string, optest.Case)) {
 		gated, plain := neurons(t, 1, d, intermediate, hidden, true), neurons(t, 2, d, intermediate, hidden, false)
 		for _, block := range []int{1, 16, 1000} {
 			s := stream(t, block, gated, plain)
-			for layer, store := range []*cache.Neurons{gated, plain} {
+			for layer, store := range []*weights.Neurons{gated, plain} {
 				m := StoredMLP{Stream: s, Layer: layer, Act: activationsOf(d)[block%len(activationsOf(d))]}
 				biased := m
 				biased.UpBias, biased.DownBias = matrix(11, d.Compute(), 1, intermediate), matrix(12, d.Compute(), 1, hidden)
@@ -630,7 +630,7 @@ func denseMLPCases(t *testing.T, run func(string, optest.Case)) {
 	for _, d := range allDtypes {
 		for _, gated := range []bool{true, false} {
 			store := neurons(t, 1, d, intermediate, hidden, gated)
-			other, err := cache.NewNeurons(store.Gate, store.Up, matrix(21, d, intermediate, outputs))
+			other, err := weights.NewNeurons(store.Gate, store.Up, matrix(21, d, intermediate, outputs))
 			require.NoError(t, err)
 			m := MLP{Cache: cache.InPlace(store)}
 			biased := MLP{
@@ -663,7 +663,7 @@ func denseMLPCases(t *testing.T, run func(string, optest.Case)) {
 }
 
 // stream writes the layers to a neuron file and reads it in blocks of that many neurons of the first.
-func stream(t *testing.T, neurons int, layers ...*cache.Neurons) *cache.Stream {
+func stream(t *testing.T, neurons int, layers ...*weights.Neurons) *cache.Stream {
 	t.Helper()
 	shape := layers[0].Shape()
 	s, err := cache.NewStream(neuronFile(t, layers...), int64(neurons*3*(shape.Dtype.RowBytes(shape.Hidden)+63)))
@@ -671,17 +671,17 @@ func stream(t *testing.T, neurons int, layers ...*cache.Neurons) *cache.Stream {
 	return s
 }
 
-func window(t *testing.T, store *cache.Neurons) *cache.Window {
+func window(t *testing.T, store *weights.Neurons) *cache.Window {
 	t.Helper()
 	w, err := cache.NewWindow(neuronFile(t, store), 0, cache.WindowOptions{Tokens: 2})
 	require.NoError(t, err)
 	return w
 }
 
-func neuronFile(t *testing.T, layers ...*cache.Neurons) *cache.File {
+func neuronFile(t *testing.T, layers ...*weights.Neurons) *cache.File {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "neurons")
-	require.NoError(t, cache.WriteFile(path, "", len(layers), func(i int) (*cache.Neurons, error) { return layers[i], nil }))
+	require.NoError(t, cache.WriteFile(path, "", len(layers), func(i int) (*weights.Neurons, error) { return layers[i], nil }))
 	f, err := cache.OpenFile(path)
 	require.NoError(t, err)
 	t.Cleanup(func() { f.Close() })

@@ -48,7 +48,7 @@ func TestBuilderErrors(t *testing.T) {
 		store  = neurons(t, 1, weights.F32, 5, 8, true)
 		gated  = cache.InPlace(store)
 		plain  = cache.InPlace(neurons(t, 1, weights.F32, 5, 8, false))
-		ragged = cache.InPlace(&cache.Neurons{Gate: m(weights.F32, 4, 8), Up: m(weights.F32, 5, 8), Down: m(weights.F32, 5, 8)})
+		ragged = cache.InPlace(&weights.Neurons{Gate: m(weights.F32, 4, 8), Up: m(weights.F32, 5, 8), Down: m(weights.F32, 5, 8)})
 		number = cache.InPlace(neurons(t, 1, weights.Int32, 5, 8, true))
 		ahead  = window(t, store)
 		file   = stream(t, 2, store, plain.Rows())

@@ -206,12 +206,12 @@ func TestTopKCount(t *testing.T) {
 // movingCache is a packed policy in miniature: neuron i lies in slot I−1−i.
 type movingCache struct {
 	cache.Cache
-	rows    *cache.Neurons
+	rows    *weights.Neurons
 	neurons []int32
 }
 
-func (c *movingCache) Rows() *cache.Neurons { return c.rows }
-func (c *movingCache) Neurons() []int32     { return c.neurons }
+func (c *movingCache) Rows() *weights.Neurons { return c.rows }
+func (c *movingCache) Neurons() []int32       { return c.neurons }
 
 func (c *movingCache) Refresh(active []bool, slots []int32) error {
 	if err := c.Cache.Refresh(active, slots); err != nil {
@@ -231,7 +231,7 @@ func (c *movingCache) Refresh(active []bool, slots []int32) error {
 func TestSparseMLPOverMovedRows(t *testing.T) {
 	const hidden, intermediate = 10, 8
 	n := neurons(t, 1, weights.F64, intermediate, hidden, true)
-	moved, err := cache.Allocate(weights.F64, intermediate, hidden, true)
+	moved, err := weights.AllocateNeurons(weights.F64, intermediate, hidden, true)
 	require.NoError(t, err)
 	for i := range intermediate {
 		for _, m := range [][2]*weights.Matrix{{moved.Gate, n.Gate}, {moved.Up, n.Up}, {moved.Down, n.Down}} {

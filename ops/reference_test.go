@@ -9,7 +9,6 @@ import (
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
-	"github.com/sparsegonia/sparsegonia/cache"
 	"github.com/sparsegonia/sparsegonia/ops/activation"
 	"github.com/sparsegonia/sparsegonia/ops/optest"
 	"github.com/sparsegonia/sparsegonia/ops/weights"
@@ -241,9 +240,9 @@ func weight(seed uint64, d weights.Dtype, outputs, inputs int) Weight {
 	return Weight{Matrix: matrix(seed, d, outputs, inputs), Bias: matrix(seed+1, d.Compute(), 1, outputs)}
 }
 
-func neurons(t testing.TB, seed uint64, d weights.Dtype, intermediate, hidden int, gated bool) *cache.Neurons {
+func neurons(t testing.TB, seed uint64, d weights.Dtype, intermediate, hidden int, gated bool) *weights.Neurons {
 	t.Helper()
-	n, err := cache.Allocate(d, intermediate, hidden, gated)
+	n, err := weights.AllocateNeurons(d, intermediate, hidden, gated)
 	require.NoError(t, err)
 	require.NoError(t, weights.Copy(nil, n.Up, matrix(seed, d, intermediate, hidden)))
 	require.NoError(t, weights.Copy(nil, n.Down, matrix(seed+1, d, intermediate, hidden)))

@@ -86,7 +86,7 @@ func (m *MLP) check(x operand) error {
 	if rows == nil {
 		return errors.New("the cache has no neurons")
 	}
-	if _, err := cache.NewNeurons(rows.Gate, rows.Up, rows.Down); err != nil {
+	if _, err := weights.NewNeurons(rows.Gate, rows.Up, rows.Down); err != nil {
 		return err
 	}
 	if !rows.Gated() && m.GateBias != nil {

@@ -29,7 +29,7 @@ type StoredMLP struct {
 }
 
 // Shape is the shape of the neurons.
-func (m *StoredMLP) Shape() cache.Shape { return m.Stream.File().Shapes()[m.Layer] }
+func (m *StoredMLP) Shape() weights.Shape { return m.Stream.File().Shapes()[m.Layer] }
 
 // Stored is implemented by the op of StreamMLP. It lets rewriters read what is captured.
 type Stored interface {
@@ -115,7 +115,7 @@ type streamedMLP[E weights.Elem] struct {
 	slots    []int32 // 0, 1, …, I−1
 	part     []E     // what a block adds to y
 	y, x     []E     // of the run
-	block    func(first int, n *cache.Neurons) error
+	block    func(first int, n *weights.Neurons) error
 }
 
 func newStreamedMLP[E weights.Elem](op *streamMLPOp) *streamedMLP[E] {
@@ -142,7 +142,7 @@ func runStreamMLP[E weights.Elem](op *streamMLPOp, v *values) error {
 }
 
 // add adds the neurons n, numbered from first, to y. The first of them also bring the bias.
-func (s *streamedMLP[E]) add(first int, n *cache.Neurons) error {
+func (s *streamedMLP[E]) add(first int, n *weights.Neurons) error {
 	m := &s.mlp
 	m.Gate, m.Up, m.Down = n.Gate, n.Up, n.Down
 	count := n.Intermediate()

@@ -7,7 +7,6 @@ import (
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
-	"github.com/sparsegonia/sparsegonia/cache"
 	"github.com/sparsegonia/sparsegonia/ops/activation"
 	"github.com/sparsegonia/sparsegonia/ops/kernel"
 	"github.com/sparsegonia/sparsegonia/ops/weights"
@@ -149,11 +148,49 @@ func tensorMatrix(t tensor.Tensor) (m *weights.Matrix, turned bool, err error) {
 	return m, turned, err
 }
 
+// Tensor returns a rows × cols tensor over the memory of m, whose dtype is F32, F64, Int32 or Int64 and whose rows lie
+// without gaps, as those of a cache.View do. A matrix without elements is an error, since no tensor is empty.
+func Tensor(m *weights.Matrix) (*tensor.Dense, error) {
+	t, err := tensorOf(m)
+	if err != nil {
+		return nil, fmt.Errorf("ops: tensor: %w", err)
+	}
+	return t, nil
+}
+
+func tensorOf(m *weights.Matrix) (*tensor.Dense, error) {
+	switch {
+	case m == nil:
+		return nil, errors.New("no matrix")
+	case m.Rows() == 0 || m.Cols() == 0:
+		return nil, fmt.Errorf("the matrix is %d×%d, and no tensor is empty", m.Rows(), m.Cols())
+	}
+	switch m.Dtype() {
+	case weights.F32:
+		return tensorView[float32](m)
+	case weights.F64:
+		return tensorView[float64](m)
+	case weights.Int32:
+		return tensorView[int32](m)
+	case weights.Int64:
+		return tensorView[int64](m)
+	}
+	return nil, fmt.Errorf("there are no tensors of dtype %v", m.Dtype())
+}
+
+func tensorView[E weights.Elem](m *weights.Matrix) (*tensor.Dense, error) {
+	values, ok := weights.Values[E](m)
+	if !ok {
+		return nil, fmt.Errorf("the rows of the %d×%d matrix are %d bytes apart", m.Rows(), m.Cols(), m.Stride())
+	}
+	return tensor.New(tensor.WithShape(m.Rows(), m.Cols()), tensor.WithBacking(values)), nil
+}
+
 // NeuronsOf is the neuron store of the MLP down(act(gate(x)) ⊙ up(x)), or of down(act(up(x))) if gate is the zero
 // Weight. gate and up map H inputs to I neurons, down maps I neurons to O outputs; all have one dtype. The store is a
 // view of the matrices if they lie neuron-major already, gate and up with a row per output and down with a row per
 // input. Otherwise it is a copy. Biases are not part of it: they are fields of MLP.
-func NeuronsOf(gate, up, down Weight, opts ...Option) (*cache.Neurons, error) {
+func NeuronsOf(gate, up, down Weight, opts ...Option) (*weights.Neurons, error) {
 	n, err := neuronsOf(gate, up, down, newOptions(opts).cpu)
 	if err != nil {
 		return nil, fmt.Errorf("ops: neurons: %w", err)
@@ -161,7 +198,7 @@ func NeuronsOf(gate, up, down Weight, opts ...Option) (*cache.Neurons, error) {
 	return n, nil
 }
 
-func neuronsOf(gate, up, down Weight, cpu *kernel.CPU) (*cache.Neurons, error) {
+func neuronsOf(gate, up, down Weight, cpu *kernel.CPU) (*weights.Neurons, error) {
 	if up.Matrix == nil || down.Matrix == nil {
 		return nil, errors.New("up or down has no matrix")
 	}
@@ -177,7 +214,7 @@ func neuronsOf(gate, up, down Weight, cpu *kernel.CPU) (*cache.Neurons, error) {
 			dtype, hidden, intermediate, gate.Matrix.Dtype(), gate.Inputs(), gate.Outputs())
 	}
 	if !gate.InputMajor && !up.InputMajor && down.InputMajor {
-		return cache.NewNeurons(gate.Matrix, up.Matrix, down.Matrix)
+		return weights.NewNeurons(gate.Matrix, up.Matrix, down.Matrix)
 	}
 	n, err := allocate(dtype, intermediate, hidden, outputs, gated)
 	if err != nil {
@@ -205,13 +242,13 @@ func neuronsOf(gate, up, down Weight, cpu *kernel.CPU) (*cache.Neurons, error) {
 }
 
 // allocate makes room for neurons: in one store if an MLP gives as many numbers as it takes.
-func allocate(d weights.Dtype, intermediate, hidden, outputs int, gated bool) (*cache.Neurons, error) {
+func allocate(d weights.Dtype, intermediate, hidden, outputs int, gated bool) (*weights.Neurons, error) {
 	if hidden == outputs {
-		return cache.Allocate(d, intermediate, hidden, gated)
+		return weights.AllocateNeurons(d, intermediate, hidden, gated)
 	}
 	var gate *weights.Matrix
 	if gated {
 		gate = weights.NewMatrix(d, intermediate, hidden)
 	}
-	return cache.NewNeurons(gate, weights.NewMatrix(d, intermediate, hidden), weights.NewMatrix(d, intermediate, outputs))
+	return weights.NewNeurons(gate, weights.NewMatrix(d, intermediate, hidden), weights.NewMatrix(d, intermediate, outputs))
 }

@@ -112,7 +112,7 @@ func (m *mlp) writeNeurons() (*neuronFile, error) {
 		return nil, err
 	}
 	name := filepath.Join(folder, "neurons")
-	err = cache.WriteFile(name, "random", 1, func(i int) (*cache.Neurons, error) { return m.layers[i], nil })
+	err = cache.WriteFile(name, "random", 1, func(i int) (*weights.Neurons, error) { return m.layers[i], nil })
 	f := &neuronFile{folder: folder}
 	if err == nil {
 		f.File, err = cache.OpenFile(name)
@@ -223,11 +223,11 @@ func (m *mlp) newPolicy(name string, file *neuronFile) (*policy, error) {
 
 // gather is the naive cache: every Refresh copies the rows of all active neurons.
 type gather struct {
-	store *cache.Neurons
+	store *weights.Neurons
 	cpu   *kernel.CPU
 	fresh bool // into new memory every time
 
-	rows    *cache.Neurons
+	rows    *weights.Neurons
 	active  []int32
 	members []bool
 	stats   cache.Stats
@@ -252,7 +252,7 @@ func (g *gather) Refresh(active []bool, slots []int32) error {
 	if g.fresh || g.rows == nil || g.rows.Intermediate() != len(g.active) {
 		matrix := func() *weights.Matrix { return weights.NewMatrix(g.store.Dtype(), len(g.active), g.store.Hidden()) }
 		var err error
-		if g.rows, err = cache.NewNeurons(matrix(), matrix(), matrix()); err != nil {
+		if g.rows, err = weights.NewNeurons(matrix(), matrix(), matrix()); err != nil {
 			return err
 		}
 	}
@@ -271,11 +271,11 @@ func (g *gather) Refresh(active []bool, slots []int32) error {
 	return nil
 }
 
-func (g *gather) Intermediate() int    { return g.store.Intermediate() }
-func (g *gather) Rows() *cache.Neurons { return g.rows }
-func (g *gather) Neurons() []int32     { return g.active }
-func (g *gather) Stats() cache.Stats   { return g.stats }
-func (g *gather) Reset()               { *g = gather{store: g.store, cpu: g.cpu, fresh: g.fresh} }
+func (g *gather) Intermediate() int      { return g.store.Intermediate() }
+func (g *gather) Rows() *weights.Neurons { return g.rows }
+func (g *gather) Neurons() []int32       { return g.active }
+func (g *gather) Stats() cache.Stats     { return g.stats }
+func (g *gather) Reset()                 { *g = gather{store: g.store, cpu: g.cpu, fresh: g.fresh} }
 
 // walk is a sequence of active sets of one size.
 type walk struct {

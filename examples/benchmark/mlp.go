@@ -28,7 +28,7 @@ type mlp struct {
 	dtype  weights.Dtype
 	cpu    *kernel.CPU
 	random *rand.Rand
-	layers []*cache.Neurons
+	layers []*weights.Neurons
 
 	x, y         []float32 // T×H
 	gate         []float32 // T×I
@@ -58,7 +58,7 @@ func newMLP(p *kernel.CPU, s shape, d weights.Dtype, layers, tokens int, seed ui
 		mask: make([]bool, s.intermediate), slots: make([]int32, s.intermediate), order: make([]int32, s.intermediate),
 	}
 	for range layers {
-		n, err := cache.Allocate(d, s.intermediate, s.hidden, true)
+		n, err := weights.AllocateNeurons(d, s.intermediate, s.hidden, true)
 		if err != nil {
 			return nil, err
 		}
@@ -76,7 +76,7 @@ func newMLP(p *kernel.CPU, s shape, d weights.Dtype, layers, tokens int, seed ui
 	return m, nil
 }
 
-func (m *mlp) layer(round int) *cache.Neurons { return m.layers[round%len(m.layers)] }
+func (m *mlp) layer(round int) *weights.Neurons { return m.layers[round%len(m.layers)] }
 
 // dense is the MLP as the dense graph of one token computes it.
 func (m *mlp) dense(round int) error {
@@ -84,7 +84,7 @@ func (m *mlp) dense(round int) error {
 	return nil
 }
 
-func weightsOf(n *cache.Neurons) *kernel.MLP[float32] {
+func weightsOf(n *weights.Neurons) *kernel.MLP[float32] {
 	return &kernel.MLP[float32]{Gate: n.Gate, Up: n.Up, Down: n.Down, Act: activation.SiLU}
 }
 
@@ -103,7 +103,7 @@ func (m *mlp) sparse(round int) error {
 	return nil
 }
 
-func (m *mlp) run(rows *cache.Neurons, slots, neurons []int32) {
+func (m *mlp) run(rows *weights.Neurons, slots, neurons []int32) {
 	kernel.SparseMLP(m.cpu, m.y, m.x, weightsOf(rows), slots, neurons, nil)
 }
 

@@ -4,7 +4,6 @@ import (
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
-	"github.com/sparsegonia/sparsegonia/cache"
 	"github.com/sparsegonia/sparsegonia/ops/parallel"
 	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
@@ -19,7 +18,7 @@ type tapeMLP struct {
 // newStockMLPs writes down(silu(gate·x) ⊙ up·x) in the two ways that let Gorgonia's matrix product read each weight row
 // once: weights I×H and H×I times a vector, and a 1×H matrix times their lazy transposes. Written with weights H×I and
 // I×H it takes twice as long.
-func newStockMLPs(n *cache.Neurons, x []float32) ([]tapeMLP, error) {
+func newStockMLPs(n *weights.Neurons, x []float32) ([]tapeMLP, error) {
 	gate, up, down, err := stockWeights(n)
 	if err != nil {
 		return nil, err
@@ -39,7 +38,7 @@ func newStockMLPs(n *cache.Neurons, x []float32) ([]tapeMLP, error) {
 }
 
 // stockWeights copies the weights into tensors with a row for every output.
-func stockWeights(n *cache.Neurons) (gate, up, down []float32, err error) {
+func stockWeights(n *weights.Neurons) (gate, up, down []float32, err error) {
 	hidden, intermediate := n.Hidden(), n.Intermediate()
 	values := func(rows, cols int, move func(*parallel.Pool, *weights.Matrix, *weights.Matrix) error, from *weights.Matrix) []float32 {
 		v := make([]float32, rows*cols)

@@ -8,9 +8,9 @@ import (
 	"sync"
 
 	"github.com/sparsegonia/sparsegonia/graph"
-	"github.com/sparsegonia/sparsegonia/llama/checkpoint"
 	"github.com/sparsegonia/sparsegonia/ops"
 	"github.com/sparsegonia/sparsegonia/ops/weights"
+	"github.com/sparsegonia/sparsegonia/ops/weights/checkpoint"
 )
 
 // predictors are those that a plan has made so far, by layer: all graphs that share the plan share them.

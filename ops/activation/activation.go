@@ -11,9 +11,9 @@ type Func uint8
 // The activations.
 const (
 	SiLU     Func = iota // x·σ(x)
-	GELU                       // x·Φ(x), exact
-	GELUTanh                   // GELU's tanh approximation
-	ReLU                       // max(x, 0)
+	GELU                 // x·Φ(x), exact
+	GELUTanh             // GELU's tanh approximation
+	ReLU                 // max(x, 0)
 )
 
 var activationNames = map[string]Func{

@@ -29,7 +29,7 @@ func coldMatrices(d weights.Dtype, rows, cols, per int) ([][]*weights.Matrix, []
 	stride := src.Stride()
 	bytes := per * rows * stride
 	n := max((cold+bytes-1)/bytes, 2)
-	buf := weights.Allocate(n * bytes)
+	buf := weights.AlignedBytes(n * bytes)
 	for i := range n * per * rows {
 		copy(buf[i*stride:], src.Row(i%distinct))
 	}

@@ -71,4 +71,3 @@ func TestReadsEndWithTheRow(t *testing.T) {
 		}
 	})
 }
-

@@ -29,7 +29,7 @@ const (
 
 // newFenced returns n bytes that begin offset bytes behind a multiple of 64.
 func newFenced(n, offset int) *fenced {
-	f := &fenced{bytes: weights.Allocate(n + 2*fence + 64), first: 64 + offset%64, n: n}
+	f := &fenced{bytes: weights.AlignedBytes(n + 2*fence + 64), first: 64 + offset%64, n: n}
 	for i := range f.bytes {
 		f.bytes[i] = fenceByte
 	}

@@ -33,13 +33,13 @@ func NewMatrix(d Dtype, rows, cols int) *Matrix {
 	}
 	rowBytes := d.RowBytes(cols)
 	stride := (rowBytes + RowAlign - 1) &^ (RowAlign - 1)
-	return &Matrix{d, rows, cols, stride, rowBytes, Allocate(rows * stride)}
+	return &Matrix{d, rows, cols, stride, rowBytes, AlignedBytes(rows * stride)}
 }
 
 // NewContiguous returns a zeroed matrix whose rows follow each other without gaps.
 func NewContiguous(d Dtype, rows, cols int) *Matrix {
 	rowBytes := d.RowBytes(cols)
-	return &Matrix{d, rows, cols, rowBytes, rowBytes, Allocate(rows * rowBytes)}
+	return &Matrix{d, rows, cols, rowBytes, rowBytes, AlignedBytes(rows * rowBytes)}
 }
 
 // MatrixView returns a matrix over data without copying: row i is
@@ -138,7 +138,7 @@ func SliceAt[E any](p unsafe.Pointer, n int) []E { return unsafe.Slice((*E)(p), 
 
 // allocate returns n zeroed bytes that start at a multiple of 64, or of a huge
 // page if they are many.
-func Allocate(n int) []byte {
+func AlignedBytes(n int) []byte {
 	const huge = 2 << 20
 	align := RowAlign
 	if n >= 2*huge {
@@ -155,6 +155,6 @@ func Allocate(n int) []byte {
 
 // floats returns n zeroed float32 that start at a multiple of 64 bytes.
 func Floats(n int) []float32 {
-	b := Allocate(4*n + RowAlign)
+	b := AlignedBytes(4*n + RowAlign)
 	return SliceAt[float32](unsafe.Pointer(&b[0]), n)
 }

@@ -110,7 +110,7 @@ func FuzzSafetensors(f *testing.F) {
 }
 
 func FuzzIndex(f *testing.F) {
-	f.Add(seedFile(f, filepath.Join("..", "..", "testdata", "variants", "sharded", indexName)))
+	f.Add(seedFile(f, filepath.Join("..", "..", "..", "testdata", "variants", "sharded", indexName)))
 	for _, index := range []string{
 		`{"metadata":{"total_size":8},"weight_map":{"a":"1.safetensors","b":"two/2.safetensors"}}`,
 		`{"weight_map":{"b":"two/2.safetensors"}} `, `{"weight_map":{"b":"../2.safetensors"}}`, `{"weight_map":{}}`, `[]`,

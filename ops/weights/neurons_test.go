@@ -1,19 +1,17 @@
-package cache
+package weights
 
 import (
 	"math"
-	"path/filepath"
 	"testing"
 	"unsafe"
 
-	"github.com/sparsegonia/sparsegonia/ops/weights"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
-var dtypes = []weights.Dtype{
-	weights.F32, weights.F64, weights.F16, weights.BF16, weights.Int32, weights.Int64,
-	weights.Int8, weights.Int8G, weights.Int4, weights.Int4M,
+var dtypes = []Dtype{
+	F32, F64, F16, BF16, Int32, Int64,
+	Int8, Int8G, Int4, Int4M,
 }
 
 func address(row []byte) uintptr { return uintptr(unsafe.Pointer(unsafe.SliceData(row))) }
@@ -24,16 +22,16 @@ func TestAllocateLayout(t *testing.T) {
 		for _, gated := range []bool{true, false} {
 			for _, hidden := range []int{1, 31, 33, 100} {
 				const intermediate = 5
-				n, err := Allocate(d, intermediate, hidden, gated)
+				n, err := AllocateNeurons(d, intermediate, hidden, gated)
 				require.NoError(t, err)
 				assert.Equal(t, intermediate, n.Intermediate())
 				assert.Equal(t, hidden, n.Hidden())
 				assert.Equal(t, d, n.Dtype())
 				assert.Equal(t, gated, n.Gated())
 
-				parts := []*weights.Matrix{n.Up, n.Down}
+				parts := []*Matrix{n.Up, n.Down}
 				if gated {
-					parts = []*weights.Matrix{n.Gate, n.Up, n.Down}
+					parts = []*Matrix{n.Gate, n.Up, n.Down}
 				}
 				assert.EqualValues(t, len(parts)*intermediate*d.RowBytes(hidden), n.Bytes())
 				var before uintptr
@@ -42,9 +40,9 @@ func TestAllocateLayout(t *testing.T) {
 						row := m.Row(i)
 						require.Len(t, row, d.RowBytes(hidden))
 						at := address(row)
-						require.Zero(t, at%line, "%v: row %d", d, i)
+						require.Zero(t, at%RowAlign, "%v: row %d", d, i)
 						if before != 0 {
-							step := (d.RowBytes(hidden) + line - 1) / line * line
+							step := (d.RowBytes(hidden) + RowAlign - 1) / RowAlign * RowAlign
 							require.EqualValues(t, step, at-before, "%v: row %d", d, i)
 						}
 						before = at
@@ -56,12 +54,12 @@ func TestAllocateLayout(t *testing.T) {
 }
 
 func TestAllocateZeroes(t *testing.T) {
-	n, err := Allocate(weights.F32, 3, 4, true)
+	n, err := AllocateNeurons(F32, 3, 4, true)
 	require.NoError(t, err)
 	row := make([]float32, 4)
 	for i := range 3 {
-		for _, m := range []*weights.Matrix{n.Gate, n.Up, n.Down} {
-			weights.Row(m, i, row)
+		for _, m := range []*Matrix{n.Gate, n.Up, n.Down} {
+			Row(m, i, row)
 			assert.Equal(t, make([]float32, 4), row)
 		}
 	}
@@ -69,30 +67,30 @@ func TestAllocateZeroes(t *testing.T) {
 
 func TestAllocateErrors(t *testing.T) {
 	for name, c := range map[string]struct {
-		dtype                weights.Dtype
+		dtype                Dtype
 		intermediate, hidden int
 		want                 string
 	}{
-		"no neurons":           {weights.F32, 0, 4, "intermediate 0"},
-		"negative neurons":     {weights.F32, -1, 4, "intermediate -1"},
-		"no hidden":            {weights.F32, 4, 0, "hidden 0"},
-		"negative hidden":      {weights.F32, 4, math.MinInt, "hidden -9"},
-		"unknown dtype":        {weights.Dtype(200), 4, 4, "dtype(200)"},
-		"huge hidden":          {weights.F32, 1, 1 << 60, "too large"},
-		"huge intermediate":    {weights.F32, 1 << 60, 1, "too many"},
-		"huge product":         {weights.F64, 1 << 31, 1 << 20, "too many"},
-		"overflowing product":  {weights.F64, math.MaxInt, 4, "too many"},
-		"just above the bound": {weights.F32, 1 << 20, 1 << 10, "too many"},
+		"no neurons":           {F32, 0, 4, "intermediate 0"},
+		"negative neurons":     {F32, -1, 4, "intermediate -1"},
+		"no hidden":            {F32, 4, 0, "hidden 0"},
+		"negative hidden":      {F32, 4, math.MinInt, "hidden -9"},
+		"unknown dtype":        {Dtype(200), 4, 4, "dtype(200)"},
+		"huge hidden":          {F32, 1, 1 << 60, "too large"},
+		"huge intermediate":    {F32, 1 << 60, 1, "too many"},
+		"huge product":         {F64, 1 << 31, 1 << 20, "too many"},
+		"overflowing product":  {F64, math.MaxInt, 4, "too many"},
+		"just above the bound": {F32, 1 << 20, 1 << 10, "too many"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := Allocate(c.dtype, c.intermediate, c.hidden, true)
+			_, err := AllocateNeurons(c.dtype, c.intermediate, c.hidden, true)
 			assert.ErrorContains(t, err, c.want)
 		})
 	}
 }
 
 func TestNewNeuronsIsAView(t *testing.T) {
-	up, down := weights.NewMatrix(weights.F16, 3, 2), weights.NewMatrix(weights.F16, 3, 2)
+	up, down := NewMatrix(F16, 3, 2), NewMatrix(F16, 3, 2)
 	n, err := NewNeurons(nil, up, down)
 	require.NoError(t, err)
 	assert.Same(t, up, n.Up)
@@ -100,23 +98,20 @@ func TestNewNeuronsIsAView(t *testing.T) {
 	assert.False(t, n.Gated())
 }
 
-// The down rows may have a length of their own. Files do not hold such neurons.
+// The down rows may have a length of their own.
 func TestNeuronsOfOtherOutputs(t *testing.T) {
-	n, err := NewNeurons(nil, weights.NewMatrix(weights.F32, 3, 2), weights.NewMatrix(weights.F32, 3, 5))
+	n, err := NewNeurons(nil, NewMatrix(F32, 3, 2), NewMatrix(F32, 3, 5))
 	require.NoError(t, err)
 	assert.Equal(t, 2, n.Hidden())
 	assert.Equal(t, 5, n.Outputs())
 	assert.EqualValues(t, 3*(2+5)*4, n.Bytes())
-	name := filepath.Join(t.TempDir(), "neurons")
-	err = WriteFile(name, "", 1, func(int) (*Neurons, error) { return n, nil })
-	assert.ErrorContains(t, err, "take 2 numbers and give 5")
 }
 
 func TestNewNeuronsErrors(t *testing.T) {
-	m := func(rows, cols int) *weights.Matrix { return weights.NewMatrix(weights.F32, rows, cols) }
-	half := weights.NewMatrix(weights.F16, 3, 2)
+	m := func(rows, cols int) *Matrix { return NewMatrix(F32, rows, cols) }
+	half := NewMatrix(F16, 3, 2)
 	for name, c := range map[string]struct {
-		gate, up, down *weights.Matrix
+		gate, up, down *Matrix
 		want           string
 	}{
 		"no up":            {m(3, 2), nil, m(3, 2), "need an up"},

@@ -16,10 +16,10 @@ import (
 	"github.com/nlpodyssey/safetensors"
 	"github.com/x448/float16"
 
-	"github.com/sparsegonia/sparsegonia/llama/checkpoint"
+	"github.com/sparsegonia/sparsegonia/ops/weights/checkpoint"
 )
 
-const variants = "../../testdata/variants"
+const variants = "../../../testdata/variants"
 
 func open(t testing.TB, path string) *checkpoint.Checkpoint {
 	t.Helper()
