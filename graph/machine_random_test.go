@@ -137,7 +137,7 @@ func draw(t *rapid.T, aliases bool) drawing {
 		case "swiglu":
 			ok = second(same)
 			two(func(a, b *gorgonia.Node) (*gorgonia.Node, error) {
-				return ops.SwiGLU(a, must(gorgonia.Tanh(b)), activation.ReLU)
+				return ops.GLU(a, must(gorgonia.Tanh(b)), activation.ReLU)
 			})
 		case "custom":
 			preallocs := rapid.Bool().Draw(t, "preallocs")

@@ -203,8 +203,8 @@ var patterns = []pattern{
 	{name: "silu: ops.Activate", build: gatedBy(func(_ *draft, g, u *gorgonia.Node) *gorgonia.Node {
 		return times(must(ops.Activate(g, activation.SiLU)), u)
 	})},
-	{name: "silu: ops.SwiGLU", build: gatedBy(func(_ *draft, g, u *gorgonia.Node) *gorgonia.Node {
-		return must(ops.SwiGLU(g, u, activation.SiLU))
+	{name: "silu: ops.GLU", build: gatedBy(func(_ *draft, g, u *gorgonia.Node) *gorgonia.Node {
+		return must(ops.GLU(g, u, activation.SiLU))
 	})},
 	{name: "silu: operands the other way round", build: gatedBy(func(_ *draft, g, u *gorgonia.Node) *gorgonia.Node {
 		return times(u, times(sigmoid(g), g))

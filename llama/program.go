@@ -21,10 +21,6 @@ const (
 	Tape                // gorgonia.NewTapeMachine
 )
 
-// manyTokens is the number of tokens from which on the kernels multiply by tiles, one matrix at a time. For fewer, a dense
-// MLP is one node, which reads the store of its neurons in order instead of in three passes with gaps.
-const manyTokens = 16
-
 // programKey tells the graphs of a session apart.
 type programKey struct {
 	tokens, rows int

@@ -7,6 +7,7 @@ import (
 
 	"github.com/sparsegonia/sparsegonia/cache"
 	"github.com/sparsegonia/sparsegonia/graph"
+	"github.com/sparsegonia/sparsegonia/ops/kernel"
 )
 
 // swap puts sparse MLPs into a graph as the session's plan says, and makes those that stay dense one node if the tokens are
@@ -47,7 +48,7 @@ func (s *Session) fuse(g *Graph) (*graph.Swapped, error) {
 }
 
 // few tells whether the graph has so few tokens that a dense MLP is better one node.
-func (g *Graph) few() bool { return g.Tokens.Shape()[0] < manyTokens }
+func (g *Graph) few() bool { return g.Tokens.Shape()[0] < kernel.TileTokens }
 
 // window is what each layer keeps in memory of a neuron file.
 func (s *Session) window() cache.WindowOptions {

@@ -26,7 +26,7 @@ func TestOps(t *testing.T) {
 	}{
 		{"Linear", linearCases},
 		{"Activate", activateCases},
-		{"SwiGLU", swigluCases},
+		{"GLU", gluCases},
 		{"Gate", gateCases},
 		{"RMSNorm", rmsNormCases},
 		{"RoPE", ropeCases},
@@ -143,9 +143,9 @@ func activateCases(t *testing.T, run func(string, optest.Case)) {
 	}
 }
 
-func swigluCases(t *testing.T, run func(string, optest.Case)) {
+func gluCases(t *testing.T, run func(string, optest.Case)) {
 	build := func(a activation.Func, opts ...Option) optest.Builder {
-		return func(in ...*gorgonia.Node) (*gorgonia.Node, error) { return SwiGLU(in[0], in[1], a, opts...) }
+		return func(in ...*gorgonia.Node) (*gorgonia.Node, error) { return GLU(in[0], in[1], a, opts...) }
 	}
 	for _, d := range computeDtypes {
 		for _, a := range activationsOf(d) {
@@ -168,7 +168,7 @@ func swigluCases(t *testing.T, run func(string, optest.Case)) {
 					Allocates: exact(d),
 					Variants: []optest.Builder{
 						build(a, WithCPU(otherPool)),
-						func(in ...*gorgonia.Node) (*gorgonia.Node, error) { return SwiGLU(in[1], in[0], a) },
+						func(in ...*gorgonia.Node) (*gorgonia.Node, error) { return GLU(in[1], in[0], a) },
 					},
 				}
 				for _, other := range activationsOf(d) {

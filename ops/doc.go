@@ -11,7 +11,7 @@
 //	                                                                                      ▼ y: T×H
 //
 // DenseMLP is the MLP over all neurons in one node, StreamMLP the one whose weights lie in a neuron file, and Prefetch
-// tells a cache ahead of its Refresh what to read. Linear, Activate, SwiGLU, RMSNorm, RoPE, Attention, Embedding and
+// tells a cache ahead of its Refresh what to read. Linear, Activate, GLU, RMSNorm, RoPE, Attention, Embedding and
 // TakeRows make the rest of a Llama. Every op is made by the function of its name, which applies it to nodes of a graph
 // and gives the node of the result.
 //

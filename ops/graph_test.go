@@ -132,7 +132,7 @@ func assertClose(t assert.TestingT, want, got []float64, tolerance float64) {
 	assert.InDeltaSlice(t, want, got, tolerance*largest)
 }
 
-// The dense MLP of Linear and SwiGLU equals the sparse one with every neuron active, for every dtype, activation and
+// The dense MLP of Linear and GLU equals the sparse one with every neuron active, for every dtype, activation and
 // number of tokens; a threshold of −∞ makes every neuron active.
 func TestAllActiveEqualsDense(t *testing.T) {
 	const hidden, intermediate = 70, 50
@@ -153,7 +153,7 @@ func TestAllActiveEqualsDense(t *testing.T) {
 					require.NoError(t, err)
 					up, err := Linear(x, Weight{Matrix: n.Up, Bias: m.UpBias})
 					require.NoError(t, err)
-					h, err := SwiGLU(pre, up, act)
+					h, err := GLU(pre, up, act)
 					require.NoError(t, err)
 					dense, err := Linear(h, Weight{Matrix: n.Down, InputMajor: true, Bias: m.DownBias})
 					require.NoError(t, err)

@@ -150,7 +150,7 @@ func allOps(t *testing.T) map[string]gorgonia.Op {
 	}
 	add(Linear(x, w, cpu))
 	add(Activate(x, activation.SiLU, cpu))
-	add(SwiGLU(x, x, activation.SiLU, cpu))
+	add(GLU(x, x, activation.SiLU, cpu))
 	add(Gate(x, w, activation.SiLU, cpu))
 	add(RMSNorm(x, make([]float32, 8), 1e-5, cpu))
 	add(RoPE(x, list, 2, rotary, cpu))

@@ -19,7 +19,7 @@ func TestDeclarations(t *testing.T) {
 	for name, want := range map[string]struct{ typ, text string }{
 		"linearOp":    {"Matrix float32 → Matrix float32", "Linear(x float32[3 8]) → y float32[3 2]"},
 		"activateOp":  {"Matrix float32 → Matrix float32", "Activate(x float32[3 8]) → y float32[3 8]"},
-		"swigluOp":    {"Matrix float32 → Matrix float32 → Matrix float32", "SwiGLU(gate float32[3 8], up float32[3 8]) → y float32[3 8]"},
+		"gluOp":    {"Matrix float32 → Matrix float32 → Matrix float32", "GLU(gate float32[3 8], up float32[3 8]) → y float32[3 8]"},
 		"gateOp":      {"Matrix float32 → Matrix float32", "Gate(x float32[3 8]) → y float32[3 2]"},
 		"rmsNormOp":   {"Matrix float32 → Matrix float32", "RMSNorm(x float32[3 8]) → y float32[3 8]"},
 		"ropeOp":      {"Matrix float32 → Vector int32 → Matrix float32", "RoPE(x float32[3 8], positions int32[3]) → y float32[3 8]"},
@@ -56,7 +56,7 @@ func TestInterfacesForRewriters(t *testing.T) {
 		_, weighted := op.(Weighted)
 		assert.Equal(t, name == "linearOp", weighted, name)
 		_, activated := op.(Activated)
-		assert.Equal(t, name == "activateOp" || name == "swigluOp", activated, name)
+		assert.Equal(t, name == "activateOp" || name == "gluOp", activated, name)
 		_, stored := op.(Stored)
 		assert.Equal(t, name == "streamMLPOp", stored, name)
 		_, fused := op.(Fused)
@@ -65,7 +65,7 @@ func TestInterfacesForRewriters(t *testing.T) {
 	ops := allOps(t)
 	assert.Equal(t, 2, ops["linearOp"].(Weighted).Weight().Outputs())
 	assert.Equal(t, activation.SiLU, ops["activateOp"].(Activated).Activation())
-	assert.Equal(t, activation.SiLU, ops["swigluOp"].(Activated).Activation())
+	assert.Equal(t, activation.SiLU, ops["gluOp"].(Activated).Activation())
 	assert.Equal(t, 2, ops["denseMLPOp"].(Fused).MLP().Cache.Intermediate())
 }
 

@@ -59,7 +59,7 @@ func TestBuildersNeverPanic(t *testing.T) {
 		case 1:
 			n, err = Activate(node(), act)
 		case 2:
-			n, err = SwiGLU(node(), node(), act)
+			n, err = GLU(node(), node(), act)
 		case 3:
 			n, err = Gate(node(), w, act)
 		case 4:

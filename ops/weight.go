@@ -55,7 +55,7 @@ type Weighted interface {
 	Weight() Weight
 }
 
-// Activated is implemented by the ops of Activate (arity 1) and SwiGLU (arity 2, gate first).
+// Activated is implemented by the ops of Activate (arity 1) and GLU (arity 2, gate first).
 type Activated interface {
 	gorgonia.Op
 	Activation() activation.Func

@@ -26,8 +26,8 @@ func Activate[E weights.Elem](cpu *CPU, y, x []E, a activation.Func) {
 	}
 }
 
-// Gated writes a(gate)⊙up; y may be gate or up.
-func Gated[E weights.Elem](cpu *CPU, y, gate, up []E, a activation.Func) {
+// GLU writes a(gate)⊙up; y may be gate or up.
+func GLU[E weights.Elem](cpu *CPU, y, gate, up []E, a activation.Func) {
 	checkActivation[E](a)
 	if len(y) != len(gate) || len(y) != len(up) {
 		panic(panicShape)

@@ -112,7 +112,7 @@ func onUnit(v *simd.Variant, d weights.Dtype) bool { return productOf(v, d, 1, f
 // asInput is x as weights of d see the inputs of T tokens.
 func asInput(v *simd.Variant, d weights.Dtype, T int, x []float32) []float64 {
 	switch {
-	case T < smallT:
+	case T < TileTokens:
 		return rounded(d, x)
 	case onUnit(v, d):
 		y := rounded(weights.F32, x)
@@ -131,7 +131,7 @@ func asInput(v *simd.Variant, d weights.Dtype, T int, x []float32) []float64 {
 // asWeights is decoded of weights that meet T tokens.
 func asWeights(v *simd.Variant, m *weights.Matrix, T int) [][]float64 {
 	w := decoded(m)
-	if T < smallT || !onUnit(v, m.Dtype()) || !m.Dtype().Grouped() || m.Cols() == 0 {
+	if T < TileTokens || !onUnit(v, m.Dtype()) || !m.Dtype().Grouped() || m.Cols() == 0 {
 		return w
 	}
 	row := make([]float32, weights.Groups(m.Cols())*weights.Group)
@@ -147,7 +147,7 @@ func asWeights(v *simd.Variant, m *weights.Matrix, T int) [][]float64 {
 // epsilon is eps or, where both factors are split, what splitting them and leaving out the product of the low parts costs
 // at most.
 func epsilon(v *simd.Variant, d weights.Dtype, T int, eps float64) float64 {
-	if T >= smallT && onUnit(v, d) && !d.Grouped() {
+	if T >= TileTokens && onUnit(v, d) && !d.Grouped() {
 		return 2 * 0x1p-16
 	}
 	return eps

@@ -9,9 +9,9 @@ import (
 )
 
 const (
-	// smallT is the number of tokens from which on a matrix product goes
+	// TileTokens is the number of tokens from which on a matrix product goes
 	// through the GEMM tiles instead of token by token over a row in the cache.
-	smallT = 16
+	TileTokens = 16
 
 	// A product is cut into piecesPerThread for each thread. Of weights, a piece
 	// has between leastPiece bytes, since with less sharing them costs more than it
@@ -40,7 +40,7 @@ func Linear[E weights.Elem](cpu *CPU, y, x []E, w *weights.Matrix, bias []E) {
 	}
 	cpu.mu.Lock()
 	defer cpu.mu.Unlock()
-	if tokens >= smallT {
+	if tokens >= TileTokens {
 		cpu.gemm(float32s(y), float32s(x), w, float32s(bias), tokens, false)
 		return
 	}
@@ -74,7 +74,7 @@ func LinearT[E weights.Elem](cpu *CPU, y, x []E, w *weights.Matrix, bias []E) {
 	}
 	cpu.mu.Lock()
 	defer cpu.mu.Unlock()
-	if tokens >= smallT {
+	if tokens >= TileTokens {
 		cpu.gemm(float32s(y), float32s(x), w, float32s(bias), tokens, true)
 		return
 	}
@@ -107,7 +107,7 @@ func float32s[E weights.Elem](s []E) []float32 {
 	return unsafe.Slice((*float32)(unsafe.Pointer(unsafe.SliceData(s))), len(s))
 }
 
-var operands = newPerCPU[[smallT]simd.Operand]()
+var operands = newPerCPU[[TileTokens]simd.Operand]()
 
 // prepare returns x T×K in the form that rows of d multiply, an operand for each token.
 func (cpu *CPU) prepare(d weights.Dtype, x []float32, tokens int) []simd.Operand {

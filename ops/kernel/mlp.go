@@ -78,7 +78,7 @@ func runMLP[E weights.Elem](cpu *CPU, y, x []E, m *MLP[E], slots, neurons []int3
 	if gate != nil {
 		t.gate, t.known = nil, m.Gate == nil
 	}
-	if tokens >= smallT {
+	if tokens >= TileTokens {
 		cpu.sparseGEMM(t, float32s(y), float32s(x), float32s(m.DownBias))
 	} else {
 		cpu.sparse(t, float32s(y), float32s(x), float32s(m.DownBias))
@@ -187,7 +187,7 @@ func (t *neuronTask) Piece(thread *parallel.Worker, i int) {
 	width := simd.PaddedCols(t.down.Cols())
 	sums := t.sums[i*t.tokens*width:][:t.tokens*width]
 	clear(sums)
-	buf := w.scratch(3 * blockNeurons * smallT)
+	buf := w.scratch(3 * blockNeurons * TileTokens)
 	first := i * t.chunk
 	end := min(first+t.chunk, len(t.slots))
 	for k := first; k < end; k += blockNeurons {
@@ -197,7 +197,7 @@ func (t *neuronTask) Piece(thread *parallel.Worker, i int) {
 
 // block adds neurons k to k+count−1 of a chunk that ends before neuron end.
 func (t *neuronTask) block(w *worker, sums, buf []float32, k, count, end int) {
-	const size = blockNeurons * smallT
+	const size = blockNeurons * TileTokens
 	gates, ups, hidden := buf[:size], buf[size:2*size], buf[2*size:3*size]
 	v, operands := t.cpu.variant, t.operands
 	t.order(w, k, count, end)

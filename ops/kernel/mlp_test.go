@@ -47,7 +47,7 @@ func TestLinearT(t *testing.T) {
 // bits, those of Int8 and Int8G may round them to 15.
 func sumEpsilon(v *simd.Variant, d weights.Dtype, T int, exact, rounded float64) float64 {
 	switch {
-	case T >= smallT:
+	case T >= TileTokens:
 		return epsilon(v, d, T, exact)
 	case d == weights.Int4 || d == weights.Int4M:
 		return rounded
@@ -61,7 +61,7 @@ func sumEpsilon(v *simd.Variant, d weights.Dtype, T int, exact, rounded float64)
 func scaledRounded(v *simd.Variant, w *weights.Matrix, x []float32, T int) []float64 {
 	d := w.Dtype()
 	switch {
-	case T < smallT || d != weights.Int8 && !onUnit(v, d):
+	case T < TileTokens || d != weights.Int8 && !onUnit(v, d):
 		return rounded(weights.F32, x)
 	case d != weights.Int8:
 		return asInput(v, d, T, x)
@@ -82,7 +82,7 @@ const mlpEpsilon = 4e-6
 
 // mlpError is mlpEpsilon or more, where hidden activations are rounded to bfloat16 or coefficients to 8 or 15 bits.
 func mlpError(v *simd.Variant, d weights.Dtype, T int) float64 {
-	if T >= smallT && onUnit(v, d) && d.Grouped() {
+	if T >= TileTokens && onUnit(v, d) && d.Grouped() {
 		return 0x1p-9 + mlpEpsilon
 	}
 	return sumEpsilon(v, d, T, mlpEpsilon, 1e-2)
@@ -145,7 +145,7 @@ func referenceMLP(v *simd.Variant, m *MLP[float32], x []float32, slots, neurons 
 			}
 		}
 		for j := range O {
-			if T >= smallT { // they are rounded to 1/16383 of the largest
+			if T >= TileTokens { // they are rounded to 1/16383 of the largest
 				for _, s := range slots {
 					terms[t*O+j] += largest / simd.Int16Limit / 2 / mlpEpsilon * math.Abs(down[s][j]) / float64(simd.RowScale(m.Down, m.Down.RowAt(int(s))))
 				}
@@ -230,7 +230,7 @@ func TestSparseMLPAllActive(t *testing.T) {
 			g, u := make([]float32, T*I), make([]float32, T*I)
 			Linear(p, g, x, m.Gate, nil)
 			Linear(p, u, x, m.Up, nil)
-			Gated(p, g, g, u, activation.SiLU)
+			GLU(p, g, g, u, activation.SiLU)
 			LinearT(p, want, g, m.Down, nil)
 			if !slices.Equal(got, want) {
 				t.Errorf("T=%d: sparse and dense differ with all neurons active", T)

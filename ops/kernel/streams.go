@@ -145,7 +145,7 @@ type neuronBlock struct {
 
 // add adds what the neurons contribute to sums T×O.
 func (b *neuronBlock) add(sums []float32) {
-	const size = blockNeurons * smallT
+	const size = blockNeurons * TileTokens
 	buf := b.w.scratch(3 * size)
 	gates, ups, hidden := buf[:size], buf[size:2*size], buf[2*size:]
 	begin := b.down // matrix that is read of a neuron first
