@@ -9,13 +9,13 @@ import (
 
 // Stream reads the layers of a File from the first neuron to the last, in blocks: the next block while the caller works
 // on the one before. It takes the memory of two blocks, however large the layers are. Any number of goroutines may share
-// a Stream; their calls of Each run one after the other.
+// a Stream; their calls of Blocks run one after the other.
 type Stream struct {
 	file   *File
-	layers []blocks
+	layers []StreamLayer
 	store  [2][]byte
 
-	mu sync.Mutex // held by Each
+	mu sync.Mutex // held by Blocks
 
 	// The block that is being read.
 	layer, first int
@@ -25,8 +25,12 @@ type Stream struct {
 	reader       func()
 }
 
-// blocks are the views of the two stores that a layer needs.
-type blocks struct {
+// StreamLayer is a layer of a Stream. It is a weights.Source.
+type StreamLayer struct {
+	stream *Stream
+	index  int
+
+	// The views of the two stores that the layer needs.
 	size int // neurons of a block
 	full [2]*weights.Neurons
 	last [2]*weights.Neurons // nil if the blocks come out even
@@ -45,7 +49,7 @@ func newStream(f *File, blockBytes int64) (*Stream, error) {
 	if blockBytes < 0 {
 		return nil, fmt.Errorf("blocks of %d bytes", blockBytes)
 	}
-	s := &Stream{file: f, layers: make([]blocks, len(f.header.layers))}
+	s := &Stream{file: f, layers: make([]StreamLayer, len(f.header.layers))}
 	s.reader = func() {
 		defer s.group.Done()
 		s.err = s.file.read(&s.file.header.layers[s.layer], s.layer, s.first, s.into)
@@ -57,7 +61,7 @@ func newStream(f *File, blockBytes int64) (*Stream, error) {
 		if size >= together {
 			size -= size % together
 		}
-		s.layers[i].size = min(max(size, 1), l.Intermediate)
+		s.layers[i] = StreamLayer{stream: s, index: i, size: min(max(size, 1), l.Intermediate)}
 		largest = max(largest, s.layers[i].size*l.Bundle())
 	}
 	for b := range s.store {
@@ -91,23 +95,38 @@ func (s *Stream) File() *File { return s.file }
 // Bytes is the memory that the blocks take.
 func (s *Stream) Bytes() int64 { return int64(len(s.store[0]) + len(s.store[1])) }
 
-// Each calls do for the blocks of a layer in order: n holds the neurons from number first on and is valid during the
-// call, which must not call Each. An error of do or of a read ends it. Each allocates nothing.
-func (s *Stream) Each(layer int, do func(first int, n *weights.Neurons) error) error {
-	l, err := s.file.layer(layer)
-	if err != nil {
-		return fmt.Errorf("cache: stream: %w", err)
+// Layer returns layer i: the same pointer in every call.
+func (s *Stream) Layer(i int) (*StreamLayer, error) {
+	if _, err := s.file.layer(i); err != nil {
+		return nil, fmt.Errorf("cache: stream: %w", err)
 	}
+	return &s.layers[i], nil
+}
+
+// File returns the file that the layer lies in.
+func (l *StreamLayer) File() *File { return l.stream.file }
+
+// Index returns the number of the layer in its file.
+func (l *StreamLayer) Index() int { return l.index }
+
+// Shape returns the shape of the layer's neurons.
+func (l *StreamLayer) Shape() weights.Shape { return l.stream.file.header.layers[l.index].Shape }
+
+// Outputs returns the length of a down row.
+func (l *StreamLayer) Outputs() int { return l.Shape().Hidden }
+
+// Blocks implements weights.Source. It allocates nothing.
+func (l *StreamLayer) Blocks(do func(first int, n *weights.Neurons) error) error {
+	s := l.stream
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	b := &s.layers[layer]
-	current := s.start(l, layer, 0, b, 0)
-	for first, k := 0, 0; ; first, k = first+b.size, 1-k {
+	current := s.start(l, 0, 0)
+	for first, k := 0, 0; ; first, k = first+l.size, 1-k {
 		s.group.Wait()
 		if s.err != nil {
 			return fmt.Errorf("cache: stream: %w", s.err)
 		}
-		next := s.start(l, layer, first+b.size, b, 1-k)
+		next := s.start(l, first+l.size, 1-k)
 		if err := do(first, current); err != nil || next == nil {
 			s.group.Wait()
 			return err
@@ -116,17 +135,18 @@ func (s *Stream) Each(layer int, do func(first int, n *weights.Neurons) error) e
 	}
 }
 
-// start begins to read the block from number first on to store k. It gives nil if there is none.
-func (s *Stream) start(l *layer, number, first int, b *blocks, k int) *weights.Neurons {
+// start begins to read the block from number first on to store k. It returns nil if there is none.
+func (s *Stream) start(l *StreamLayer, first, k int) *weights.Neurons {
+	intermediate := s.file.header.layers[l.index].Intermediate
 	switch {
-	case first >= l.Intermediate:
+	case first >= intermediate:
 		return nil
-	case first+b.size <= l.Intermediate:
-		s.into = b.full[k]
+	case first+l.size <= intermediate:
+		s.into = l.full[k]
 	default:
-		s.into = b.last[k]
+		s.into = l.last[k]
 	}
-	s.layer, s.first = number, first
+	s.layer, s.first = l.index, first
 	s.group.Add(1)
 	go s.reader()
 	return s.into

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 
 	"github.com/sparsegonia/sparsegonia/ops/weights"
@@ -27,7 +28,13 @@ func TestStream(t *testing.T) {
 		for range 2 {
 			for i, want := range layers {
 				next := 0
-				require.NoError(t, s.Each(i, func(first int, n *weights.Neurons) error {
+				layer := streamLayer(t, s, i)
+				require.Same(t, layer, streamLayer(t, s, i))
+				require.Same(t, f, layer.File())
+				require.Equal(t, i, layer.Index())
+				require.Equal(t, want.Shape(), layer.Shape())
+				require.Equal(t, want.Outputs(), layer.Outputs())
+				require.NoError(t, layer.Blocks(func(first int, n *weights.Neurons) error {
 					require.Equal(t, next, first)
 					require.LessOrEqual(t, int64(len(n.Bundles)), max(size, int64(want.Shape().Bundle())))
 					requireSameNeurons(t, slice(want, first, n.Intermediate()), n)
@@ -38,6 +45,12 @@ func TestStream(t *testing.T) {
 			}
 		}
 	})
+}
+
+func streamLayer(t require.TestingT, s *Stream, i int) *StreamLayer {
+	l, err := s.Layer(i)
+	require.NoError(t, err)
+	return l
 }
 
 func TestStreamErrors(t *testing.T) {
@@ -52,9 +65,13 @@ func TestStreamErrors(t *testing.T) {
 
 	calls := 0
 	count := func(int, *weights.Neurons) error { calls++; return nil }
-	require.ErrorContains(t, s.Each(1, count), "layer 1")
+	for _, i := range []int{-1, 1} {
+		_, err = s.Layer(i)
+		require.ErrorContains(t, err, fmt.Sprintf("layer %d", i))
+	}
+	layer := streamLayer(t, s, 0)
 	stop := errors.New("stop")
-	require.ErrorIs(t, s.Each(0, func(first int, n *weights.Neurons) error {
+	require.ErrorIs(t, layer.Blocks(func(first int, n *weights.Neurons) error {
 		if calls++; calls == 3 {
 			return stop
 		}
@@ -71,11 +88,11 @@ func TestStreamErrors(t *testing.T) {
 		}
 		disk.fault.Store(&fault)
 		calls = 0
-		require.ErrorIs(t, s.Each(0, count), c.want, name)
+		require.ErrorIs(t, layer.Blocks(count), c.want, name)
 		assert.Equal(t, 5, calls, name)
 		disk.fault.Store(nil)
 		calls = 0
-		require.NoError(t, s.Each(0, count))
+		require.NoError(t, layer.Blocks(count))
 		assert.Equal(t, 10, calls)
 	}
 }
@@ -84,7 +101,8 @@ func TestStreamAllocatesNothing(t *testing.T) {
 	store := newStore(t, weights.F16, 100, 64, true, 1)
 	s, err := NewStream(openImage(t, image(t, "", store)), 10000)
 	require.NoError(t, err)
+	layer := streamLayer(t, s, 0)
 	sum := 0
 	add := func(first int, n *weights.Neurons) error { sum += first; return nil }
-	assert.Zero(t, testing.AllocsPerRun(10, func() { _ = s.Each(0, add) }))
+	assert.Zero(t, testing.AllocsPerRun(10, func() { _ = layer.Blocks(add) }))
 }

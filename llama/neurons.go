@@ -95,9 +95,12 @@ func (f *neuronFile) gate(layer int, pool *parallel.Pool) (*weights.Matrix, erro
 		d = weights.Int8
 	}
 	gate := weights.NewMatrix(d, shape.Intermediate, shape.Hidden)
-	err := f.stream.Each(layer, func(first int, n *weights.Neurons) error {
-		return weights.Copy(pool, gate.Slice(first, first+n.Intermediate()), n.Gate)
-	})
+	source, err := f.stream.Layer(layer)
+	if err == nil {
+		err = source.Blocks(func(first int, n *weights.Neurons) error {
+			return weights.Copy(pool, gate.Slice(first, first+n.Intermediate()), n.Gate)
+		})
+	}
 	if err != nil {
 		return nil, fmt.Errorf("llama: %w", err)
 	}

@@ -136,7 +136,10 @@ func newStreamedMLP[E weights.Elem](op *streamMLPOp) *streamedMLP[E] {
 func runStreamMLP[E weights.Elem](op *streamMLPOp, v *values) error {
 	s := op.kernel.(*streamedMLP[E])
 	s.y, s.x = elements[E](v.y), elements[E](v.in[0])
-	err := op.mlp.Stream.Each(op.mlp.Layer, s.block)
+	layer, err := op.mlp.Stream.Layer(op.mlp.Layer)
+	if err == nil {
+		err = layer.Blocks(s.block)
+	}
 	s.y, s.x = nil, nil
 	return err
 }

@@ -125,6 +125,9 @@ func (s Shape) View(bundles []byte) (*Neurons, error) {
 	return &Neurons{Gate: views[0], Up: views[1], Down: views[2], Bundles: bundles}, nil
 }
 
+// Blocks calls do with all neurons at once: a store in memory is one block.
+func (n *Neurons) Blocks(do func(first int, n *Neurons) error) error { return do(0, n) }
+
 // Intermediate is the number of neurons, I.
 func (n *Neurons) Intermediate() int { return n.Up.Rows() }
 
