@@ -3,6 +3,7 @@ package kernel
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"unsafe"
 
 	"github.com/sparsegonia/sparsegonia/ops/parallel"
@@ -45,10 +46,23 @@ func newCPU(p *parallel.Pool, opts ...CPUOption) *CPU {
 	return c
 }
 
-var defaultCPU = sync.OnceValue(func() *CPU { return newCPU(parallel.DefaultPool()) })
+var (
+	firstCPU = sync.OnceValue(func() *CPU { return newCPU(parallel.DefaultPool()) })
+	otherCPU atomic.Pointer[CPU] // of SetDefaultCPU
+)
 
-// DefaultCPU returns the CPU that kernels run on when they are given none. It is made on first use and never closed.
-func DefaultCPU() *CPU { return defaultCPU() }
+// DefaultCPU returns the CPU that kernels run on when they are given none: that of SetDefaultCPU, or one of all available
+// threads, which is made on first use and never closed.
+func DefaultCPU() *CPU {
+	if c := otherCPU.Load(); c != nil {
+		return c
+	}
+	return firstCPU()
+}
+
+// SetDefaultCPU makes c the default, for programs whose ops run on Gorgonia's machines, which know no CPU. It is called
+// before graphs run. A nil c brings back the first default.
+func SetDefaultCPU(c *CPU) { otherCPU.Store(c) }
 
 func orDefault(c *CPU) *CPU {
 	if c == nil {

@@ -92,7 +92,7 @@ func TestAllocations(t *testing.T) {
 					"SparseMLP": func() { SparseMLP(p, y, x, m, slots, nil, nil) },
 					"DenseMLP":  func() { DenseMLP(p, y, x, m) },
 					"RMSNorm":   func() { RMSNorm(p, y, x, x[:H], 1e-5) },
-					"GLU":     func() { GLU(p, wide, wide, wide, activation.SiLU) },
+					"GLU":       func() { GLU(p, wide, wide, wide, activation.SiLU) },
 					"Embed":     func() { Embed(p, y, m.Up, zeros) },
 					"Attention": func() { Attention(p, y, x, x, x, heads, positions, zeros, kv, 0.1) },
 					"RoPE":      func() { RoPE(p, y, x, heads, positions, rotary) },

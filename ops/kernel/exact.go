@@ -53,7 +53,7 @@ func linearTExact[E weights.Elem](cpu *CPU, y, h []E, w *weights.Matrix, slots [
 	})
 }
 
-func sparseExact[E weights.Elem](cpu *CPU, y, x []E, m *MLP[E], slots, neurons []int32, gate []E, tokens int) {
+func sparseExact[E weights.Elem](cpu *CPU, y, x []E, m MLP[E], slots, neurons []int32, gate []E, tokens int) {
 	hidden, n := m.Up.Cols(), len(slots)
 	h := make([]E, tokens*n)
 	cpu.Pool().Ranges(n, 16, func(k0, k1 int) {

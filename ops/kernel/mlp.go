@@ -65,7 +65,7 @@ func runMLP[E weights.Elem](cpu *CPU, y, x []E, m *MLP[E], slots, neurons []int3
 		return
 	}
 	if m.Up.Dtype().Compute() != weights.F32 {
-		sparseExact(cpu, y, x, m, slots, neurons, gate, tokens)
+		sparseExact(cpu, y, x, *m, slots, neurons, gate, tokens)
 		return
 	}
 	cpu.mu.Lock()
