@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 
@@ -109,8 +110,13 @@ func (l *StreamLayer) File() *File { return l.stream.file }
 // Index returns the number of the layer in its file.
 func (l *StreamLayer) Index() int { return l.index }
 
-// Shape returns the shape of the layer's neurons.
-func (l *StreamLayer) Shape() weights.Shape { return l.stream.file.header.layers[l.index].Shape }
+// Shape returns the shape of the layer's neurons. The zero StreamLayer has none.
+func (l *StreamLayer) Shape() weights.Shape {
+	if l.stream == nil {
+		return weights.Shape{}
+	}
+	return l.stream.file.header.layers[l.index].Shape
+}
 
 // Outputs returns the length of a down row.
 func (l *StreamLayer) Outputs() int { return l.Shape().Hidden }
@@ -118,6 +124,9 @@ func (l *StreamLayer) Outputs() int { return l.Shape().Hidden }
 // Blocks implements weights.Source. It allocates nothing.
 func (l *StreamLayer) Blocks(do func(first int, n *weights.Neurons) error) error {
 	s := l.stream
+	if s == nil {
+		return errors.New("cache: stream: the layer is of no stream")
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	current := s.start(l, 0, 0)

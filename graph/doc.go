@@ -16,8 +16,7 @@
 // ops.Linear, over vectors, matrices or tensors with reshapes between, with fused weights and slices, with biases, with
 // activation functions as ops or spelled out. A function between the linear maps is an activation function if it has its
 // values. What looks like an MLP and is none that can be swapped is reported with the first reason. The MLPs of
-// ops.DenseMLP are found too, and those of ops.StreamMLP, whose neurons lie in a file: they become sparse over a
-// cache.Window.
+// ops.DenseMLP are found too. Those whose neurons lie in a file become sparse over a cache.Window.
 //
 // The selectors are Gate, which scores neurons by their exact gates, LowRank, which predicts them, and All, which keeps an
 // MLP dense and makes it one node.

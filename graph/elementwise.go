@@ -75,7 +75,7 @@ func (r *reader) readNew(b batch) func([]float64) float64 {
 	}
 	f := r.fail("%v is not an elementwise function of linear maps", describe(n))
 	switch kindOf(n) {
-	case reshapeKind, transposeKind, sliceKind, repeatKind: // what lies behind it tells whether this looks like an MLP
+	case reshapeKind, transposeKind, sliceKind, repeatKind: // what lies behind it says if this looks like an MLP
 		if from := r.inputs[n][0]; from.Dims() > 0 {
 			r.read(batch{from, min(b.axis, from.Dims()-1)})
 		}

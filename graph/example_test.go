@@ -86,7 +86,7 @@ func ExampleSelector() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	machine, err := graph.NewMachine(sparse.Graph, sparse.Outputs[0], sparse.MLPs[0].Active)
+	machine, err := graph.NewMachine(sparse.Graph, gorgonia.Nodes{sparse.Outputs[0], sparse.MLPs[0].Slots})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -94,7 +94,7 @@ func ExampleSelector() {
 	if err := machine.RunAll(); err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println("active", sparse.MLPs[0].Active.Value().Data(), "y", sparse.Outputs[0].Value().Data())
+	fmt.Println("active", sparse.MLPs[0].Slots.Value().Data(), "y", sparse.Outputs[0].Value().Data())
 	// Output:
 	// active [0 -1 -1] y [18 0]
 }
@@ -132,7 +132,7 @@ func ExampleGate() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	machine, err := graph.NewMachine(sparse.Graph, sparse.Outputs...)
+	machine, err := graph.NewMachine(sparse.Graph, sparse.Outputs)
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/sparsegonia/sparsegonia/ops"
 	"github.com/sparsegonia/sparsegonia/ops/activation"
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
 // MLP is a dense MLP in a graph, down(act(gate·x) ⊙ up·x) or down(act(up·x)).
@@ -21,16 +22,37 @@ type MLP struct {
 	// the graph multiplies are part of them. Gate is the zero Weight in a plain MLP.
 	Gate, Up, Down ops.Weight
 
-	// Stored is what the MLP captures if it is an ops.StreamMLP, whose neurons lie in a file; else nil. The weights have
-	// then their biases but no matrices. Gate may have one, the copy that selectors score neurons by.
-	Stored *ops.StoredMLP
+	// Source is the neurons of an ops.DenseMLP, and of every MLP that a Selector sees; else nil. If they are in memory, the
+	// weights are views of them. If not, the weights have their biases but no matrices; Gate may have one, the copy that
+	// selectors score neurons by.
+	Source weights.Source
 
 	input, output batch
 	inner         gorgonia.Nodes // what only the MLP computes, without its output
 }
 
-// Gated tells whether the MLP has a gate.
+// Shape returns the shape of the MLP's neurons.
+func (m *MLP) Shape() weights.Shape {
+	if m.Source != nil {
+		return m.Source.Shape()
+	}
+	return weights.Shape{
+		Dtype: m.Up.Matrix.Dtype(), Intermediate: m.Up.Outputs(), Hidden: m.Up.Inputs(), Gated: m.Gate.Matrix != nil,
+	}
+}
+
+// Gated reports whether the MLP has a gate.
 func (m *MLP) Gated() bool { return m.Shape().Gated }
+
+// setSource makes n the neurons of m, and the weights views of it if they are in memory.
+func (m *MLP) setSource(source weights.Source) {
+	m.Source = source
+	if n, ok := source.(*weights.Neurons); ok {
+		m.Gate.Matrix, m.Gate.InputMajor = n.Gate, false
+		m.Up.Matrix, m.Up.InputMajor = n.Up, false
+		m.Down.Matrix, m.Down.InputMajor = n.Down, true
+	}
+}
 
 // Skipped is a place that looks like an MLP and is left alone.
 type Skipped struct {
@@ -52,7 +74,7 @@ func FindMLPs(g *gorgonia.ExprGraph, outputs ...*gorgonia.Node) ([]*MLP, []Skipp
 func (s *survey) findMLPs() (found []*MLP, skipped []Skipped, err error) {
 	claimed := map[*gorgonia.Node]*MLP{} // by the cores of MLPs found so far
 	for _, n := range s.nodes {
-		if m := s.capturedAt(n); m != nil {
+		if m := s.fusedAt(n); m != nil {
 			found = append(found, m)
 			continue
 		}
@@ -70,28 +92,21 @@ func (s *survey) findMLPs() (found []*MLP, skipped []Skipped, err error) {
 	return found, skipped, nil
 }
 
-// capturedAt is the MLP that an op of one node captures, nil if that of n captures none.
-func (s *survey) capturedAt(n *gorgonia.Node) *MLP {
-	m := &MLP{Name: n.Name(), Output: n, output: lastAxis(n)}
-	switch op := n.Op().(type) {
-	case ops.Stored:
-		stored := op.Stored()
-		m.Activation, m.Stored = stored.Act, &stored
-		m.Gate = ops.Weight{Matrix: stored.Gate, Bias: stored.GateBias}
-		m.Up = ops.Weight{Bias: stored.UpBias}
-		m.Down = ops.Weight{Bias: stored.DownBias, InputMajor: true}
-	case ops.Fused:
-		fused := op.MLP()
-		rows := fused.Cache.Rows()
-		m.Activation = fused.Act
-		m.Gate = ops.Weight{Matrix: rows.Gate, Bias: fused.GateBias}
-		m.Up = ops.Weight{Matrix: rows.Up, Bias: fused.UpBias}
-		m.Down = ops.Weight{Matrix: rows.Down, Bias: fused.DownBias, InputMajor: true}
-	default:
+// fusedAt returns the MLP that n computes in one node, nil if there is none.
+func (s *survey) fusedAt(n *gorgonia.Node) *MLP {
+	op, ok := n.Op().(ops.Fused)
+	if !ok || op.MLP().Source == nil {
 		return nil
 	}
-	m.Input = s.inputs[n][0]
-	m.input = lastAxis(m.Input)
+	fused, x := op.MLP(), s.inputs[n][0]
+	m := &MLP{
+		Name: n.Name(), Input: x, Output: n, Activation: fused.Act,
+		Gate:  ops.Weight{Matrix: fused.GateCopy, Bias: fused.GateBias},
+		Up:    ops.Weight{Bias: fused.UpBias},
+		Down:  ops.Weight{Bias: fused.DownBias},
+		input: lastAxis(x), output: lastAxis(n),
+	}
+	m.setSource(fused.Source)
 	return m
 }
 

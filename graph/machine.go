@@ -1,6 +1,8 @@
 package graph
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"os"
 
@@ -20,14 +22,20 @@ import (
 // Value of an output gives its value, which the next run overwrites: copy what must stay. Other nodes get no values,
 // unless they are read with gorgonia.Read, which copies. An output that is only a reshaped input shares its memory.
 //
+// The value of an output may be bound to inputs of the same machine, as a recurrent network does. The inputs then keep it,
+// and the run gives the output other memory, which is new. A value of an earlier run that was neither bound nor copied is
+// that of the last run by then. The target of a Read may be bound too. It is one tensor, which each run writes to, after all
+// else if it is bound: the input follows it, as on the tape machine.
+//
 // Nodes run in the order in which they were made, as far as they can, so that ops that change state change it in the
 // order in which they were written down. An op that starts work for later, such as Prefetch, runs early, and what needs
 // that work late.
 //
-// Ops. Ops of this module write into the arena. So do Gorgonia's ops and other ops with a UsePreallocDo that can be
-// relied on; the rest run through Do, which allocates. As on the tape machine, UsePreallocDo of an op of unknown origin
-// is called only if its ReturnsPtr and CallsExtern are true, and then it finds zeros. Ops that have a training mode, such
-// as Dropout and BatchNorm, are switched to inference at every run.
+// Ops. An ops.Runner writes into the arena, on the machine's CPU; all ops of this module are Runners. Gorgonia's ops write
+// into the arena where their UsePreallocDo can be relied on. The UsePreallocDo of another op is called only if its
+// ReturnsPtr and CallsExtern are true, as on the tape machine, and then it finds zeros. The rest run through Do, which
+// allocates. An op that overwrites an input, as OverwritesInput says, gets a copy of it. Ops that have a training mode,
+// such as Dropout and BatchNorm, are switched to inference at every run.
 //
 // Tensors bound to inputs are only read: machines of different graphs that run at the same time may share weights, which
 // the tape machine forbids, but not ops with state. One Machine serves one goroutine at a time.
@@ -35,6 +43,8 @@ type Machine struct {
 	inputs  []*input
 	steps   []*step
 	outputs []*register
+	kept    []*step // whose values are in memory of outputs
+	late    []*step // Reads to be done at the end of the run
 	trained []gorgonia.TrainModeOp
 	cpu     *kernel.CPU
 
@@ -45,15 +55,31 @@ type Machine struct {
 
 var _ gorgonia.VM = (*Machine)(nil)
 
+// ErrUnsupported is the error of NewMachine for what no Machine runs: gradients and Set statements.
+var ErrUnsupported = errors.New("this machine does not support it")
+
+// A MachineOption is an option of NewMachine.
+type MachineOption func(*Machine)
+
+// WithCPU runs the ops on cpu. The default, and nil, is kernel.DefaultCPU.
+func WithCPU(cpu *kernel.CPU) MachineOption { return func(m *Machine) { m.cpu = cpu } }
+
 // NewMachine plans the runs of the part of g that outputs depend on, together with the Reads of nodes in it; without
-// outputs, of everything in g. The graph must not change afterwards. Gradients, and Set statements, are errors.
-func NewMachine(g *gorgonia.ExprGraph, outputs ...*gorgonia.Node) (*Machine, error) {
+// outputs, of everything in g. The graph must not change afterwards.
+func NewMachine(g *gorgonia.ExprGraph, outputs gorgonia.Nodes, opts ...MachineOption) (*Machine, error) {
+	m := &Machine{}
+	for _, o := range opts {
+		if o == nil {
+			return nil, errors.New("graph: machine: an option is nil")
+		}
+		o(m)
+	}
+	m.cpu = cmp.Or(m.cpu, kernel.DefaultCPU())
 	nodes, whole, err := schedule(g, outputs)
 	if err != nil {
 		return nil, fmt.Errorf("graph: machine: %w", err)
 	}
-	m := &Machine{cpu: kernel.NewCPU(1)}
-	p := newPlan(m, whole)
+	p := newHostPlan(m, whole)
 	for _, n := range nodes {
 		if err := p.add(n); err != nil {
 			return nil, fmt.Errorf("graph: machine: %w", err)
@@ -69,12 +95,13 @@ func NewMachine(g *gorgonia.ExprGraph, outputs ...*gorgonia.Node) (*Machine, err
 var errClosed = fmt.Errorf("graph: machine: %w", os.ErrClosed)
 
 // RunAll runs the graph. It may be called again without Reset. An error, or a panic of an op, which becomes one, names
-// the node and leaves outputs and Reads undefined; the machine can run again.
+// the node and leaves outputs and Reads undefined; the machine can run again. After Close the error is os.ErrClosed.
 func (m *Machine) RunAll() (err error) {
 	if m.closed {
 		return errClosed
 	}
-	defer m.blame(&err)
+	defer m.recovered(&err)
+	m.late = m.late[:0]
 	for _, op := range m.trained {
 		if err := op.SetTraining(false); err != nil {
 			return fmt.Errorf("graph: %v: %w", op, err)
@@ -91,6 +118,11 @@ func (m *Machine) RunAll() (err error) {
 			return fmt.Errorf("graph: %v: %w", describe(s.node), err)
 		}
 	}
+	for _, s := range m.late {
+		if err := s.finishRead(); err != nil {
+			return fmt.Errorf("graph: %v: %w", describe(s.node), err)
+		}
+	}
 	m.current = nil
 	for _, r := range m.outputs {
 		if r.node.Value() == r.value {
@@ -103,8 +135,8 @@ func (m *Machine) RunAll() (err error) {
 	return nil
 }
 
-// blame makes a panic an error.
-func (m *Machine) blame(err *error) {
+// recovered makes a panic an error.
+func (m *Machine) recovered(err *error) {
 	p := recover()
 	if p == nil {
 		return
@@ -125,8 +157,7 @@ func (m *Machine) Close() error {
 	return nil
 }
 
-// Bytes is the size of the arena, which holds the values of all nodes between inputs and outputs except those that ops
-// allocate at every run.
+// Bytes returns the size of the memory for values of nodes, except those that ops allocate at every run.
 func (m *Machine) Bytes() int64 { return m.bytes }
 
 // describe names a node in errors.

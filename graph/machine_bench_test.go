@@ -71,7 +71,7 @@ func BenchmarkNode(b *testing.B) {
 			var vm gorgonia.VM = gorgonia.NewTapeMachine(n.g)
 			if machine == "lean" {
 				var err error
-				if vm, err = NewMachine(n.g, n.outputs...); err != nil {
+				if vm, err = NewMachine(n.g, n.outputs); err != nil {
 					b.Fatal(err)
 				}
 			}

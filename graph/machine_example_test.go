@@ -17,7 +17,7 @@ func ExampleNewMachine() {
 		gorgonia.WithValue(tensor.New(tensor.WithShape(2, 3), tensor.WithBacking([]float32{1, -1, 2, 0, 1, -2}))))
 	y := gorgonia.Must(gorgonia.Square(gorgonia.Must(gorgonia.Mul(x, w))))
 
-	m, err := graph.NewMachine(g, y)
+	m, err := graph.NewMachine(g, gorgonia.Nodes{y})
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -34,10 +34,10 @@ func ExampleNewMachine() {
 		}
 		fmt.Println(y.Value().Data())
 	}
-	fmt.Println(m.Bytes(), "bytes for all values in between")
+	fmt.Println(m.Bytes(), "bytes for all values that are computed")
 	// Output:
 	// [1 1 4]
 	// [1 1 4]
 	// [9 4 16]
-	// 76 bytes for all values in between
+	// 24 bytes for all values that are computed
 }

@@ -175,7 +175,7 @@ func BenchmarkNetworks(b *testing.B) {
 				var vm gorgonia.VM = gorgonia.NewTapeMachine(n.g, gorgonia.EvalMode())
 				if machine == "lean" {
 					var err error
-					if vm, err = NewMachine(n.g, n.outputs...); err != nil {
+					if vm, err = NewMachine(n.g, n.outputs); err != nil {
 						b.Fatal(err)
 					}
 				}

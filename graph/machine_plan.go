@@ -9,7 +9,6 @@ import (
 	"unsafe"
 
 	"gorgonia.org/gorgonia"
-	"gorgonia.org/tensor"
 
 	"github.com/sparsegonia/sparsegonia/ops"
 )
@@ -116,9 +115,9 @@ func order(g *gorgonia.ExprGraph, all gorgonia.Nodes, wanted map[*gorgonia.Node]
 	return nodes
 }
 
-// runsAhead tells whether the op of n starts work that goes on beside the nodes after it, as ops.Prefetch does.
+// runsAhead reports whether the op of n starts work that goes on beside the nodes after it.
 func runsAhead(n *gorgonia.Node) bool {
-	op, ok := n.Op().(interface{ RunsAhead() bool })
+	op, ok := n.Op().(ops.AheadRunner)
 	return ok && op.RunsAhead()
 }
 
@@ -134,225 +133,68 @@ func children(g *gorgonia.ExprGraph, n *gorgonia.Node) gorgonia.Nodes {
 	return ns
 }
 
-// The packages that ops are from decide how they are run: Gorgonia's ops are not exported and only their type names
-// tell them apart.
-var (
-	gorgoniaPath = reflect.TypeFor[gorgonia.Node]().PkgPath()
-	opsPath      = reflect.TypeFor[ops.Weight]().PkgPath()
-)
+// gorgoniaPath is the package of Gorgonia's ops. They are not exported: only their type names tell them
+// apart.
+var gorgoniaPath = reflect.TypeFor[gorgonia.Node]().PkgPath()
 
-func opType(op gorgonia.Op) reflect.Type {
+// typeName returns the name of the type of one of Gorgonia's ops, and "" for other ops.
+func typeName(op gorgonia.Op) string {
+	if op == nil {
+		return ""
+	}
 	t := reflect.TypeOf(op)
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
-	return t
-}
-
-// typeName is the name of the type of one of Gorgonia's ops, and empty for other ops.
-func typeName(op gorgonia.Op) string {
-	if op == nil || opType(op).PkgPath() != gorgoniaPath {
+	if t.PkgPath() != gorgoniaPath {
 		return ""
 	}
-	return opType(op).Name()
+	return t.Name()
 }
 
-// plan is a machine that is being made.
-type plan struct {
-	m         *Machine
-	g         *gorgonia.ExprGraph
-	registers map[*gorgonia.Node]*register
-	constants []*register
-
-	// memory is what the value of a register lies in or may lie in: an op that is not known to make a new value may
-	// give what it got.
-	memory map[*register][]*buffer
+// lifetimes says which memory the values of nodes lie in, and in which steps it is in use. It knows
+// nothing of where the steps run.
+type lifetimes struct {
+	// memory is what the value of a node lies in or may lie in: an op that is not known to make a new
+	// value may give what it got.
+	memory map[*gorgonia.Node][]*buffer
 	made   []*buffer
 }
 
-// buffer is the memory of one value in the arena.
+// buffer is the memory of one value.
 type buffer struct {
-	register    *register
+	node        *gorgonia.Node
 	bytes       int
-	offset      int
-	first, last int // steps
+	offset      int  // in the arena
+	output      bool // the memory is the value's own, outside of the arena
+	first, last int  // steps
 }
 
-func newPlan(m *Machine, g *gorgonia.ExprGraph) *plan {
-	return &plan{
-		m: m, g: g,
-		registers: map[*gorgonia.Node]*register{},
-		memory:    map[*register][]*buffer{},
+// use extends the lives of the values of nodes to a step, and returns what they lie in.
+func (l *lifetimes) use(nodes gorgonia.Nodes, step int) (used []*buffer) {
+	for _, n := range nodes {
+		for _, b := range l.memory[n] {
+			b.last = step
+			used = append(used, b)
+		}
 	}
+	return used
 }
 
-// add plans one node. Its inputs have been added.
-func (p *plan) add(n *gorgonia.Node) error {
-	op, name := n.Op(), typeName(n.Op())
-	if len(n.DerivOf()) > 0 {
-		return fmt.Errorf("%v is a gradient of %v, and this machine computes none: name the outputs that are wanted",
-			describe(n), describe(n.DerivOf()[0]))
-	}
-	r := &register{node: n}
-	p.registers[n] = r
-	switch {
-	case op == nil:
-		in, err := newInput(r)
-		if err != nil {
-			return err
-		}
-		p.m.inputs = append(p.m.inputs, in)
-		return nil
-	case name == "constantScalar" || name == "constantTensor":
-		r.value = n.Value()
-		if r.value == nil {
-			var err error
-			if r.value, err = op.Do(); err != nil {
-				return fmt.Errorf("%v: %w", describe(n), err)
-			}
-		}
-		p.constants = append(p.constants, r)
-		return nil
-	case name == "letOp":
-		return fmt.Errorf("%v: Set statements do not run on this machine", describe(n))
-	}
-	if op, ok := op.(gorgonia.TrainModeOp); ok {
-		p.m.trained = append(p.m.trained, op)
-	}
+// alias says that the value of n may lie in the given buffers.
+func (l *lifetimes) alias(n *gorgonia.Node, in []*buffer) { l.memory[n] = in }
 
-	s := &step{node: n, op: op, out: r, machine: p.m}
-	p.m.steps = append(p.m.steps, s)
-	ins := children(p.g, n)
-	s.args = make([]gorgonia.Value, len(ins))
-	for i, c := range ins {
-		in := p.registers[c]
-		in.uses = append(in.uses, use{
-			arg: &s.args[i], own: slices.Contains(ins[:i], c), turned: name == "linAlgBinOp" && len(n.Shape()) <= 2,
-		})
-	}
-	return p.choose(s, ins)
+// add gives the value of n memory of its own in the arena, from a step on.
+func (l *lifetimes) add(n *gorgonia.Node, bytes, step int) {
+	b := &buffer{node: n, bytes: bytes, first: step, last: step}
+	l.made = append(l.made, b)
+	l.memory[n] = []*buffer{b}
 }
 
-// choose decides how the step is done and where its value lies.
-func (p *plan) choose(s *step, ins gorgonia.Nodes) (err error) {
-	now := len(p.m.steps) - 1
-	var alias []*buffer // what the value may be a view of
-	for _, c := range ins {
-		for _, b := range p.memory[p.registers[c]] {
-			b.last = now
-			alias = append(alias, b)
-		}
-	}
-	if typeName(s.op) == "readOp" {
-		s.out, s.do = nil, (*step).read
-		if s.into, err = readTarget(s.op); err != nil {
-			return fmt.Errorf("%v: %w", describe(s.node), err)
-		}
-		return nil
-	}
-	if s.dtype, s.shape, err = typeOf(s.node); err != nil {
-		return fmt.Errorf("%v: %w", describe(s.node), err)
-	}
-	if typeName(s.op) == "reshapeOp" && plannable(s.dtype, s.shape) {
-		s.do = (*step).reshape
-		p.memory[s.out] = alias
-		return nil
-	}
-	if s.do = s.planned(ins); s.do == nil {
-		s.do = (*step).fresh
-		p.memory[s.out] = alias
-		return nil
-	}
-	b := &buffer{register: s.out, bytes: s.shape.TotalSize() * int(s.dtype.Size()), first: now, last: now}
-	p.made = append(p.made, b)
-	p.memory[s.out] = []*buffer{b}
-	return nil
-}
-
-// planned is the way to do the step with its value in the arena, nil if there is none.
-func (s *step) planned(ins gorgonia.Nodes) func(*step) error {
-	s.prealloc, _ = s.op.(gorgonia.UsePreallocDoer)
-	s.unsafe, _ = s.op.(gorgonia.UnsafeDoer)
-	name := typeName(s.op)
-	sum := name == "elemBinOp" && isFloat(s.dtype) && sameOperands(s, ins)
-	switch {
-	case !plannable(s.dtype, s.shape):
-		return nil
-	case sum && s.op.String() == addition:
-		return (*step).add
-	case sum && s.op.String() == product:
-		return (*step).multiply
-	case name == "elemUnaryOp":
-		return (*step).overwrite
-	case reliable[name], s.prealloc != nil && opType(s.op).PkgPath() == opsPath:
-		return (*step).preallocated
-	case name == "" && s.prealloc != nil && s.op.ReturnsPtr() && s.op.CallsExtern():
-		return (*step).zeroed
-	}
-	return nil
-}
-
-// reliable are the types of Gorgonia's ops whose UsePreallocDo gives what Do gives, whatever the memory held before, and
-// keeps nothing. Those of dropoutOp, BatchNormOp and sliceIncrOp do not.
-var reliable = map[string]bool{
-	"linAlgBinOp": true,
-	"elemBinOp":   true,
-	"repeatOp":    true,
-	"softmaxOp":   true,
-	"im2colOp":    true,
-	"maxPoolOp":   true,
-	"avgPoolOp":   true,
-	"GroupNormOp": true,
-}
-
-// roots are the nodes that have values and no consumers but Reads.
-func (p *plan) roots() gorgonia.Nodes {
-	read := map[*gorgonia.Node]bool{}
-	for _, s := range p.m.steps {
-		if s.out != nil {
-			for _, c := range children(p.g, s.node) {
-				read[c] = true
-			}
-		}
-	}
-	var roots gorgonia.Nodes
-	for _, s := range p.m.steps {
-		if s.out != nil && !read[s.node] {
-			roots = append(roots, s.node)
-		}
-	}
-	return roots
-}
-
-// finish lays out the arena and gives the values that stay the same to the steps.
-func (p *plan) finish(outputs gorgonia.Nodes) {
-	for _, n := range outputs {
-		r := p.registers[n]
-		for _, b := range p.memory[r] {
-			b.last = len(p.m.steps)
-		}
-		if n.Op() != nil && !slices.Contains(p.constants, r) && !slices.Contains(p.m.outputs, r) {
-			p.m.outputs = append(p.m.outputs, r)
-		}
-	}
-	size := layOut(p.made)
-	p.m.bytes = int64(size)
-	arena := newArena(size)
-	dense := map[*register]*tensor.Dense{}
-	for _, b := range p.made {
-		dense[b.register] = denseIn(arena[b.offset:][:b.bytes:b.bytes], b.register.node)
-	}
-	for _, s := range p.m.steps {
-		if s.out != nil && dense[s.out] != nil {
-			s.y = dense[s.out]
-			s.out.set(s.y)
-		}
-	}
-	for _, r := range p.constants {
-		in := &input{register: r}
-		d, _ := r.value.(*tensor.Dense)
-		in.hand(r.value)
-		in.order(d)
+// keep takes the memory of the value of n, an output, out of the arena.
+func (l *lifetimes) keep(n *gorgonia.Node) {
+	for _, b := range l.memory[n] {
+		b.output = true
 	}
 }
 
@@ -365,10 +207,10 @@ func newArena(bytes int) []byte {
 	return arena[skip:][:bytes]
 }
 
-// layOut gives each buffer an offset such that two buffers overlap only if their lives do not, and returns the size of
-// the arena. Large buffers come first, each as low as it fits (Pisarchyk and Lee, arXiv 2001.03288, greedy by size).
+// layOut gives each buffer in the arena an offset such that two buffers overlap only if their lives do not, and returns the
+// size of the arena. Large buffers come first, each as low as it fits (Pisarchyk and Lee, arXiv 2001.03288, greedy by size).
 func layOut(buffers []*buffer) (size int) {
-	queue := slices.Clone(buffers)
+	queue := slices.DeleteFunc(slices.Clone(buffers), func(b *buffer) bool { return b.output })
 	slices.SortStableFunc(queue, func(a, b *buffer) int { return cmp.Compare(b.bytes, a.bytes) })
 	var placed []*buffer // by offset
 	for _, b := range queue {

@@ -213,7 +213,7 @@ func TestRandomNetworksByDefinition(t *testing.T) {
 		s := draw(rt, true)
 		rt.Log(s)
 		n := newNetwork(s.dtype, false, s.write)
-		m, err := NewMachine(n.g, n.outputs...)
+		m, err := NewMachine(n.g, n.outputs)
 		require.NoError(rt, err)
 		for seed := range uint64(3) {
 			n.let(seed)

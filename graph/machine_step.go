@@ -8,6 +8,7 @@ import (
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
+	"github.com/sparsegonia/sparsegonia/ops"
 	"github.com/sparsegonia/sparsegonia/ops/kernel"
 )
 
@@ -21,14 +22,30 @@ type step struct {
 
 	node     *gorgonia.Node
 	op       gorgonia.Op
+	runner   ops.Runner
 	prealloc gorgonia.UsePreallocDoer
 	unsafe   gorgonia.UnsafeDoer
 	into     *gorgonia.Value // of a Read
+
+	lateValue gorgonia.Value // of a Read that is put off
 	from     *tensor.Dense   // of a reshape: what the value was made of
 
-	dtype tensor.Dtype
-	shape tensor.Shape
+	overwrites int // the input that Do overwrites, or −1
+	dtype      tensor.Dtype
+	shape      tensor.Shape
 }
+
+// place makes memory what the value lies in.
+func (s *step) place(memory []byte) {
+	s.y = denseIn(memory, s.node)
+	s.out.set(s.y)
+}
+
+// renew gives the value of an output new memory.
+func (s *step) renew() { s.place(newArena(s.shape.TotalSize() * int(s.dtype.Size()))) }
+
+// run lets the op write into the arena, on the machine's CPU.
+func (s *step) run() error { return s.runner.Run(s.machine.cpu, s.y, s.args) }
 
 // preallocated lets the op write into the arena.
 func (s *step) preallocated() error {
@@ -75,16 +92,28 @@ func (s *step) overwrite() error {
 }
 
 // fresh runs an op that makes its own value.
-func (s *step) fresh() error {
-	v, err := s.op.Do(s.args...)
+func (s *step) fresh() error { return s.call(s.args) }
+
+// freshOfCopy runs an op that overwrites an input: it gets a copy.
+func (s *step) freshOfCopy() (err error) {
+	args := slices.Clone(s.args)
+	if args[s.overwrites], err = gorgonia.CloneValue(args[s.overwrites]); err != nil {
+		return err
+	}
+	return s.call(args)
+}
+
+// call sets the value to what Do of args makes.
+func (s *step) call(args []gorgonia.Value) error {
+	v, err := s.op.Do(args...)
 	if err != nil {
 		return err
 	}
 	if err := s.check(v); err != nil {
 		return err
 	}
-	if d, ok := v.(*tensor.Dense); ok && strided(d) && !contiguous(d) {
-		v = rowMajorCopy(d)
+	if d, ok := v.(*tensor.Dense); ok && strided(d) && !ops.RowMajor(d) {
+		v = ops.RowMajorCopy(d)
 	}
 	s.out.set(v)
 	return nil
@@ -119,16 +148,30 @@ func (s *step) reshape() error {
 	return nil
 }
 
-// read copies the value for a Read.
+// read copies the value for a Read, over the value of the run before if there is one. If that is bound to an input, which
+// other steps may read, it is done at the end of the run.
 func (s *step) read() (err error) {
 	if s.args[0] == nil {
 		return errors.New("there is no value to read")
 	}
-	if old := *s.into; old != nil && old.Dtype() == s.args[0].Dtype() && slices.Equal(old.Shape(), s.args[0].Shape()) {
-		*s.into, err = gorgonia.Copy(old, s.args[0])
+	old := *s.into
+	if old == nil || old.Dtype() != s.args[0].Dtype() || !slices.Equal(old.Shape(), s.args[0].Shape()) {
+		*s.into, err = gorgonia.CloneValue(s.args[0])
 		return err
 	}
-	*s.into, err = gorgonia.CloneValue(s.args[0])
+	if s.machine.isBound(old) {
+		s.machine.late = append(s.machine.late, s)
+		s.lateValue, err = gorgonia.CloneValue(s.args[0])
+		return err
+	}
+	*s.into, err = gorgonia.Copy(old, s.args[0])
+	return err
+}
+
+// finishRead does what read has put off.
+func (s *step) finishRead() (err error) {
+	*s.into, err = gorgonia.Copy(*s.into, s.lateValue)
+	s.lateValue = nil
 	return err
 }
 
@@ -140,7 +183,7 @@ const (
 
 func isFloat(d tensor.Dtype) bool { return d == tensor.Float32 || d == tensor.Float64 }
 
-// sameOperands tells whether an elementwise op has two operands of the shape of its value.
+// sameOperands reports whether an elementwise op has two operands of the shape of its value.
 func sameOperands(s *step, ins gorgonia.Nodes) bool {
 	for _, in := range ins {
 		dtype, shape, err := typeOf(in)

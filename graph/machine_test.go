@@ -161,7 +161,7 @@ func (n *network) tapeRun(t tester, seed uint64) []gorgonia.Value {
 func sameAsTape(t tester, dtype tensor.Dtype, b recipe) *Machine {
 	t.Helper()
 	n := newNetwork(dtype, false, b)
-	m, err := NewMachine(n.g, n.outputs...)
+	m, err := NewMachine(n.g, n.outputs)
 	require.NoError(t, err)
 	for seed := range uint64(3) {
 		want := newNetwork(dtype, true, b).tapeRun(t, seed)
@@ -254,7 +254,7 @@ func TestRead(t *testing.T) {
 	gorgonia.Read(n.outputs[1], &x)
 	gorgonia.Read(n.outputs[2], &y)
 	gorgonia.Read(n.outputs[0], &sum)
-	m, err := NewMachine(n.g, n.outputs[0])
+	m, err := NewMachine(n.g, n.outputs[:1])
 	require.NoError(t, err)
 	for seed := range uint64(3) {
 		want := newNetwork(tensor.Float32, true, func(n *network) {
@@ -282,7 +282,7 @@ func TestReadIntoAnother(t *testing.T) {
 	other := tensor.New(tensor.WithBacking([]float32{5, 6}))
 	var into gorgonia.Value = other
 	gorgonia.Read(n.outputs[0], &into)
-	m, err := NewMachine(n.g)
+	m, err := NewMachine(n.g, nil)
 	require.NoError(t, err)
 	n.let(1)
 	require.NoError(t, m.RunAll())
@@ -293,7 +293,7 @@ func TestReadIntoAnother(t *testing.T) {
 // The tape machine skips At.
 func TestAt(t *testing.T) {
 	n := newNetwork(tensor.Float64, false, func(n *network) { n.out(must(gorgonia.At(must(gorgonia.Neg(n.in(3, 4))), 1, 2))) })
-	m, err := NewMachine(n.g, n.outputs...)
+	m, err := NewMachine(n.g, n.outputs)
 	require.NoError(t, err)
 	n.let(1)
 	require.NoError(t, m.RunAll())
@@ -314,7 +314,7 @@ func TestRandomNodes(t *testing.T) {
 		"binomial": gorgonia.BinomialRandomNode(gorgonia.NewGraph(), tensor.Float64, 1000, 0.5, 100),
 	} {
 		y := must(gorgonia.Neg(x))
-		m, err := NewMachine(x.Graph(), y)
+		m, err := NewMachine(x.Graph(), gorgonia.Nodes{y})
 		require.NoError(t, err, name)
 		require.NoError(t, m.RunAll(), name)
 		first := slices.Clone(numbers(y.Value()))
@@ -359,12 +359,12 @@ func TestRefuses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			n := newNetwork(tensor.Float32, false, func(*network) {})
-			_, err := NewMachine(n.g, test.make(n)...)
+			_, err := NewMachine(n.g, test.make(n))
 			require.ErrorContains(t, err, "graph: machine: ")
 			require.ErrorContains(t, err, test.want)
 		})
 	}
-	_, err := NewMachine(nil)
+	_, err := NewMachine(nil, nil)
 	require.ErrorContains(t, err, "no graph")
 }
 
@@ -374,7 +374,7 @@ func TestForwardOfTrainingGraph(t *testing.T) {
 	n := newNetwork(tensor.Float64, false, recipe)
 	_, err := gorgonia.Grad(n.outputs[0], n.inputs[0])
 	require.NoError(t, err)
-	m, err := NewMachine(n.g, n.outputs...)
+	m, err := NewMachine(n.g, n.outputs)
 	require.NoError(t, err)
 	n.let(1)
 	require.NoError(t, m.RunAll())

@@ -8,9 +8,11 @@ import (
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
+
+	"github.com/sparsegonia/sparsegonia/ops"
 )
 
-// register holds the value of a node and hands it to the steps that use it.
+// register holds the value of a node and passes it to the steps that use it.
 type register struct {
 	node  *gorgonia.Node
 	value gorgonia.Value
@@ -19,9 +21,9 @@ type register struct {
 
 // use is an argument of a step.
 type use struct {
-	arg    *gorgonia.Value
-	own    bool // the step has the value twice: an op that turns one of them must not turn the other
-	turned bool // the op reads transposed tensors as it should
+	arg        *gorgonia.Value
+	own        bool // the step has the value twice: an op that transposes one of them must not transpose the other
+	transposed bool // the op reads transposed tensors as it should
 }
 
 func (u use) set(v gorgonia.Value) {
@@ -40,6 +42,7 @@ func (r *register) set(v gorgonia.Value) {
 
 // input is a node that gets its value from outside.
 type input struct {
+	machine  *Machine
 	register *register
 	dtype    tensor.Dtype
 	shape    tensor.Shape // nil if the graph does not say
@@ -53,7 +56,7 @@ type input struct {
 	ordered *tensor.Dense
 }
 
-func newInput(r *register) (*input, error) {
+func newInput(m *Machine, r *register) (*input, error) {
 	dtype, shape, err := typeOf(r.node)
 	if err != nil {
 		return nil, fmt.Errorf("%v: %w", describe(r.node), err)
@@ -61,7 +64,7 @@ func newInput(r *register) (*input, error) {
 	if t, ok := r.node.Type().(gorgonia.TensorType); ok && len(shape) == 0 && t.Dims > 0 {
 		shape = nil
 	}
-	return &input{register: r, dtype: dtype, shape: shape}, nil
+	return &input{machine: m, register: r, dtype: dtype, shape: shape}, nil
 }
 
 // load gives the value of the node to the steps that use it, if it is another one than in the last run.
@@ -75,7 +78,10 @@ func (in *input) load() error {
 		if err := in.check(v); err != nil {
 			return fmt.Errorf("%v has a value of %w", describe(in.register.node), err)
 		}
-		in.hand(v)
+		if d != nil {
+			in.machine.letGo(d)
+		}
+		in.set(v)
 		in.bound = v
 		if d != nil {
 			in.data, in.dims, in.strides = d.Uintptr(), slices.Clone(d.Shape()), slices.Clone(d.Strides())
@@ -98,20 +104,20 @@ func (in *input) check(v gorgonia.Value) error {
 	return nil
 }
 
-// hand gives v to the steps. Most of Gorgonia's ops misread tensors that do not lie in memory in row-major order, and
+// set gives v to the steps. Most of Gorgonia's ops misread tensors that do not lie in memory in row-major order, and
 // all misread views with gaps: they get a copy.
-func (in *input) hand(v gorgonia.Value) {
+func (in *input) set(v gorgonia.Value) {
 	in.ordered = nil
 	own := private(v)
 	d, ok := v.(*tensor.Dense)
-	if !ok || own == v && !strided(d) || own != v && contiguous(d) {
+	if !ok || own == v && !strided(d) || own != v && ops.RowMajor(d) {
 		in.register.set(own)
 		return
 	}
 	ordered := view(make([]byte, d.Shape().TotalSize()*int(d.Dtype().Size())), d.Dtype(), d.Shape(), d.Engine())
 	in.register.value = ordered
 	for _, u := range in.register.uses {
-		if u.turned && own != v {
+		if u.transposed && own != v {
 			u.set(own)
 			continue
 		}
@@ -120,14 +126,39 @@ func (in *input) hand(v gorgonia.Value) {
 	}
 }
 
-// order copies d, what the input is bound to, if steps need it in row-major order.
-func (in *input) order(d *tensor.Dense) {
-	if in.ordered != nil {
-		gather(in.ordered.Raw, d.Raw, d.Shape(), d.Strides(), int(d.Dtype().Size()))
+// letGo gives an output new memory if its value is being bound to an input, wholly or in part: the input then keeps what it
+// was bound to.
+func (m *Machine) letGo(d *tensor.Dense) {
+	for _, s := range m.kept {
+		if overlap(s.y, d) {
+			s.renew()
+		}
 	}
 }
 
-// private is a header of the machine's own for the memory of v: Gorgonia's products transpose the headers of their
+// isBound reports whether an input was bound to v, or to memory of it, when the run began.
+func (m *Machine) isBound(v gorgonia.Value) bool {
+	d, _ := v.(*tensor.Dense)
+	return slices.ContainsFunc(m.inputs, func(in *input) bool {
+		bound, _ := in.bound.(*tensor.Dense)
+		return in.bound == v || d != nil && bound != nil && overlap(d, bound)
+	})
+}
+
+// overlap reports whether a and b share memory.
+func overlap(a, b *tensor.Dense) bool {
+	a0, b0 := a.Uintptr(), b.Uintptr()
+	return a0 < b0+b.MemSize() && b0 < a0+a.MemSize()
+}
+
+// order copies d, what the input is bound to, if steps need it in row-major order.
+func (in *input) order(d *tensor.Dense) {
+	if in.ordered != nil {
+		ops.Gather(in.ordered, d)
+	}
+}
+
+// private returns a header of the machine's own for the memory of v: Gorgonia's products transpose the headers of their
 // operands for the time that they take. It is v itself if v is not a strided tensor or a view with gaps.
 func private(v gorgonia.Value) gorgonia.Value {
 	d, ok := v.(*tensor.Dense)
@@ -165,25 +196,9 @@ func private(v gorgonia.Value) gorgonia.Value {
 	return own
 }
 
-// strided tells whether d is a tensor that the arena could hold, seen through strides.
+// strided reports whether d is a tensor that the arena could hold, seen through strides.
 func strided(d *tensor.Dense) bool {
 	return plannable(d.Dtype(), d.Shape()) && len(d.Strides()) == len(d.Shape()) && d.IsNativelyAccessible()
-}
-
-// contiguous tells whether the elements of d are its memory, in order.
-func contiguous(d *tensor.Dense) bool {
-	shape, strides := d.Shape(), d.Strides()
-	if len(strides) != len(shape) {
-		return false
-	}
-	size := 1
-	for i := len(shape) - 1; i >= 0; i-- {
-		if shape[i] != 1 && strides[i] != size {
-			return false
-		}
-		size *= shape[i]
-	}
-	return size*int(d.Dtype().Size()) == len(d.Raw)
 }
 
 // typeOf is the dtype and the shape of the value of n.
@@ -203,7 +218,7 @@ func typeOf(n *gorgonia.Node) (dtype tensor.Dtype, shape tensor.Shape, err error
 	}
 }
 
-// plannable tells whether the arena can hold tensors of that kind.
+// plannable reports whether the arena can hold tensors of that kind.
 func plannable(dtype tensor.Dtype, shape tensor.Shape) bool {
 	for _, dim := range shape {
 		if dim < 1 {

@@ -185,7 +185,7 @@ func TestRandomMLPs(t *testing.T) {
 		assertNear(r, want, run(r, s.Graph, s.Outputs[0])[0], tolerance)
 		assertNear(r, want, run(r, a.g, x.node)[0], 0)
 
-		m, err := NewMachine(s.Graph, s.Outputs...)
+		m, err := NewMachine(s.Graph, s.Outputs)
 		require.NoError(r, err)
 		require.NoError(r, m.RunAll())
 		assertNear(r, want, s.Outputs[0].Value().(*tensor.Dense), tolerance)

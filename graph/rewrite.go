@@ -67,7 +67,7 @@ func (w *rewriter) node(n *gorgonia.Node) (*gorgonia.Node, error) {
 		return nil, err
 	}
 	w.nodes[n], w.taken[built] = built, true
-	return built, w.foretell(n)
+	return built, w.prefetch(n)
 }
 
 // copy is a node with the op of n.
@@ -163,14 +163,14 @@ func toRows(b batch) (*gorgonia.Node, error) {
 func fromRows(y *gorgonia.Node, b batch) (*gorgonia.Node, error) {
 	shape, dims := b.node.Shape(), b.node.Dims()
 	order := axisLast(dims, b.axis)
-	turned := make(tensor.Shape, dims)
+	rotated := make(tensor.Shape, dims)
 	back := make([]int, dims)
 	for i, axis := range order {
-		turned[i], back[axis] = shape[axis], i
+		rotated[i], back[axis] = shape[axis], i
 	}
-	if !slices.Equal(y.Shape(), turned) {
+	if !slices.Equal(y.Shape(), rotated) {
 		var err error
-		if y, err = gorgonia.Reshape(y, turned); err != nil {
+		if y, err = gorgonia.Reshape(y, rotated); err != nil {
 			return nil, err
 		}
 	}

@@ -7,7 +7,6 @@ import (
 	"gorgonia.org/gorgonia"
 
 	"github.com/sparsegonia/sparsegonia/ops"
-	"github.com/sparsegonia/sparsegonia/ops/kernel"
 )
 
 // A Selector writes the nodes that decide which neurons of an MLP are active.
@@ -20,7 +19,6 @@ type Site struct {
 	MLP   *MLP           // with weights that lie neuron-major
 	X     *gorgonia.Node // the MLP's input, T×H, or H if it is a vector
 	Score *gorgonia.Node // what look-ahead predictors see, T×H or H: X, or what WithScoreInput names
-	CPU   *kernel.CPU    // nil: kernel.DefaultCPU
 }
 
 // Selection is what a Selector decides.
@@ -31,7 +29,7 @@ type Selection struct {
 
 // Gate is the training-free selector: it computes the gate of every neuron, act(x·gate), or in a plain MLP act(x·up),
 // and makes those of magnitude τ or more active. With τ = 0 all neurons are active; with the smallest positive number
-// just those with an output. An MLP whose neurons lie in a file is judged by the copy of its gate that is in memory.
+// just those with an output. An MLP whose neurons are not in memory is judged by the copy of its gate that is.
 type Gate struct {
 	Threshold []float64 // τ: one for all neurons or one for each
 }
@@ -43,9 +41,9 @@ func (g Gate) Select(s Site) (Selection, error) {
 		w = s.MLP.Up
 	}
 	if w.Matrix == nil {
-		return Selection{}, errors.New("the gate selector needs a copy of the gate in memory, the neurons lie in a file")
+		return Selection{}, errors.New("the gate selector needs the gate in memory, or a copy of it (ops.MLP.GateCopy)")
 	}
-	values, err := ops.Gate(s.X, w, s.MLP.Activation, ops.WithCPU(s.CPU))
+	values, err := ops.Gate(s.X, w, s.MLP.Activation)
 	if err != nil {
 		return Selection{}, err
 	}
@@ -53,7 +51,7 @@ func (g Gate) Select(s Site) (Selection, error) {
 	if err != nil {
 		return Selection{}, err
 	}
-	if s.MLP.Stored != nil { // the values are those of a copy, not exact
+	if s.MLP.Up.Matrix == nil { // not in memory: the values are those of a copy, not exact
 		values = nil
 	}
 	return Selection{Mask: mask, Gate: values}, nil
@@ -68,7 +66,7 @@ type LowRank struct {
 
 // Select implements Selector.
 func (l LowRank) Select(s Site) (Selection, error) {
-	scores, err := ops.LowRankScores(s.Score, l.Predictor, ops.WithCPU(s.CPU))
+	scores, err := ops.LowRankScores(s.Score, l.Predictor)
 	if err != nil {
 		return Selection{}, err
 	}

@@ -55,16 +55,21 @@ func newStored(t *testing.T, gates bool) *stored {
 	for i := range layers {
 		score := gorgonia.Must(gorgonia.Tanh(x))
 		s.score = append(s.score, score)
-		m := ops.StoredMLP{Stream: stream, Layer: i, Act: activation.SiLU}
+		layer, err := stream.Layer(i)
+		require.NoError(t, err)
+		m := ops.MLP{Source: layer, Act: activation.SiLU}
 		if gates {
-			m.Gate = weights.NewMatrix(weights.Int4, intermediate, hidden) // far from exact
-			require.NoError(t, weights.Copy(nil, m.Gate, s.layers[i].Gate))
+			m.GateCopy = weights.NewMatrix(weights.Int4, intermediate, hidden) // far from exact
+			require.NoError(t, weights.Copy(nil, m.GateCopy, s.layers[i].Gate))
 		}
-		x = gorgonia.Must(ops.StreamMLP(gorgonia.Must(gorgonia.Square(score)), m))
+		x = gorgonia.Must(ops.DenseMLP(gorgonia.Must(gorgonia.Square(score)), m))
 	}
 	s.output = x
 	return s
 }
+
+// scoreInput is the score input of an MLP.
+func (s *stored) scoreInput(m *MLP) *gorgonia.Node { return s.score[m.Source.(fileLayer).Index()] }
 
 func TestSwapStored(t *testing.T) {
 	s := newStored(t, true)
@@ -85,11 +90,11 @@ func TestSwapStored(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			swapped, err := Swap(s.graph, gorgonia.Nodes{s.output}, func(int, *MLP) (Selector, error) { return selector, nil },
-				WithScoreInput(func(m *MLP) *gorgonia.Node { return s.score[m.Stored.Layer] }),
-				WithWindow(cache.WindowOptions{Tokens: 2}), WithCPU(cpu))
+				WithScoreInput(s.scoreInput),
+				WithWindow(cache.WindowOptions{Tokens: 2}))
 			require.NoError(t, err)
 			assertClose(t, want, run(t, swapped.Graph, swapped.Outputs...)[0], 1e-5)
-			m, err := NewMachine(swapped.Graph, swapped.Outputs...)
+			m, err := NewMachine(swapped.Graph, swapped.Outputs, WithCPU(cpu))
 			require.NoError(t, err)
 			require.NoError(t, m.RunAll())
 			assertClose(t, want, swapped.Outputs[0].Value().(*tensor.Dense), 1e-5)
@@ -101,14 +106,14 @@ func TestSwapStored(t *testing.T) {
 	}
 }
 
-// What a look-ahead selector names is asked for before the nodes that its MLP's input is made by.
+// What a look-ahead selector names is prefetched before the nodes that its MLP's input is made by.
 func TestSwapStoredPrefetches(t *testing.T) {
 	s := newStored(t, false)
 	predictor := ops.Predictor{Down: weights.NewMatrix(weights.F32, 3, 12), Up: weights.NewMatrix(weights.F32, 50, 3)}
 	swapped, err := Swap(s.graph, gorgonia.Nodes{s.output},
 		func(int, *MLP) (Selector, error) {
 			return LowRank{Predictor: predictor, Mask: ops.Threshold(0)}, nil
-		}, WithScoreInput(func(m *MLP) *gorgonia.Node { return s.score[m.Stored.Layer] }))
+		}, WithScoreInput(s.scoreInput))
 	require.NoError(t, err)
 	order, _, err := schedule(swapped.Graph, swapped.Outputs)
 	require.NoError(t, err)
@@ -117,7 +122,7 @@ func TestSwapStoredPrefetches(t *testing.T) {
 			return slices.IndexFunc(order, func(n *gorgonia.Node) bool { return n.Name() == m.MLP.Name+name })
 		}
 		input := slices.Index(order, swapped.Node(m.MLP.Input))
-		assert.Greater(t, input, at(".expected"), "MLP %d is not foretold", i)
+		assert.Greater(t, input, at(".expected"), "MLP %d is not prefetched", i)
 		assert.Less(t, input, at(".slots"), "MLP %d is refreshed at once", i)
 	}
 }
@@ -125,7 +130,7 @@ func TestSwapStoredPrefetches(t *testing.T) {
 func TestSwapStoredErrors(t *testing.T) {
 	s := newStored(t, false)
 	_, err := Swap(s.graph, gorgonia.Nodes{s.output}, always)
-	assert.ErrorContains(t, err, "needs a copy of the gate in memory")
+	assert.ErrorContains(t, err, "needs the gate in memory, or a copy of it")
 	gated := newStored(t, true)
 	_, err = Swap(gated.graph, gorgonia.Nodes{gated.output}, always, WithWindow(cache.WindowOptions{}))
 	assert.ErrorContains(t, err, "0 tokens")
@@ -134,7 +139,7 @@ func TestSwapStoredErrors(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, gated.disk.Close())
 	for _, g := range []*gorgonia.ExprGraph{gated.graph, swapped.Graph} {
-		m, err := NewMachine(g)
+		m, err := NewMachine(g, nil)
 		require.NoError(t, err)
 		assert.ErrorContains(t, m.RunAll(), "file already closed")
 	}

@@ -9,7 +9,6 @@ import (
 
 	"github.com/sparsegonia/sparsegonia/cache"
 	"github.com/sparsegonia/sparsegonia/ops"
-	"github.com/sparsegonia/sparsegonia/ops/kernel"
 	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
@@ -25,15 +24,15 @@ type Swapped struct {
 
 // SwappedMLP is an MLP that has become sparse, or one node.
 type SwappedMLP struct {
-	MLP    *MLP // of the old graph, with weights that lie neuron-major
-	Cache  cache.Cache
+	MLP    *MLP           // of the old graph, with weights that lie neuron-major
+	Cache  cache.Cache    // nil if Slots is
 	Output *gorgonia.Node // in the new graph
-	Active *gorgonia.Node // in the new graph: int32 I, the slots of the active neurons, then −1; nil: all are active
+	Slots  *gorgonia.Node // in the new graph: int32 I, the slots of the active neurons, then −1; nil: all are active
 }
 
 // Density is the share of the neurons that were active, over all runs so far.
 func (m *SwappedMLP) Density() float64 {
-	if m.Active == nil {
+	if m.Slots == nil {
 		return 1
 	}
 	return m.Cache.Stats().Active() / float64(m.Cache.Intermediate())
@@ -49,7 +48,6 @@ type Option func(*options)
 type options struct {
 	scoreInput func(m *MLP) *gorgonia.Node
 	live       *gorgonia.Node
-	cpu        *kernel.CPU
 	window     cache.WindowOptions
 	cache      func(i int, n *weights.Neurons) (cache.Cache, error)
 }
@@ -64,14 +62,15 @@ func WithScoreInput(f func(m *MLP) *gorgonia.Node) Option {
 // make no neuron active.
 func WithLive(n *gorgonia.Node) Option { return func(o *options) { o.live = n } }
 
-// WithCPU runs the sparse ops on p instead of on kernel.DefaultCPU.
-func WithCPU(p *kernel.CPU) Option { return func(o *options) { o.cpu = p } }
-
 // WithCache makes the caches of the MLPs that become sparse, but for those whose neurons lie in a file (see WithWindow). i
 // is the index of the MLP in FindMLPs. The default is cache.InPlace.
 func WithCache(f func(i int, n *weights.Neurons) (cache.Cache, error)) Option {
 	return func(o *options) { o.cache = f }
 }
+
+// WithWindow says how the neurons of the MLPs that lie in a neuron file are cached: the options of each MLP's
+// cache.Window. The default keeps what the last 5 runs used.
+func WithWindow(window cache.WindowOptions) Option { return func(o *options) { o.window = window } }
 
 // Swap builds a new graph that computes outputs as g does, but with sparse MLPs where choose gives a Selector, or dense
 // ones of one node where that is All. choose is asked about every MLP that FindMLPs finds, in order; an MLP for which it
@@ -102,6 +101,9 @@ func Swap(
 	w.o.window = cache.WindowOptions{Tokens: 5}
 	w.o.cache = func(_ int, n *weights.Neurons) (cache.Cache, error) { return cache.InPlace(n), nil }
 	for _, opt := range opts {
+		if opt == nil {
+			return nil, errors.New("graph: swap: an option is nil")
+		}
 		opt(&w.o)
 	}
 	for i, m := range found {
@@ -122,7 +124,11 @@ func Swap(
 	}
 	for _, m := range found {
 		if site := w.sites[m.Output]; site != nil {
-			out.MLPs = append(out.MLPs, SwappedMLP{site.mlp, site.cache, w.nodes[m.Output], site.active})
+			swapped := SwappedMLP{MLP: site.mlp, Output: w.nodes[m.Output], Slots: site.slots}
+			if site.slots != nil {
+				swapped.Cache = site.cache
+			}
+			out.MLPs = append(out.MLPs, swapped)
 		}
 	}
 	return out, nil
@@ -137,7 +143,7 @@ type rewriter struct {
 	nodes   map[*gorgonia.Node]*gorgonia.Node // old to new; nil while a node is being built
 	taken   map[*gorgonia.Node]bool           // new nodes that stand for one already
 	neurons map[[3]weightKey]*weights.Neurons // MLPs with the same weights share them
-	ahead   map[*gorgonia.Node][]*site        // sites to foretell, by the score input, of the old graph
+	ahead   map[*gorgonia.Node][]*site        // sites to prefetch for, by the score input, of the old graph
 }
 
 // site is an MLP that is to be swapped.
@@ -145,11 +151,10 @@ type site struct {
 	index    int // in FindMLPs
 	mlp      *MLP
 	selector Selector
-	neurons  *weights.Neurons // nil: they lie in a file
-	cache    cache.Cache      // nil: not made yet
-	score    *gorgonia.Node   // of the old graph, or nil
-	expected *gorgonia.Node   // of the new graph: bool I, what is being fetched, or nil
-	active   *gorgonia.Node   // of the new graph, when it has been built
+	cache    cache.Cache    // nil: not made yet
+	score    *gorgonia.Node // of the old graph, or nil
+	expected *gorgonia.Node // of the new graph: bool I, what is being fetched, or nil
+	slots    *gorgonia.Node // of the new graph, when it has been built
 }
 
 // plan prepares the swap of m.
@@ -160,7 +165,7 @@ func (w *rewriter) plan(i int, m *MLP, selector Selector) error {
 		}
 	}
 	site := &site{index: i, mlp: m, selector: selector}
-	if m.Stored == nil {
+	if m.Source == nil {
 		if err := w.capture(site); err != nil {
 			return err
 		}
@@ -175,24 +180,22 @@ func (w *rewriter) plan(i int, m *MLP, selector Selector) error {
 	return nil
 }
 
-// capture makes the weights of a site that are in memory neuron-major.
+// capture makes the weights of a site neuron-major.
 func (w *rewriter) capture(s *site) error {
 	m := s.mlp
 	key := [3]weightKey{keyOf(m.Gate), keyOf(m.Up), keyOf(m.Down)}
 	neurons := w.neurons[key]
 	var err error
 	if neurons == nil {
-		if neurons, err = ops.NeuronsOf(m.Gate, m.Up, m.Down, ops.WithCPU(w.o.cpu)); err != nil {
+		if neurons, err = ops.NeuronsOf(m.Gate, m.Up, m.Down); err != nil {
 			return err
 		}
 		w.neurons[key] = neurons
 	}
 	// Selectors read the neuron-major weights: they are faster, and the others need not stay in memory.
 	major := *m
-	major.Gate.Matrix, major.Gate.InputMajor = neurons.Gate, false
-	major.Up.Matrix, major.Up.InputMajor = neurons.Up, false
-	major.Down.Matrix, major.Down.InputMajor = neurons.Down, true
-	s.mlp, s.neurons = &major, neurons
+	major.setSource(neurons)
+	s.mlp = &major
 	return nil
 }
 
@@ -201,10 +204,13 @@ func (w *rewriter) cacheOf(s *site) (c cache.Cache, err error) {
 	if s.cache != nil {
 		return s.cache, nil
 	}
-	if stored := s.mlp.Stored; stored != nil {
-		c, err = cache.NewWindow(stored.Stream.File(), stored.Layer, w.o.window)
-	} else {
-		c, err = w.o.cache(s.index, s.neurons)
+	switch source := s.mlp.Source.(type) {
+	case *weights.Neurons:
+		c, err = w.o.cache(s.index, source)
+	case fileLayer:
+		c, err = cache.NewWindow(source.File(), source.Index(), w.o.window)
+	default:
+		err = fmt.Errorf("there is no cache for neurons of a %T", source)
 	}
 	if err != nil {
 		return nil, err
@@ -213,12 +219,17 @@ func (w *rewriter) cacheOf(s *site) (c cache.Cache, err error) {
 	return c, nil
 }
 
-// captured is what the op that takes the place of the MLP captures.
+// fileLayer is a source of neurons that lie in a file, as a cache.StreamLayer.
+type fileLayer interface {
+	weights.Source
+	File() *cache.File
+	Index() int
+}
+
+// captured returns what the op that takes the place of the MLP captures, besides the weights.
 func (s *site) captured() ops.MLP {
 	m := s.mlp
-	return ops.MLP{
-		Cache: s.cache, Act: m.Activation, GateBias: m.Gate.Bias, UpBias: m.Up.Bias, DownBias: m.Down.Bias,
-	}
+	return ops.MLP{Act: m.Activation, GateBias: m.Gate.Bias, UpBias: m.Up.Bias, DownBias: m.Down.Bias}
 }
 
 // weightKey tells weights apart.
@@ -255,12 +266,12 @@ func (w *rewriter) replace(s *site) (*gorgonia.Node, error) {
 		if err != nil {
 			return nil, err
 		}
-		if active, gate, err = w.selected(s, Site{MLP: m, X: x, Score: score, CPU: w.o.cpu}); err != nil {
+		if active, gate, err = w.selected(s, Site{MLP: m, X: x, Score: score}); err != nil {
 			return nil, err
 		}
 	}
 	if active == nil {
-		return w.fused(s, x)
+		return s.dense(x)
 	}
 	return w.sparse(s, x, active, gate)
 }
@@ -271,11 +282,13 @@ func (w *rewriter) sparse(s *site, x, active, gate *gorgonia.Node) (*gorgonia.No
 	if err != nil {
 		return nil, err
 	}
-	if s.active, err = ops.Refresh(active, c); err != nil {
+	if s.slots, err = ops.Refresh(active, c); err != nil {
 		return nil, err
 	}
-	gorgonia.WithName(s.mlp.Name + ".slots")(s.active)
-	y, err := ops.SparseMLP(x, s.active, gate, s.captured(), ops.WithCPU(w.o.cpu))
+	gorgonia.WithName(s.mlp.Name + ".slots")(s.slots)
+	m := s.captured()
+	m.Cache = c
+	y, err := ops.SparseMLP(x, s.slots, gate, m)
 	if err != nil {
 		return nil, err
 	}

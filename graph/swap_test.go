@@ -54,7 +54,7 @@ func run(t require.TestingT, g *gorgonia.ExprGraph, outputs ...*gorgonia.Node) [
 }
 
 func floats(d *tensor.Dense) []float64 {
-	c := rowMajorCopy(d)
+	c := ops.RowMajorCopy(d)
 	if c.Dtype() == tensor.Float64 {
 		return c.Float64s()
 	}
@@ -410,7 +410,7 @@ func TestSwapHalf(t *testing.T) {
 	want := run(t, masked.graph, masked.output)[0]
 	s, err := Swap(d.graph, gorgonia.Nodes{d.output}, func(int, *MLP) (Selector, error) { return halves{}, nil })
 	require.NoError(t, err)
-	got := run(t, s.Graph, s.Outputs[0], s.MLPs[0].Active)
+	got := run(t, s.Graph, s.Outputs[0], s.MLPs[0].Slots)
 	assertClose(t, want, got[0], 1e-5)
 	assert.EqualValues(t, 20, s.MLPs[1].Cache.Stats().Misses)
 }
@@ -478,7 +478,7 @@ func TestSwapCache(t *testing.T) {
 	var made []cache.Cache
 	cpu := kernel.NewCPU(1)
 	defer cpu.Close()
-	s, err := Swap(d.graph, gorgonia.Nodes{d.output}, always, WithCPU(cpu),
+	s, err := Swap(d.graph, gorgonia.Nodes{d.output}, always,
 		WithCache(func(i int, n *weights.Neurons) (cache.Cache, error) {
 			assert.Equal(t, len(made), i)
 			c, err := cache.NewPacked(n, cpu.Pool())
@@ -498,7 +498,7 @@ func TestSwapOnMachine(t *testing.T) {
 		want := run(t, d.graph, d.output)[0]
 		s, err := Swap(d.graph, gorgonia.Nodes{d.output}, always)
 		require.NoError(t, err)
-		m, err := NewMachine(s.Graph, s.Outputs...)
+		m, err := NewMachine(s.Graph, s.Outputs)
 		require.NoError(t, err)
 		defer m.Close()
 		for range 2 {

@@ -60,7 +60,7 @@ func (s *survey) coreWeight(l *linear) (ops.Weight, error) {
 
 // oneMatrix is the matrix that all matrices of a batch are equal to.
 func oneMatrix(n *gorgonia.Node, t *tensor.Dense) (*tensor.Dense, error) {
-	t = rowMajorCopy(t)
+	t = ops.RowMajorCopy(t)
 	shape := t.Shape()
 	rows, cols := shape[len(shape)-2], shape[len(shape)-1]
 	first := tensor.New(tensor.Of(t.Dtype()), tensor.WithShape(rows, cols))
@@ -104,7 +104,7 @@ func (s *survey) value(n *gorgonia.Node) (*tensor.Dense, error) {
 			if err != nil {
 				return nil, err
 			}
-			operands[i] = rowMajorCopy(v) // ops may change their operands, and some go wrong on transposed ones
+			operands[i] = ops.RowMajorCopy(v) // ops may change their operands, and some go wrong on transposed ones
 		}
 	}
 	v, err := n.Op().Do(operands...)
@@ -116,24 +116,6 @@ func (s *survey) value(n *gorgonia.Node) (*tensor.Dense, error) {
 		return nil, unsupportedError{fmt.Sprintf("%v is a %T", describe(n), v)}
 	}
 	return d, nil
-}
-
-// rowMajorCopy is a tensor of its own with the elements of t in order.
-func rowMajorCopy(t *tensor.Dense) *tensor.Dense {
-	c := tensor.New(tensor.Of(t.Dtype()), tensor.WithShape(t.Shape().Clone()...))
-	gather(c.Raw, t.Raw, t.Shape(), t.Strides(), int(t.Dtype().Size()))
-	return c
-}
-
-// gather copies elements of the given size from strided to contiguous memory and returns what is left of to.
-func gather(to, from []byte, shape, strides []int, size int) []byte {
-	if len(shape) == 0 {
-		return to[copy(to, from[:size]):]
-	}
-	for i := range shape[0] {
-		to = gather(to, from[i*strides[0]*size:], shape[1:], strides[1:], size)
-	}
-	return to
 }
 
 // sliceOutputs is w with the outputs from..to only, without its bias.
@@ -244,7 +226,7 @@ func sumBiases[E float32 | float64](s *survey, l *linear, own *weights.Matrix, s
 // vectorOf are the elements of a tensor that is a vector but for axes of length 1.
 func vectorOf[E float32 | float64](t *tensor.Dense) (values []E, ok bool) {
 	if len(t.Raw) != t.Shape().TotalSize()*int(t.Dtype().Size()) {
-		t = rowMajorCopy(t)
+		t = ops.RowMajorCopy(t)
 	}
 	switch v := any(&values).(type) {
 	case *[]float32:

@@ -24,11 +24,15 @@ type GraphOptions struct {
 	// Gorgonia's elementwise nodes. Otherwise they are ops of this module, which read weights of any width.
 	Stock bool
 
+	// Fuse makes each MLP one node, an ops.DenseMLP, which graph.Swap finds too. For fewer than kernel.TileTokens tokens it
+	// is faster. The MLPs of a neuron file are one node each in any case.
+	Fuse bool
+
 	// Gates gives the MLPs of a neuron file copies of their gates in memory, a byte a weight, for selectors that score
 	// neurons by them.
 	Gates bool
 
-	CPU *kernel.CPU // nil: kernel.DefaultCPU
+	CPU *kernel.CPU // copies weights; nil: kernel.DefaultCPU
 }
 
 // Graph is the forward pass of a Llama over T rows. Row t is the token Tokens[t] at position Positions[t] of sequence
@@ -64,7 +68,7 @@ func (m *Model) BuildGraph(o GraphOptions) (g *Graph, err error) {
 	if o.Stock && m.neurons != nil {
 		return nil, errors.New("llama: there is no stock graph of a model whose MLPs lie in a neuron file")
 	}
-	b := &builder{Model: m, o: o, cpu: ops.WithCPU(o.CPU)}
+	b := &builder{Model: m, o: o}
 	b.Graph.Graph = gorgonia.NewGraph(gorgonia.WithGraphName("llama"))
 	defer func() {
 		switch e := recover().(type) {
@@ -86,8 +90,7 @@ const maxTokens = 1 << 16
 type builder struct {
 	*Model
 	Graph
-	o   GraphOptions
-	cpu ops.Option
+	o GraphOptions
 
 	vector *gorgonia.Node // the last linear of a stock graph, if it is a vector that was made a matrix
 }
@@ -111,7 +114,7 @@ func (b *builder) forward() {
 	b.Positions = b.input("positions", b.o.Tokens)
 	b.Sequences = b.input("sequences", b.o.Tokens)
 
-	x := b.name("embed_tokens")(ops.Embedding(b.Tokens, b.embedding, b.cpu))
+	x := b.name("embed_tokens")(ops.Embedding(b.Tokens, b.embedding))
 	for i := range b.layers {
 		x = b.attention(x, i)
 		x = b.mlp(x, i)
@@ -121,8 +124,8 @@ func (b *builder) forward() {
 		return
 	}
 	b.Rows = b.input("rows", b.o.Rows)
-	x = b.name("rows")(ops.TakeRows(x, b.Rows, b.cpu))
-	x = b.name("norm")(ops.RMSNorm(x, b.norm, b.Config.RMSNormEps, b.cpu))
+	x = b.name("rows")(ops.TakeRows(x, b.Rows))
+	x = b.name("norm")(ops.RMSNorm(x, b.norm, b.Config.RMSNormEps))
 	b.Output = b.linear("lm_head", x, b.head)
 }
 
@@ -130,27 +133,26 @@ func (b *builder) forward() {
 func (b *builder) attention(x *gorgonia.Node, i int) *gorgonia.Node {
 	l, c, layer := &b.layers[i], &b.Config, fmt.Sprintf("layers.%d.", i)
 
-	h := b.name(layer + "input_layernorm")(ops.RMSNorm(x, l.attentionNorm, c.RMSNormEps, b.cpu))
+	h := b.name(layer + "input_layernorm")(ops.RMSNorm(x, l.attentionNorm, c.RMSNormEps))
 	b.AttentionInput = append(b.AttentionInput, h)
 
 	q := b.linear(layer+"self_attn.q_proj", h, l.q)
 	k := b.linear(layer+"self_attn.k_proj", h, l.k)
 	v := b.linear(layer+"self_attn.v_proj", h, l.v)
-	q = b.name(layer + "self_attn.q_rope")(ops.RoPE(q, b.Positions, c.Heads, b.o.State.rotary, b.cpu))
-	k = b.name(layer + "self_attn.k_rope")(ops.RoPE(k, b.Positions, c.KVHeads, b.o.State.rotary, b.cpu))
+	q = b.name(layer + "self_attn.q_rope")(ops.RoPE(q, b.Positions, c.Heads, b.o.State.rotary))
+	k = b.name(layer + "self_attn.k_rope")(ops.RoPE(k, b.Positions, c.KVHeads, b.o.State.rotary))
 
 	scale := float32(1 / math.Sqrt(float64(c.HeadDim)))
-	y := b.name(layer + "self_attn")(ops.Attention(q, k, v, b.Positions, b.Sequences, c.Heads, b.o.State.kv[i], scale, b.cpu))
+	y := b.name(layer + "self_attn")(ops.Attention(q, k, v, b.Positions, b.Sequences, c.Heads, b.o.State.kv[i], scale))
 	y = b.linear(layer+"self_attn.o_proj", y, l.o)
 	return b.name(layer + "self_attn.residual")(gorgonia.Add(x, y))
 }
 
-// mlp is x + down(act(gate(h)) ⊙ up(h)) with h the normalised x: separate nodes, as anyone would write them, for
-// graph.Swap to find. If the neurons lie in a file it is one node, which graph.Swap finds too.
+// mlp is x + down(act(gate(h)) ⊙ up(h)) with h the normalised x.
 func (b *builder) mlp(x *gorgonia.Node, i int) *gorgonia.Node {
 	l, layer := &b.layers[i], fmt.Sprintf("layers.%d.", i)
 
-	h := b.name(layer + "post_attention_layernorm")(ops.RMSNorm(x, l.mlpNorm, b.Config.RMSNormEps, b.cpu))
+	h := b.name(layer + "post_attention_layernorm")(ops.RMSNorm(x, l.mlpNorm, b.Config.RMSNormEps))
 	y := b.denseMLP(layer+"mlp.", h, i)
 	b.MLP = append(b.MLP, cmp.Or(b.vector, y))
 	return b.name(layer + "mlp.residual")(gorgonia.Add(x, y))
@@ -158,12 +160,12 @@ func (b *builder) mlp(x *gorgonia.Node, i int) *gorgonia.Node {
 
 func (b *builder) denseMLP(name string, h *gorgonia.Node, i int) *gorgonia.Node {
 	l := &b.layers[i]
-	if b.neurons != nil {
-		m, err := b.stored(i, b.o.Gates, b.o.CPU.Pool())
+	if b.neurons != nil || b.o.Fuse {
+		m, err := b.fused(i, b.o.Gates, b.o.CPU.Pool())
 		if err != nil {
 			panic(buildError{err})
 		}
-		return b.name(name + "down_proj")(ops.StreamMLP(h, m, b.cpu))
+		return b.name(name + "down_proj")(ops.DenseMLP(h, m))
 	}
 	gate := b.linear(name+"gate_proj", h, l.gate)
 	up := b.linear(name+"up_proj", h, l.up)
@@ -174,7 +176,7 @@ func (b *builder) denseMLP(name string, h *gorgonia.Node, i int) *gorgonia.Node 
 
 func (b *builder) linear(name string, x *gorgonia.Node, w ops.Weight) *gorgonia.Node {
 	if !b.o.Stock {
-		return b.name(name)(ops.Linear(x, w, b.cpu))
+		return b.name(name)(ops.Linear(x, w))
 	}
 	weight, bias, err := b.stock.of(w, b.o.CPU)
 	if err != nil {
@@ -200,7 +202,7 @@ func (b *builder) linear(name string, x *gorgonia.Node, w ops.Weight) *gorgonia.
 
 func (b *builder) activate(name string, x *gorgonia.Node) *gorgonia.Node {
 	if !b.o.Stock {
-		return b.name(name)(ops.Activate(x, b.Config.Activation, b.cpu))
+		return b.name(name)(ops.Activate(x, b.Config.Activation))
 	}
 	switch b.Config.Activation {
 	case activation.SiLU:
@@ -208,7 +210,7 @@ func (b *builder) activate(name string, x *gorgonia.Node) *gorgonia.Node {
 	case activation.ReLU:
 		return b.name(name)(gorgonia.Rectify(x))
 	default: // Gorgonia has no erf, and its tanh form would be eight passes over x.
-		return b.name(name)(ops.Activate(x, b.Config.Activation, b.cpu))
+		return b.name(name)(ops.Activate(x, b.Config.Activation))
 	}
 }
 

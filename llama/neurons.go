@@ -119,15 +119,16 @@ func (f *neuronFile) bytes() int64 {
 	return total
 }
 
-// stored is the MLP of a layer that lies in the neuron file.
-func (m *Model) stored(layer int, gates bool, pool *parallel.Pool) (s ops.StoredMLP, err error) {
+// fused is the MLP of a layer as one op. Gates asks for a copy of the gates of a neuron file.
+func (m *Model) fused(layer int, gates bool, pool *parallel.Pool) (f ops.MLP, err error) {
 	l := &m.layers[layer]
-	s = ops.StoredMLP{
-		Stream: m.neurons.stream, Layer: layer, Act: m.Config.Activation,
-		GateBias: l.gate.Bias, UpBias: l.up.Bias, DownBias: l.down.Bias,
+	f = ops.MLP{Act: m.Config.Activation, GateBias: l.gate.Bias, UpBias: l.up.Bias, DownBias: l.down.Bias}
+	if m.neurons == nil {
+		f.Source = l.neurons
+		return f, nil
 	}
-	if gates {
-		s.Gate, err = m.neurons.gate(layer, pool)
+	if f.Source, err = m.neurons.stream.Layer(layer); err == nil && gates {
+		f.GateCopy, err = m.neurons.gate(layer, pool)
 	}
-	return s, err
+	return f, err
 }

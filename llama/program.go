@@ -11,6 +11,7 @@ import (
 
 	"github.com/sparsegonia/sparsegonia/graph"
 	"github.com/sparsegonia/sparsegonia/graph/calibrate"
+	"github.com/sparsegonia/sparsegonia/ops/kernel"
 )
 
 // Machine names what runs the graphs of a session.
@@ -56,7 +57,7 @@ func (s *Session) program(key programKey) (*program, error) {
 func (s *Session) newProgram(key programKey) (*program, error) {
 	g, err := s.model.BuildGraph(GraphOptions{
 		Tokens: key.tokens, Rows: key.rows, State: s.state, Stock: s.o.Stock, CPU: s.o.CPU,
-		Gates: key.decode && s.scoresGates(),
+		Fuse: key.tokens < kernel.TileTokens && !s.o.Stock, Gates: key.decode && s.scoresGates(),
 	})
 	if err != nil {
 		return nil, err
@@ -69,22 +70,15 @@ func (s *Session) newProgram(key programKey) (*program, error) {
 		p.rows = inputOf(g.Rows)
 	}
 	expr := g.Graph
-	switch {
-	case key.decode:
+	if key.decode {
 		if p.sparse, err = s.swap(g); err != nil {
 			return nil, err
 		}
 		expr, p.output = p.sparse.Graph, p.sparse.Outputs[0]
-	case g.few() && !s.o.Stock:
-		fused, err := s.fuse(g)
-		if err != nil {
-			return nil, err
-		}
-		expr, p.output = fused.Graph, fused.Outputs[0]
 	}
 	switch s.o.Machine {
 	case Lean:
-		p.vm, err = graph.NewMachine(expr, p.output)
+		p.vm, err = graph.NewMachine(expr, gorgonia.Nodes{p.output}, graph.WithCPU(s.o.CPU))
 	case Tape:
 		p.vm = gorgonia.NewTapeMachine(expr)
 	default:
@@ -93,7 +87,7 @@ func (s *Session) newProgram(key programKey) (*program, error) {
 	return p, err
 }
 
-// scoresGates tells whether the plan scores neurons by their gates.
+// scoresGates reports whether the plan scores neurons by their gates.
 func (s *Session) scoresGates() bool {
 	return slices.ContainsFunc(s.o.Plan.Layers, func(l calibrate.Layer) bool { return l.Selector == calibrate.Gate })
 }

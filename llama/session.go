@@ -37,7 +37,7 @@ type SessionOptions struct {
 	Stock   bool    // linears as Gorgonia's own nodes, in float32: see GraphOptions
 
 	Plan *calibrate.Plan // nil: dense
-	CPU  *kernel.CPU     // nil: kernel.DefaultCPU
+	CPU  *kernel.CPU     // nil: kernel.DefaultCPU, which is the only one that Tape runs on
 
 	// Window says what a session with a Plan keeps in memory of a model whose MLPs lie in a neuron file. Budget is for all
 	// layers together. No Tokens are 5.
@@ -51,6 +51,9 @@ func (m *Model) NewSession(o SessionOptions) (*Session, error) {
 	}
 	if o.Context == 0 {
 		o.Context = m.Config.MaxContext
+	}
+	if o.Machine == Tape && o.CPU != nil && o.CPU != kernel.DefaultCPU() {
+		return nil, errors.New("llama: the tape machine runs on the default CPU only: set it by kernel.SetDefaultCPU")
 	}
 	state, err := m.NewState(o.Sequences, o.Context, o.KV)
 	if err != nil {

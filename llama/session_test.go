@@ -7,9 +7,11 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/sparsegonia/sparsegonia/llama"
+	"github.com/sparsegonia/sparsegonia/ops/kernel"
 	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
@@ -299,4 +301,22 @@ func TestSampledTextIsSeeded(t *testing.T) {
 	if slices.Equal(text(1), text(2)) {
 		t.Error("seeds 1 and 2 give the same text")
 	}
+}
+
+// Gorgonia's machine knows no CPU: a session that could not keep its promise says so.
+func TestTapeRunsOnTheDefaultCPU(t *testing.T) {
+	m := tinyReLU(t)
+	cpu := kernel.NewCPU(1)
+	defer cpu.Close()
+	o := llama.SessionOptions{Machine: llama.Tape, CPU: cpu}
+	if _, err := m.NewSession(o); err == nil || !strings.Contains(err.Error(), "kernel.SetDefaultCPU") {
+		t.Errorf("another CPU than the default: error %v", err)
+	}
+	kernel.SetDefaultCPU(cpu)
+	defer kernel.SetDefaultCPU(nil)
+	s, err := m.NewSession(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
 }

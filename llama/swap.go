@@ -7,11 +7,9 @@ import (
 
 	"github.com/sparsegonia/sparsegonia/cache"
 	"github.com/sparsegonia/sparsegonia/graph"
-	"github.com/sparsegonia/sparsegonia/ops/kernel"
 )
 
-// swap puts sparse MLPs into a graph as the session's plan says, and makes those that stay dense one node if the tokens are
-// few. Predictors look ahead: they see what attention sees.
+// swap puts sparse MLPs into a graph as the session's plan says. Predictors look ahead: they see what attention sees.
 func (s *Session) swap(g *Graph) (*graph.Swapped, error) {
 	plan := s.o.Plan
 	if got, want := len(plan.Layers), len(s.model.layers); got != want {
@@ -19,14 +17,10 @@ func (s *Session) swap(g *Graph) (*graph.Swapped, error) {
 	}
 	swapped, err := graph.Swap(g.Graph, gorgonia.Nodes{g.Output},
 		func(_ int, m *graph.MLP) (graph.Selector, error) {
-			selector, err := plan.Selector(g.layerOf(m), m)
-			if selector == nil && g.few() {
-				selector = graph.All{}
-			}
-			return selector, err
+			return plan.Selector(g.layerOf(m), m)
 		},
 		graph.WithScoreInput(func(m *graph.MLP) *gorgonia.Node { return g.AttentionInput[g.layerOf(m)] }),
-		graph.WithLive(g.Positions), graph.WithCPU(s.o.CPU), graph.WithWindow(s.window()))
+		graph.WithLive(g.Positions), graph.WithWindow(s.window()))
 	if err != nil {
 		return nil, fmt.Errorf("llama: %w", err)
 	}
@@ -36,19 +30,6 @@ func (s *Session) swap(g *Graph) (*graph.Swapped, error) {
 	}
 	return swapped, nil
 }
-
-// fuse makes the MLPs of a dense graph one node each, but for those that cannot be swapped.
-func (s *Session) fuse(g *Graph) (*graph.Swapped, error) {
-	fused, err := graph.Swap(g.Graph, gorgonia.Nodes{g.Output},
-		func(int, *graph.MLP) (graph.Selector, error) { return graph.All{}, nil }, graph.WithCPU(s.o.CPU))
-	if err != nil {
-		return nil, fmt.Errorf("llama: %w", err)
-	}
-	return fused, nil
-}
-
-// few tells whether the graph has so few tokens that a dense MLP is better one node.
-func (g *Graph) few() bool { return g.Tokens.Shape()[0] < kernel.TileTokens }
 
 // window is what each layer keeps in memory of a neuron file.
 func (s *Session) window() cache.WindowOptions {

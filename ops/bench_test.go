@@ -17,7 +17,7 @@ import (
 func BenchmarkOverhead(b *testing.B) {
 	optest.Bench(b, optest.Case{
 		Build: func(in ...*gorgonia.Node) (*gorgonia.Node, error) {
-			return GLU(in[0], in[1], activation.ReLU, WithCPU(otherPool))
+			return GLU(in[0], in[1], activation.ReLU)
 		},
 		Inputs: []*tensor.Dense{input(1, weights.F32, 1, 4), input(2, weights.F32, 1, 4)},
 	})

@@ -13,7 +13,7 @@ import (
 	"github.com/sparsegonia/sparsegonia/cuda/ptx"
 )
 
-// register has every virtual machine that Gorgonia makes from now on load the kernels of m.
+// register makes every virtual machine that Gorgonia makes from now on load the kernels of m.
 func register(m ptx.Module) { gorgonia.AddToStdLib(m.Name, m.Text, m.Kernels) }
 
 // device is where an op runs once: a queue of calls, the addresses of the op's tensors, and memory that the op borrows.
@@ -22,7 +22,7 @@ type device struct {
 	id       gorgonia.Device
 	engine   *cuda.Engine
 	y        uintptr
-	in       [maxInputs]uintptr
+	in       []uintptr
 	borrowed []cu.DevicePtr
 	err      error
 }
@@ -33,16 +33,16 @@ func (s *signature) bindDevice(
 ) error {
 	machine, ok := extern.(gorgonia.CUDAMachine)
 	if !ok {
-		return s.errorf("%T has no CUDA device", extern)
+		return s.wrap(fmt.Errorf("%T has no CUDA device", extern))
 	}
 	engines := machine.Engines()
 	if id < 0 || int(id) >= len(engines) {
-		return s.errorf("CUDA device %d of %d", id, len(engines))
+		return s.wrap(fmt.Errorf("CUDA device %d of %d", id, len(engines)))
 	}
 	if len(inputs) != len(s.in) {
-		return s.errorf("got %d inputs, want %d", len(inputs), len(s.in))
+		return s.wrap(fmt.Errorf("got %d inputs, want %d", len(inputs), len(s.in)))
 	}
-	*d = device{machine: machine, id: id, engine: &engines[id]}
+	*d = device{machine: machine, id: id, engine: &engines[id], in: make([]uintptr, len(s.in))}
 	var err error
 	if d.y, err = s.out.address(output); err != nil {
 		return s.wrap(err)
@@ -55,13 +55,13 @@ func (s *signature) bindDevice(
 	return nil
 }
 
-// address is where the elements of v begin.
-func (o *operand) address(v gorgonia.Value) (uintptr, error) {
+// address returns where the elements of v begin.
+func (o *spec) address(v gorgonia.Value) (uintptr, error) {
 	d, err := o.dense(v)
 	switch {
 	case err != nil:
 		return 0, err
-	case !rowMajor(d):
+	case !RowMajor(d):
 		return 0, fmt.Errorf("%s is not in row-major order", o.name)
 	case d.Uintptr()%o.dtype.Size() != 0:
 		// Gorgonia's allocator can do that. A kernel would fault and make the whole context unusable.
@@ -112,7 +112,7 @@ func (s *signature) finish(d *device) error {
 		d.machine.Put(d.id, p, 0) // the size does not matter
 	}
 	if d.err != nil {
-		return s.errorf("CUDA device %d: %w", d.id, d.err)
+		return s.wrap(fmt.Errorf("CUDA device %d: %w", d.id, d.err))
 	}
 	return nil
 }

@@ -69,7 +69,7 @@ func (l sparseLayer) reference(x [][]float64, live []int32, tau float64) [][]flo
 	slices.Sort(list)
 	y := make([][]float64, len(x))
 	for t := range x {
-		y[t] = mlpReference(l.mlp, x[t], list, nil)
+		y[t] = mlpReference(l.mlp, l.mlp.Cache.Rows(), x[t], list, nil)
 	}
 	return y
 }
@@ -102,8 +102,8 @@ func TestSparseLayersOnTapeMachine(t *testing.T) {
 				}
 				m.Reset()
 			}
-			assert.EqualValues(t, 2, first.mlp.Cache.Stats().Refreshes)
-			assert.EqualValues(t, 2, second.mlp.Cache.Stats().Refreshes)
+			assert.EqualValues(t, 2, first.mlp.Cache.(cache.Cache).Stats().Refreshes)
+			assert.EqualValues(t, 2, second.mlp.Cache.(cache.Cache).Stats().Refreshes)
 		})
 	}
 }
@@ -209,7 +209,7 @@ func TestDenseMLPIsSparseMLPOfAll(t *testing.T) {
 					x := newInput(g, input(9, d, tokens, hidden))
 					sparse, err := SparseMLP(x, newInput(g, slotsOf(slices.Repeat([]bool{true}, intermediate))), nil, m)
 					require.NoError(t, err)
-					dense, err := DenseMLP(x, m)
+					dense, err := DenseMLP(x, MLP{Source: m.Cache.Rows(), Act: m.Act, GateBias: m.GateBias, UpBias: m.UpBias, DownBias: m.DownBias})
 					require.NoError(t, err)
 					var want, got gorgonia.Value
 					gorgonia.Read(sparse, &want)
@@ -397,7 +397,7 @@ func TestSparseMLPProperty(t *testing.T) {
 		}
 		list := activeNeurons(slotsOf(active))
 		for i, row := range vectors(x.Value().(*tensor.Dense)) {
-			want, bound := mlpReference(m, row, list, nil), mlpMagnitude(m, row, list)
+			want, bound := mlpReference(m, m.Cache.Rows(), row, list, nil), mlpMagnitude(m, row, list)
 			for k := range want {
 				assert.InDelta(r, want[k], got[i][k], epsilon*bound[k])
 			}
@@ -455,7 +455,7 @@ func TestGradientOfSparseLayer(t *testing.T) {
 		Reference: func(in ...*tensor.Dense) (*tensor.Dense, error) {
 			rows := vectors(in[0])
 			for i, x := range rows {
-				rows[i] = mlpReference(l.mlp, x, activeNeurons(in[1]), nil)
+				rows[i] = mlpReference(l.mlp, l.mlp.Cache.Rows(), x, activeNeurons(in[1]), nil)
 			}
 			return newDense(in[0], rows), nil
 		},

@@ -2,10 +2,9 @@ package ops
 
 import (
 	"fmt"
-	"hash"
+	"io"
 
 	"gorgonia.org/gorgonia"
-	"gorgonia.org/tensor"
 
 	"github.com/sparsegonia/sparsegonia/ops/kernel"
 	"github.com/sparsegonia/sparsegonia/ops/weights"
@@ -17,97 +16,59 @@ type Predictor struct {
 	Up   *weights.Matrix // I×r
 }
 
-// LowRankScores computes the scores up(down(x)) of p, without bias or nonlinearity: x T×H → T×I, or H → I.
-// Both matrices have the compute dtype of x; the rank r is from 1 to I.
-func LowRankScores(x *gorgonia.Node, p Predictor, opts ...Option) (*gorgonia.Node, error) {
-	op, err := newLowRankOp(x, p, opts)
-	if err != nil {
-		return nil, err
+// LowRankScores computes the scores up(down(x)) of p, without bias or nonlinearity: x T×H → T×I, or
+// H → I. Both matrices have the compute dtype of x; the rank r is from 1 to I.
+func LowRankScores(x *gorgonia.Node, p Predictor) (*gorgonia.Node, error) {
+	b := build("LowRankScores", "x", x)
+	if p.Down == nil || p.Up == nil {
+		return b.fail("the predictor lacks a matrix")
 	}
-	return gorgonia.ApplyOp(op, x)
+	b.require(b.in[0].wantRows())
+	rank, intermediate := p.Down.Rows(), p.Up.Rows()
+	if rank < 1 || rank > intermediate || p.Up.Cols() != rank {
+		return b.fail("the predictor's down is %d×%d and its up %d×%d, want r×H and I×r with 1 ≤ r ≤ I",
+			rank, p.Down.Cols(), intermediate, p.Up.Cols())
+	}
+	down, up := Weight{Matrix: p.Down}, Weight{Matrix: p.Up}
+	b.require(down.check(b.in[0]), up.check(b.in[0].withCols("down(x)", rank)))
+	b.out = b.in[0].withCols("scores", intermediate)
+	return b.apply(&lowRankOp{b.signature, p})
 }
 
 type lowRankOp struct {
 	signature
 	predictor Predictor
-	cpu       *kernel.CPU
-	low       *tensor.Dense // T×r, down(x)
 }
 
-func newLowRankOp(x *gorgonia.Node, p Predictor, opts []Option) (*lowRankOp, error) {
-	s, err := newSignature("LowRankScores", "x", x)
-	if err != nil {
-		return nil, err
-	}
-	if err := s.in[0].wantRows(); err != nil {
-		return nil, s.wrap(err)
-	}
-	if p.Down == nil || p.Up == nil {
-		return nil, s.errorf("the predictor lacks a matrix")
-	}
-	rank, intermediate := p.Down.Rows(), p.Up.Rows()
-	if rank < 1 || rank > intermediate || p.Up.Cols() != rank {
-		return nil, s.errorf("the predictor's down is %d×%d and its up %d×%d, want r×H and I×r with 1 ≤ r ≤ I",
-			rank, p.Down.Cols(), intermediate, p.Up.Cols())
-	}
-	low := s.in[0].withCols("down(x)", rank)
-	if err := first(Weight{Matrix: p.Down}.check(s.in[0]), Weight{Matrix: p.Up}.check(low)); err != nil {
-		return nil, s.wrap(err)
-	}
-	s.out = s.in[0].withCols("scores", intermediate)
-	return &lowRankOp{s, p, newOptions(opts).cpu, low.newTensor()}, nil
+func (op *lowRankOp) run(cpu *kernel.CPU, v values) error {
+	return byDtype(op.out.dtype, lowRank[float32], lowRank[float64], lowRank[int32], lowRank[int64])(cpu, op, v)
 }
 
-func (op *lowRankOp) Do(inputs ...gorgonia.Value) (gorgonia.Value, error) {
-	return op.UsePreallocDo(op.newOutput(), inputs...)
+func lowRank[E weights.Elem](cpu *kernel.CPU, op *lowRankOp, v values) error {
+	kernel.LowRank(cpu, to[E](v), from[E](v, 0), op.predictor.Down, op.predictor.Up)
+	return nil
 }
 
-func (op *lowRankOp) UsePreallocDo(output gorgonia.Value, inputs ...gorgonia.Value) (gorgonia.Value, error) {
-	var v values
-	if err := op.bind(&v, output, inputs); err != nil {
-		return nil, err
-	}
-	switch op.out.dtype {
-	case tensor.Float32:
-		runLowRank[float32](op, &v)
-	case tensor.Float64:
-		runLowRank[float64](op, &v)
-	case tensor.Int32:
-		runLowRank[int32](op, &v)
-	case tensor.Int64:
-		runLowRank[int64](op, &v)
-	}
-	return output, nil
+func (op *lowRankOp) hash(w io.Writer) {
+	fmt.Fprintf(w, " down %p up %p", op.predictor.Down, op.predictor.Up)
 }
 
-func runLowRank[E weights.Elem](op *lowRankOp, v *values) {
-	kernel.Linear(op.cpu, elements[E](op.low), elements[E](v.in[0]), op.predictor.Down, nil)
-	kernel.Linear(op.cpu, elements[E](v.y), elements[E](op.low), op.predictor.Up, nil)
-}
-
-func (op *lowRankOp) WriteHash(h hash.Hash) {
-	op.writeHash(h)
-	fmt.Fprintf(h, " down %p up %p cpu %p", op.predictor.Down, op.predictor.Up, op.cpu)
-}
-
-func (op *lowRankOp) Hashcode() uint32 { return hashcode(op) }
-
-// DiffWRT tells that there is a gradient for x if the weights are floating-point numbers.
+// DiffWRT reports that there is a gradient for x if the weights are floating-point numbers.
 func (op *lowRankOp) DiffWRT(int) []bool { return []bool{op.differentiable()} }
 
 func (op *lowRankOp) differentiable() bool {
 	return differentiable(op.predictor.Down) && differentiable(op.predictor.Up)
 }
 
-// SymDiff gives the gradient for x, downᵀ(upᵀ(grad)).
+// SymDiff returns the gradient for x, downᵀ(upᵀ(grad)).
 func (op *lowRankOp) SymDiff(inputs gorgonia.Nodes, output, grad *gorgonia.Node) (gorgonia.Nodes, error) {
 	if !op.differentiable() {
 		return op.signature.SymDiff(inputs, output, grad)
 	}
-	low, err := Linear(grad, Weight{Matrix: op.predictor.Up}.transposed(), WithCPU(op.cpu))
+	low, err := Linear(grad, Weight{Matrix: op.predictor.Up}.transposed())
 	if err != nil {
 		return nil, err
 	}
-	x, err := Linear(low, Weight{Matrix: op.predictor.Down}.transposed(), WithCPU(op.cpu))
+	x, err := Linear(low, Weight{Matrix: op.predictor.Down}.transposed())
 	return gorgonia.Nodes{x}, err
 }

@@ -1,10 +1,9 @@
 package ops
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash"
+	"io"
 	"math"
 	"slices"
 
@@ -101,126 +100,78 @@ func (m MaskMethod) check(intermediate int) error {
 	return nil
 }
 
-// Mask applies m to the scores of each token: scores T×I → bool T×I, or I → I. Scores are float32, float64, int32 or
-// int64.
-func Mask(scores *gorgonia.Node, m MaskMethod, _ ...Option) (*gorgonia.Node, error) {
-	op, err := newMaskOp(scores, m)
-	if err != nil {
-		return nil, err
-	}
-	return gorgonia.ApplyOp(op.onDevice(), scores)
+// Mask applies m to the scores of each token: scores T×I → bool T×I, or I → I. Scores are float32,
+// float64, int32 or int64.
+func Mask(scores *gorgonia.Node, m MaskMethod) (*gorgonia.Node, error) {
+	b := build("Mask", "scores", scores)
+	in := b.in[0]
+	b.require(in.wantDtype(numeric...), in.wantRows(), m.check(in.cols()))
+	b.out = spec{"mask", tensor.Bool, in.shape.Clone()}
+	return byDtype(in.dtype, applyMask[float32], applyMask[float64], applyMask[int32], applyMask[int64])(b, m)
 }
 
-type maskOp struct {
+func applyMask[E weights.Elem](b *builder, m MaskMethod) (*gorgonia.Node, error) {
+	tau, err := convertThresholds[E](m.tau)
+	b.require(err)
+	return b.apply(&maskOp[E]{b.signature, m, tau})
+}
+
+type maskOp[E weights.Elem] struct {
 	signature
 	method MaskMethod
-	tau    any // the thresholds as a slice of the scores' type
+	tau    []E // the thresholds of method
 }
 
-func newMaskOp(scores *gorgonia.Node, m MaskMethod) (*maskOp, error) {
-	s, err := newSignature("Mask", "scores", scores)
-	if err != nil {
-		return nil, err
-	}
-	in := s.in[0]
-	if err := first(in.wantDtype(numeric...), in.wantRows(), m.check(in.cols())); err != nil {
-		return nil, s.wrap(err)
-	}
-	tau, err := convertThresholds(m.tau, in.dtype)
-	if err != nil {
-		return nil, s.wrap(err)
-	}
-	s.out = operand{"mask", tensor.Bool, in.shape.Clone()}
-	return &maskOp{s, m, tau}, nil
-}
-
-// convertThresholds gives for every threshold the least t of the dtype that is not below it: s ≥ t just when s ≥ tau.
-func convertThresholds(tau []float64, dtype tensor.Dtype) (any, error) {
-	switch dtype {
-	case tensor.Float32:
-		out := make([]float32, len(tau))
-		for i, t := range tau {
-			out[i] = float32(t)
-			if float64(out[i]) < t {
-				out[i] = math.Nextafter32(out[i], float32(math.Inf(1)))
-			}
-		}
-		return out, nil
-	case tensor.Int32:
-		return convertIntegerThresholds[int32](tau, math.MinInt32)
-	case tensor.Int64:
-		return convertIntegerThresholds[int64](tau, math.MinInt64)
-	default:
-		return tau, nil
-	}
-}
-
-func convertIntegerThresholds[E int32 | int64](tau []float64, least E) ([]E, error) {
+// convertThresholds returns for every threshold the least t of type E that is not below it: s ≥ t just
+// when s ≥ tau.
+func convertThresholds[E weights.Elem](tau []float64) ([]E, error) {
 	out := make([]E, len(tau))
 	for i, t := range tau {
-		switch t = math.Ceil(t); {
-		case t <= float64(least):
-			out[i] = least
-		case t < -float64(least): // the bound is 2³¹ or 2⁶³, one above the greatest integer
-			out[i] = E(t)
-		default:
-			return nil, fmt.Errorf("threshold %d is %v, above all integer scores", i, tau[i])
+		switch out := any(&out[i]).(type) {
+		case *float32:
+			if *out = float32(t); float64(*out) < t {
+				*out = math.Nextafter32(*out, float32(math.Inf(1)))
+			}
+		case *float64:
+			*out = t
+		case *int32:
+			if t > math.MaxInt32 {
+				return nil, fmt.Errorf("threshold %d is %v, above all integer scores", i, t)
+			}
+			*out = int32(math.Ceil(max(t, math.MinInt32)))
+		case *int64:
+			if t >= -float64(math.MinInt64) { // MaxInt64 is no float64, 2⁶³ is
+				return nil, fmt.Errorf("threshold %d is %v, above all integer scores", i, t)
+			}
+			*out = int64(math.Ceil(max(t, math.MinInt64)))
 		}
 	}
 	return out, nil
 }
 
-func (op *maskOp) Do(inputs ...gorgonia.Value) (gorgonia.Value, error) {
-	return op.UsePreallocDo(op.newOutput(), inputs...)
-}
-
-func (op *maskOp) UsePreallocDo(output gorgonia.Value, inputs ...gorgonia.Value) (gorgonia.Value, error) {
-	var v values
-	if err := op.bind(&v, output, inputs); err != nil {
-		return nil, err
-	}
-	switch op.in[0].dtype {
-	case tensor.Float32:
-		runMask[float32](op, v.y.Bools(), v.in[0].Float32s())
-	case tensor.Float64:
-		runMask[float64](op, v.y.Bools(), v.in[0].Float64s())
-	case tensor.Int32:
-		runMask[int32](op, v.y.Bools(), v.in[0].Int32s())
-	case tensor.Int64:
-		runMask[int64](op, v.y.Bools(), v.in[0].Int64s())
-	}
-	return output, nil
-}
-
-func runMask[E weights.Elem](op *maskOp, mask []bool, scores []E) {
+func (op *maskOp[E]) run(_ *kernel.CPU, v values) error {
+	mask, scores := v.y.Bools(), from[E](v, 0)
 	intermediate, m := op.in[0].cols(), op.method
 	switch m.kind {
 	case maskThreshold:
-		kernel.MaskThreshold(mask, scores, op.tau.([]E), m.magnitude)
+		kernel.MaskThreshold(mask, scores, op.tau, m.magnitude)
 	case maskTopK:
 		kernel.MaskTopK(mask, scores, intermediate, m.k(intermediate))
 	case maskStatistical:
 		kernel.MaskStatistical(mask, scores, intermediate, m.quantile())
 	}
+	return nil
 }
 
-// k is the number of neurons that TopK keeps. The small term keeps 1−0.7 = 0.30000000000000004 from adding a neuron.
+func (op *maskOp[E]) hash(w io.Writer) {
+	m := op.method
+	fmt.Fprintf(w, " method %d magnitude %t sparsity %x tau %x", m.kind, m.magnitude, m.sparsity, m.tau)
+}
+
+// k returns the number of neurons that TopK keeps. The small term keeps 1−0.7 = 0.30000000000000004 from adding a neuron.
 func (m MaskMethod) k(intermediate int) int {
 	return max(0, int(math.Ceil((1-m.sparsity)*float64(intermediate)-1e-9)))
 }
 
-// quantile is Φ⁻¹(sparsity).
+// quantile returns Φ⁻¹(sparsity).
 func (m MaskMethod) quantile() float64 { return math.Sqrt2 * math.Erfinv(2*m.sparsity-1) }
-
-func (op *maskOp) WriteHash(h hash.Hash) {
-	op.writeHash(h)
-	m := op.method
-	fmt.Fprintf(h, " method %d magnitude %t sparsity %x tau %d", m.kind, m.magnitude, math.Float64bits(m.sparsity), len(m.tau))
-	var b [8]byte
-	for _, tau := range m.tau {
-		binary.LittleEndian.PutUint64(b[:], math.Float64bits(tau))
-		h.Write(b[:])
-	}
-}
-
-func (op *maskOp) Hashcode() uint32 { return hashcode(op) }

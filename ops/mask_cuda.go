@@ -3,25 +3,26 @@
 package ops
 
 import (
+	"fmt"
+
 	"gorgonia.org/gorgonia"
-	"gorgonia.org/tensor"
 
 	"github.com/sparsegonia/sparsegonia/cuda/ptx"
 )
 
 func init() { register(ptx.Mask()) }
 
-// onDevice is op in the form that runs on a CUDA device, if there are kernels for it.
-func (op *maskOp) onDevice() gorgonia.Op {
-	if op.method.kind == maskThreshold && op.in[0].dtype == tensor.Float32 {
-		return &deviceMaskOp{op}
+// onDevice returns op in the form that runs on a CUDA device, if there are kernels for it.
+func onDevice(op implementation) gorgonia.Op {
+	if mask, ok := op.(*maskOp[float32]); ok && mask.method.kind == maskThreshold {
+		return &deviceMaskOp{mask}
 	}
 	return op
 }
 
 // deviceMaskOp is a Mask by thresholds of float32 scores. It has a type of its own because Gorgonia runs every op of a
 // type that has CUDADo on the device.
-type deviceMaskOp struct{ *maskOp }
+type deviceMaskOp struct{ *maskOp[float32] }
 
 var _ gorgonia.CUDADoer = (*deviceMaskOp)(nil)
 
@@ -34,14 +35,14 @@ func (op *deviceMaskOp) CUDADo(
 		return nil, err
 	}
 	in, magnitude := op.in[0], op.method.magnitude
-	tau := op.tau.([]float32)
+	tau := op.tau
 	if len(tau) == 1 {
 		d.launch(ptx.Mask(), ptx.MaskThreshold(d.y, d.in[0], tau[0], magnitude, in.rows()*in.cols()))
 		return output, op.finish(&d)
 	}
 	limits, err := d.upload(tau)
 	if err != nil {
-		return nil, op.errorf("thresholds: %w", err)
+		return nil, op.wrap(fmt.Errorf("thresholds: %w", err))
 	}
 	d.launch(ptx.Mask(), ptx.MaskThresholds(d.y, d.in[0], limits, magnitude, in.rows(), in.cols()))
 	return output, op.finish(&d)

@@ -4,5 +4,5 @@ package ops
 
 import "gorgonia.org/gorgonia"
 
-// onDevice is op: without the build tag cuda every op runs on the CPU.
-func (op *maskOp) onDevice() gorgonia.Op { return op }
+// onDevice returns op: without the build tag cuda every op runs on the CPU.
+func onDevice(op implementation) gorgonia.Op { return op }

@@ -17,24 +17,23 @@ import (
 
 func TestDeclarations(t *testing.T) {
 	for name, want := range map[string]struct{ typ, text string }{
-		"linearOp":    {"Matrix float32 → Matrix float32", "Linear(x float32[3 8]) → y float32[3 2]"},
+		"linearOp":    {"Matrix float32 → Matrix float32", "Linear(x float32[3 8]) → y float32[3 5]"},
 		"activateOp":  {"Matrix float32 → Matrix float32", "Activate(x float32[3 8]) → y float32[3 8]"},
-		"gluOp":    {"Matrix float32 → Matrix float32 → Matrix float32", "GLU(gate float32[3 8], up float32[3 8]) → y float32[3 8]"},
-		"gateOp":      {"Matrix float32 → Matrix float32", "Gate(x float32[3 8]) → y float32[3 2]"},
+		"gluOp":       {"Matrix float32 → Matrix float32 → Matrix float32", "GLU(gate float32[3 8], up float32[3 8]) → y float32[3 8]"},
+		"gateOp":      {"Matrix float32 → Matrix float32", "Gate(x float32[3 8]) → y float32[3 5]"},
 		"rmsNormOp":   {"Matrix float32 → Matrix float32", "RMSNorm(x float32[3 8]) → y float32[3 8]"},
 		"ropeOp":      {"Matrix float32 → Vector int32 → Matrix float32", "RoPE(x float32[3 8], positions int32[3]) → y float32[3 8]"},
 		"embeddingOp": {"Vector int32 → Matrix float32", "Embedding(tokens int32[3]) → y float32[3 8]"},
 		"takeRowsOp":  {"Matrix float32 → Vector int32 → Matrix float32", "TakeRows(x float32[3 8], rows int32[3]) → y float32[3 8]"},
-		"lowRankOp":   {"Matrix float32 → Matrix float32", "LowRankScores(x float32[3 8]) → scores float32[3 3]"},
-		"maskOp":      {"Matrix float32 → Matrix bool", "Mask(scores float32[3 2]) → mask bool[3 2]"},
-		"unionOp":     {"Matrix bool → Vector int32 → Vector bool", "Union(mask bool[3 2], live int32[3]) → active bool[2]"},
-		"refreshOp":   {"Vector bool → Vector int32", "Refresh(active bool[2]) → slots int32[2]"},
-		"prefetchOp":  {"Vector bool → Vector bool", "Prefetch(active bool[2]) → expected bool[2]"},
+		"lowRankOp":   {"Matrix float32 → Matrix float32", "LowRankScores(x float32[3 8]) → scores float32[3 5]"},
+		"maskOp":      {"Matrix float32 → Matrix bool", "Mask(scores float32[3 5]) → mask bool[3 5]"},
+		"unionOp":     {"Matrix bool → Vector int32 → Vector bool", "Union(mask bool[3 5], live int32[3]) → active bool[5]"},
+		"refreshOp":   {"Vector bool → Vector int32", "Refresh(active bool[5]) → slots int32[5]"},
+		"prefetchOp":  {"Vector bool → Vector bool", "Prefetch(active bool[5]) → expected bool[5]"},
 		"denseMLPOp":  {"Matrix float32 → Matrix float32", "DenseMLP(x float32[3 8]) → y float32[3 8]"},
-		"streamMLPOp": {"Matrix float32 → Matrix float32", "StreamMLP(x float32[3 8]) → y float32[3 8]"},
 		"sparseMLPOp": {
 			"Matrix float32 → Vector int32 → Matrix float32 → Matrix float32",
-			"SparseMLP(x float32[3 8], active int32[2], gate float32[3 2]) → y float32[3 8]",
+			"SparseMLP(x float32[3 8], slots int32[5], gate float32[3 5]) → y float32[3 8]",
 		},
 		"attentionOp": {
 			"Matrix float32 → Matrix float32 → Matrix float32 → Vector int32 → Vector int32 → Matrix float32",
@@ -57,16 +56,14 @@ func TestInterfacesForRewriters(t *testing.T) {
 		assert.Equal(t, name == "linearOp", weighted, name)
 		_, activated := op.(Activated)
 		assert.Equal(t, name == "activateOp" || name == "gluOp", activated, name)
-		_, stored := op.(Stored)
-		assert.Equal(t, name == "streamMLPOp", stored, name)
 		_, fused := op.(Fused)
 		assert.Equal(t, name == "denseMLPOp", fused, name)
 	}
 	ops := allOps(t)
-	assert.Equal(t, 2, ops["linearOp"].(Weighted).Weight().Outputs())
+	assert.Equal(t, 5, ops["linearOp"].(Weighted).Weight().Outputs())
 	assert.Equal(t, activation.SiLU, ops["activateOp"].(Activated).Activation())
 	assert.Equal(t, activation.SiLU, ops["gluOp"].(Activated).Activation())
-	assert.Equal(t, 2, ops["denseMLPOp"].(Fused).MLP().Cache.Intermediate())
+	assert.Equal(t, 5, ops["denseMLPOp"].(Fused).MLP().Source.Shape().Intermediate)
 }
 
 // sizer is a DimSizer that is not a Shape.
@@ -281,29 +278,4 @@ func TestSparseMLPOverMovedRows(t *testing.T) {
 	require.NoError(t, err)
 	_, err = y.Op().Do(input(7, weights.F64, 3, hidden), ints(0, -1, -1, -1, -1, -1, -1, -1))
 	assert.ErrorContains(t, err, "1 slots are active, the cache holds 4 neurons")
-}
-
-// A cache whose rows are not those of all neurons, in order, is no cache of a dense MLP: not when the op is built and not
-// when it runs.
-func TestDenseMLPWantsAllInPlace(t *testing.T) {
-	const hidden, intermediate = 10, 8
-	c := &movingCache{Cache: cache.InPlace(neurons(t, 1, weights.F32, intermediate, hidden, true))}
-	c.rows = c.Cache.Rows()
-	x := input(7, weights.F32, 3, hidden)
-	y, err := DenseMLP(newInput(gorgonia.NewGraph(), x), MLP{Cache: c})
-	require.NoError(t, err)
-	_, err = y.Op().Do(x)
-	require.NoError(t, err)
-
-	const want = "ops: DenseMLP: the cache does not hold every neuron in its place"
-	for _, change := range []func(){
-		func() { c.neurons = []int32{} },
-		func() { c.neurons, c.rows = nil, neurons(t, 1, weights.F32, intermediate-1, hidden, true) },
-	} {
-		change()
-		_, err = y.Op().Do(x)
-		assert.EqualError(t, err, want)
-		_, err = DenseMLP(newInput(gorgonia.NewGraph(), x), MLP{Cache: c})
-		assert.EqualError(t, err, want)
-	}
 }

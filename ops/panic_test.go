@@ -1,7 +1,9 @@
 package ops
 
 import (
+	"maps"
 	"math"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -11,7 +13,6 @@ import (
 
 	"github.com/sparsegonia/sparsegonia/cache"
 	"github.com/sparsegonia/sparsegonia/ops/activation"
-	"github.com/sparsegonia/sparsegonia/ops/kernel"
 	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
@@ -20,88 +21,68 @@ var anyDtype = rapid.SampledFrom([]tensor.Dtype{
 })
 
 func anyShape(t *rapid.T) []int {
-	return rapid.SliceOfN(rapid.SampledFrom([]int{1, 2, 3, 8}), 1, 3).Draw(t, "shape")
+	return rapid.SliceOfN(rapid.SampledFrom([]int{1, 2, 3, 5, 8}), 1, 3).Draw(t, "shape")
+}
+
+// randomInputs draws what builders are given.
+type randomInputs struct {
+	*fixtures
+	t      *rapid.T
+	inputs []*tensor.Dense // of the nodes
+}
+
+func (r *randomInputs) node() *gorgonia.Node {
+	if rapid.IntRange(0, 19).Draw(r.t, "nil") == 0 {
+		return nil
+	}
+	d := tensor.New(tensor.Of(anyDtype.Draw(r.t, "dtype")), tensor.WithShape(anyShape(r.t)...))
+	r.inputs = append(r.inputs, d)
+	return newInput(r.g, d)
+}
+
+func (r *randomInputs) activation() activation.Func {
+	return rapid.SampledFrom(append([]activation.Func{99}, allActivations...)).Draw(r.t, "activation")
+}
+
+func (r *randomInputs) heads() int { return rapid.IntRange(-1, 3).Draw(r.t, "heads") }
+
+func (r *randomInputs) method() MaskMethod {
+	return rapid.SampledFrom([]MaskMethod{
+		Threshold(0), Threshold(0, 1, 2, 3, 4).Magnitude(), TopK(0.5), Statistical(0.5), {},
+	}).Draw(r.t, "method")
+}
+
+func (r *randomInputs) mlp() MLP {
+	return MLP{
+		Cache: rapid.SampledFrom([]cache.Cache{r.gated, r.plain, r.number, nil}).Draw(r.t, "cache"),
+		Source: rapid.SampledFrom([]weights.Source{
+			r.store, r.plainStore, r.layer, (*weights.Neurons)(nil), new(weights.Neurons), new(cache.StreamLayer), nil,
+		}).Draw(r.t, "source"),
+		Act: r.activation(),
+	}
 }
 
 // Builders get nodes of any shapes and dtypes, and what they accept runs: nothing panics.
 func TestBuildersNeverPanic(t *testing.T) {
-	rotary, err := kernel.NewRotary(kernel.RotaryConfig{HeadDim: 4, Dim: 4, Theta: 100, Scaling: "default", MaxContext: 8})
-	require.NoError(t, err)
-	kv, err := kernel.NewKV(weights.F32, 2, 8, 1, 4)
-	require.NoError(t, err)
-	gated := cache.InPlace(neurons(t, 1, weights.F32, 3, 8, true))
-	plain := cache.InPlace(neurons(t, 1, weights.Int32, 3, 8, false))
-	ahead, streamed := window(t, gated.Rows()), stream(t, 2, gated.Rows())
-	w := weight(1, weights.F32, 3, 8)
-	methods := []MaskMethod{Threshold(0), Threshold(0, 1, 2).Magnitude(), TopK(0.5), Statistical(0.5), {}}
-
+	f, names := newFixtures(t), slices.Sorted(maps.Keys(registry))
 	rapid.Check(t, func(t *rapid.T) {
-		g := gorgonia.NewGraph()
-		var inputs []*tensor.Dense
-		node := func() *gorgonia.Node {
-			if rapid.IntRange(0, 19).Draw(t, "nil") == 0 {
-				return nil
-			}
-			d := tensor.New(tensor.Of(anyDtype.Draw(t, "dtype")), tensor.WithShape(anyShape(t)...))
-			inputs = append(inputs, d)
-			return newInput(g, d)
+		fixtures := *f
+		fixtures.g = gorgonia.NewGraph()
+		r := &randomInputs{fixtures: &fixtures, t: t}
+		n, err := registry[rapid.SampledFrom(names).Draw(t, "op")].random(r)
+		if (n == nil) != (err != nil) {
+			t.Fatalf("node %v, error %v", n, err)
 		}
-		act := rapid.SampledFrom(append([]activation.Func{99}, allActivations...)).Draw(t, "activation")
-		heads := rapid.IntRange(-1, 3).Draw(t, "heads")
-		method := rapid.SampledFrom(methods).Draw(t, "method")
-		mlp := MLP{Cache: rapid.SampledFrom([]cache.Cache{gated, plain, nil}).Draw(t, "cache"), Act: act}
-
-		var n *gorgonia.Node
-		var err error
-		switch op := rapid.IntRange(0, 16).Draw(t, "op"); op {
-		case 0:
-			n, err = Linear(node(), w)
-		case 1:
-			n, err = Activate(node(), act)
-		case 2:
-			n, err = GLU(node(), node(), act)
-		case 3:
-			n, err = Gate(node(), w, act)
-		case 4:
-			n, err = RMSNorm(node(), make([]float32, 8), 1e-5)
-		case 5:
-			n, err = RoPE(node(), node(), heads, rotary)
-		case 6:
-			n, err = Attention(node(), node(), node(), node(), node(), heads, kv, 1)
-		case 7:
-			n, err = Embedding(node(), w.Matrix)
-		case 8:
-			n, err = TakeRows(node(), node())
-		case 9:
-			n, err = LowRankScores(node(), Predictor{w.Matrix, matrix(1, weights.F32, 5, 3)})
-		case 10:
-			n, err = Mask(node(), method)
-		case 11:
-			n, err = Union(node(), node())
-		case 12:
-			n, err = Refresh(node(), mlp.Cache)
-		case 13:
-			n, err = SparseMLP(node(), node(), node(), mlp)
-		case 14:
-			n, err = Prefetch(node(), ahead)
-		case 15:
-			n, err = StreamMLP(node(), StoredMLP{
-				Stream: rapid.SampledFrom([]*cache.Stream{streamed, nil}).Draw(t, "stream"),
-				Layer:  rapid.IntRange(-1, 1).Draw(t, "layer"), Act: act,
-			})
-		case 16:
-			n, err = DenseMLP(node(), mlp)
-		}
-		require.True(t, (n == nil) == (err != nil), "node %v, error %v", n, err)
 		if err != nil {
 			return
 		}
-		values := make([]gorgonia.Value, len(inputs))
-		for i, d := range inputs {
+		values := make([]gorgonia.Value, len(r.inputs))
+		for i, d := range r.inputs {
 			values[i] = d
 		}
-		_, err = n.Op().Do(values...) // zeros are in every range
-		require.NoError(t, err)
+		if _, err = n.Op().Do(values...); err != nil { // zeros are in every range
+			t.Fatal(err)
+		}
 	})
 }
 
@@ -114,7 +95,7 @@ func TestDoNeverPanics(t *testing.T) {
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		op := ops[rapid.SampledFrom(names).Draw(t, "op")]
-		value := func(like *operand) gorgonia.Value {
+		value := func(like *spec) gorgonia.Value {
 			switch rapid.IntRange(0, 9).Draw(t, "kind") {
 			case 0:
 				return nil
@@ -131,7 +112,7 @@ func TestDoNeverPanics(t *testing.T) {
 			}
 			return d
 		}
-		s := op.(interface{ self() *signature }).self()
+		s := op.(implementation).self()
 		inputs := make([]gorgonia.Value, 0, len(s.in)+1)
 		for i := range s.in {
 			inputs = append(inputs, value(&s.in[i]))
@@ -145,6 +126,3 @@ func TestDoNeverPanics(t *testing.T) {
 		require.True(t, (got == nil) == (err != nil), "value %v, error %v", got, err)
 	})
 }
-
-// self makes the signature that an op embeds reachable from a gorgonia.Op.
-func (s *signature) self() *signature { return s }

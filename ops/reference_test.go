@@ -149,9 +149,8 @@ func activationOf(a activation.Func, x float64) float64 {
 	}
 }
 
-// mlpReference computes the MLP over the given neurons. gate, if not nil, are the gate values.
-func mlpReference(m MLP, x []float64, neurons []int32, gate []float64) []float64 {
-	rows := m.Cache.Rows()
+// mlpReference computes the MLP of rows over the given neurons. gate, if not nil, are the gate values.
+func mlpReference(m MLP, rows *weights.Neurons, x []float64, neurons []int32, gate []float64) []float64 {
 	up, down := decoded(rows.Up), decoded(rows.Down)
 	y := make([]float64, rows.Outputs())
 	bias := func(b *weights.Matrix, i int32) float64 {

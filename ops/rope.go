@@ -1,8 +1,9 @@
 package ops
 
 import (
+	"cmp"
 	"fmt"
-	"hash"
+	"io"
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
@@ -10,15 +11,22 @@ import (
 	"github.com/sparsegonia/sparsegonia/ops/kernel"
 )
 
-// RoPE rotates the heads of every row of x by the angles of its position (arXiv 2104.09864). x is float32
-// T×(heads·head size), positions int32 of length T. A row at position −1 is padding and copied as it is; another
+// RoPE rotates the heads of every row of x by the angles of its position (arXiv 2104.09864); x float32
+// T×(heads·head size), positions int32 T. A row at position −1 is padding and copied as it is. Another
 // position outside the range of r is an error when the op runs.
-func RoPE(x, positions *gorgonia.Node, heads int, r *kernel.Rotary, opts ...Option) (*gorgonia.Node, error) {
-	op, err := newRopeOp(x, positions, heads, r, opts)
-	if err != nil {
-		return nil, err
+func RoPE(x, positions *gorgonia.Node, heads int, r *kernel.Rotary) (*gorgonia.Node, error) {
+	b := build("RoPE", "x positions", x, positions)
+	in := b.in[0]
+	b.require(in.wantDtype(tensor.Float32), in.wantMatrix(),
+		b.in[1].wantDtype(tensor.Int32), b.in[1].wantShape(in.rows()))
+	if r == nil {
+		return b.fail("the rotary embedding is nil")
 	}
-	return gorgonia.ApplyOp(op, x, positions)
+	if size := r.Config().HeadDim; heads < 1 || in.cols() != heads*size {
+		return b.fail("x has rows of length %d, want %d heads of size %d", in.cols(), heads, size)
+	}
+	b.out = in.as("y")
+	return b.apply(&ropeOp{b.signature, heads, r})
 }
 
 // maxPositions bounds the table of angles where the rotary embedding has no bound of its own.
@@ -28,53 +36,16 @@ type ropeOp struct {
 	signature
 	heads  int
 	rotary *kernel.Rotary
-	cpu    *kernel.CPU
 }
 
-func newRopeOp(x, positions *gorgonia.Node, heads int, r *kernel.Rotary, opts []Option) (*ropeOp, error) {
-	s, err := newSignature("RoPE", "x positions", x, positions)
-	if err != nil {
-		return nil, err
-	}
-	in := s.in[0]
-	if err := first(in.wantDtype(tensor.Float32), in.wantMatrix(),
-		s.in[1].wantDtype(tensor.Int32), s.in[1].wantShape(in.rows())); err != nil {
-		return nil, s.wrap(err)
-	}
-	if r == nil {
-		return nil, s.errorf("the rotary embedding is nil")
-	}
-	if size := r.Config().HeadDim; heads < 1 || in.cols() != heads*size {
-		return nil, s.errorf("x has rows of length %d, want %d heads of size %d", in.cols(), heads, size)
-	}
-	s.out = in.withCols("y", in.cols())
-	return &ropeOp{s, heads, r, newOptions(opts).cpu}, nil
-}
-
-func (op *ropeOp) Do(inputs ...gorgonia.Value) (gorgonia.Value, error) {
-	return op.UsePreallocDo(op.newOutput(), inputs...)
-}
-
-func (op *ropeOp) UsePreallocDo(output gorgonia.Value, inputs ...gorgonia.Value) (gorgonia.Value, error) {
-	var v values
-	if err := op.bind(&v, output, inputs); err != nil {
-		return nil, err
-	}
-	positions := v.in[1].Int32s()
-	limit := op.rotary.Config().MaxContext
-	if limit == 0 {
-		limit = maxPositions
-	}
+func (op *ropeOp) run(cpu *kernel.CPU, v values) error {
+	positions := from[int32](v, 1)
+	limit := cmp.Or(op.rotary.Config().MaxContext, maxPositions)
 	if err := op.in[1].wantRange(positions, limit); err != nil {
-		return nil, op.wrap(err)
+		return err
 	}
-	kernel.RoPE(op.cpu, v.y.Float32s(), v.in[0].Float32s(), op.heads, positions, op.rotary)
-	return output, nil
+	kernel.RoPE(cpu, to[float32](v), from[float32](v, 0), op.heads, positions, op.rotary)
+	return nil
 }
 
-func (op *ropeOp) WriteHash(h hash.Hash) {
-	op.writeHash(h)
-	fmt.Fprintf(h, " heads %d rotary %p cpu %p", op.heads, op.rotary, op.cpu)
-}
-
-func (op *ropeOp) Hashcode() uint32 { return hashcode(op) }
+func (op *ropeOp) hash(w io.Writer) { fmt.Fprintf(w, " heads %d rotary %p", op.heads, op.rotary) }

@@ -1,68 +1,54 @@
 package ops
 
 import (
-	"hash"
+	"io"
 	"math"
 
-	"github.com/sparsegonia/sparsegonia/ops/activation"
-	"github.com/sparsegonia/sparsegonia/ops/weights"
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
+
+	"github.com/sparsegonia/sparsegonia/ops/activation"
+	"github.com/sparsegonia/sparsegonia/ops/kernel"
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
-// sparseMLPGradientOp is the gradient of a SparseMLP for x: x T×H, active I, grad T×O → T×H,
+// sparseMLPGradient is the gradient of a SparseMLP for x: x T×H, slots I, grad T×O → T×H,
 //
 //	Σ over the active i of (grad·downᵢ)·(act′(a)·u·gateᵢ + act(a)·upᵢ), with a = x·gateᵢ and u = x·upᵢ
 //
 // and (grad·downᵢ)·act′(u)·upᵢ without a gate matrix. It is plain Go, for research on small models.
+func sparseMLPGradient(x, slots, grad *gorgonia.Node, m MLP) (*gorgonia.Node, error) {
+	b := build("SparseMLPGradient", "x slots grad", x, slots, grad)
+	in := b.in[0]
+	b.require(b.in[2].wantDtype(in.dtype), b.in[2].wantShape(in.withCols("", m.Cache.Rows().Outputs()).shape...))
+	b.out = in.as("dx")
+	return b.apply(&sparseMLPGradientOp{b.signature, m})
+}
+
 type sparseMLPGradientOp struct {
 	signature
 	mlp MLP
 }
 
-func newSparseMLPGradientOp(inputs gorgonia.Nodes, m MLP) (*sparseMLPGradientOp, error) {
-	s, err := newSignature("SparseMLPGradient", "x active grad", inputs...)
-	if err != nil {
-		return nil, err
-	}
-	if err := first(s.in[2].wantDtype(s.in[0].dtype), s.in[2].wantShape(s.in[0].withCols("", m.Cache.Rows().Outputs()).shape...)); err != nil {
-		return nil, s.wrap(err)
-	}
-	s.out = s.in[0].withCols("dx", s.in[0].cols())
-	return &sparseMLPGradientOp{s, m}, nil
-}
-
-func (op *sparseMLPGradientOp) Do(inputs ...gorgonia.Value) (gorgonia.Value, error) {
-	return op.UsePreallocDo(op.newOutput(), inputs...)
-}
-
-func (op *sparseMLPGradientOp) UsePreallocDo(output gorgonia.Value, inputs ...gorgonia.Value) (gorgonia.Value, error) {
-	var v values
-	if err := op.bind(&v, output, inputs); err != nil {
-		return nil, err
-	}
-	var err error
+func (op *sparseMLPGradientOp) run(_ *kernel.CPU, v values) error {
 	if op.out.dtype == tensor.Float64 {
-		err = runSparseMLPGradient[float64](op, &v)
-	} else {
-		err = runSparseMLPGradient[float32](op, &v)
+		return addGradient[float64](op, v)
 	}
-	if err != nil {
-		return nil, op.wrap(err)
-	}
-	return output, nil
+	return addGradient[float32](op, v)
 }
 
-func runSparseMLPGradient[E float32 | float64](op *sparseMLPGradientOp, v *values) error {
+func (op *sparseMLPGradientOp) hash(w io.Writer) { op.mlp.hash(w) }
+
+func addGradient[E float32 | float64](op *sparseMLPGradientOp, v values) error {
 	rows, neurons := op.mlp.Cache.Rows(), op.mlp.Cache.Neurons()
-	slots, err := op.mlp.activeSlots(&op.in[1], v.in[1].Int32s())
+	slots, err := op.mlp.activeSlots(from[int32](v, 1))
 	if err != nil {
 		return err
 	}
 	gateBias, upBias := biasValues[E](op.mlp.GateBias), biasValues[E](op.mlp.UpBias)
 	hidden, outputs := rows.Hidden(), rows.Outputs()
 	gate, up, down := make([]E, hidden), make([]E, hidden), make([]E, outputs)
-	x, grad, dx := elements[E](v.in[0]), elements[E](v.in[2]), elements[E](v.y)
+	x, grad, dx := from[E](v, 0), from[E](v, 2), to[E](v)
 	clear(dx)
 	for k, slot := range slots {
 		neuron := slot
@@ -89,7 +75,7 @@ func runSparseMLPGradient[E float32 | float64](op *sparseMLPGradientOp, v *value
 	return nil
 }
 
-// dotProduct is a·b plus the neuron's bias, if there are biases.
+// dotProduct returns a·b plus the neuron's bias, if there are biases.
 func dotProduct[E float32 | float64](a, b, bias []E, neuron int32) (sum float64) {
 	for i := range a {
 		sum += float64(a[i]) * float64(b[i])
@@ -106,7 +92,7 @@ func addScaled[E float32 | float64](y []E, scale float64, x []E) {
 	}
 }
 
-// derivative is that of the activation function a at x.
+// derivative returns the derivative of a at x.
 func derivative(a activation.Func, x float64) float64 {
 	switch a {
 	case activation.SiLU:
@@ -126,10 +112,3 @@ func derivative(a activation.Func, x float64) float64 {
 		return 0
 	}
 }
-
-func (op *sparseMLPGradientOp) WriteHash(h hash.Hash) {
-	op.writeHash(h)
-	op.mlp.writeHash(h)
-}
-
-func (op *sparseMLPGradientOp) Hashcode() uint32 { return hashcode(op) }

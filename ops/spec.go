@@ -12,123 +12,126 @@ import (
 	"gorgonia.org/tensor"
 )
 
-// operand describes an input or the output of an op. Graphs have static shapes, so all of it is known when an op is
-// built.
-type operand struct {
+// spec describes an input or the output of an op. Graphs have static shapes, so all of it is known when
+// an op is built.
+type spec struct {
 	name  string
 	dtype tensor.Dtype
 	shape tensor.Shape
 }
 
-// newOperand describes the value of node n, the input called name.
-func newOperand(name string, n *gorgonia.Node) (operand, error) {
+// newSpec describes the value of node n, the input called name.
+func newSpec(name string, n *gorgonia.Node) (spec, error) {
 	if n == nil {
-		return operand{}, fmt.Errorf("%s is nil", name)
+		return spec{}, fmt.Errorf("%s is nil", name)
 	}
 	typ, ok := n.Type().(gorgonia.TensorType)
 	if !ok {
-		return operand{}, fmt.Errorf("%s is a %v, want a vector or a matrix", name, n.Type())
+		return spec{}, fmt.Errorf("%s is a %v, want a vector or a matrix", name, n.Type())
 	}
 	dtype, ok := typ.Of.(tensor.Dtype)
 	if !ok {
-		return operand{}, fmt.Errorf("%s has the open type %v", name, typ)
+		return spec{}, fmt.Errorf("%s has the open type %v", name, typ)
 	}
 	shape := n.Shape()
 	if len(shape) != typ.Dims || len(shape) == 0 {
-		return operand{}, fmt.Errorf("%s is a %v of shape %v", name, typ, shape)
+		return spec{}, fmt.Errorf("%s is a %v of shape %v", name, typ, shape)
 	}
 	for _, dim := range shape {
 		if dim < 1 {
-			return operand{}, fmt.Errorf("%s has shape %v", name, shape)
+			return spec{}, fmt.Errorf("%s has shape %v", name, shape)
 		}
 	}
-	return operand{name, dtype, shape}, nil
+	return spec{name, dtype, shape}, nil
 }
 
-// rows and cols see a vector as a matrix of one row.
-func (o operand) rows() int {
-	if len(o.shape) == 1 {
+// rows and cols see a vector as a matrix of one row. The zero spec, of an input with an error, has neither.
+func (o spec) rows() int {
+	switch len(o.shape) {
+	case 0:
+		return 0
+	case 1:
 		return 1
 	}
 	return o.shape[0]
 }
 
-func (o operand) cols() int { return o.shape[len(o.shape)-1] }
-
-// withCols is o with another name and another number of columns.
-func (o operand) withCols(name string, cols int) operand {
-	shape := o.shape.Clone()
-	shape[len(shape)-1] = cols
-	return operand{name, o.dtype, shape}
+func (o spec) cols() int {
+	if len(o.shape) == 0 {
+		return 0
+	}
+	return o.shape[len(o.shape)-1]
 }
 
-func (o operand) typ() hm.Type { return gorgonia.TensorType{Dims: len(o.shape), Of: o.dtype} }
+// as returns o with another name.
+func (o spec) as(name string) spec { return spec{name, o.dtype, o.shape.Clone()} }
 
-func (o operand) String() string { return fmt.Sprintf("%s %v%v", o.name, o.dtype, []int(o.shape)) }
+// withCols returns o with another name and another number of columns.
+func (o spec) withCols(name string, cols int) spec {
+	o = o.as(name)
+	if len(o.shape) > 0 {
+		o.shape[len(o.shape)-1] = cols
+	}
+	return o
+}
+
+func (o spec) typ() hm.Type { return gorgonia.TensorType{Dims: len(o.shape), Of: o.dtype} }
+
+func (o spec) String() string { return fmt.Sprintf("%s %v%v", o.name, o.dtype, []int(o.shape)) }
 
 // The checks named want are for the builders.
 
-func (o operand) wantDtype(dtypes ...tensor.Dtype) error {
+func (o spec) wantDtype(dtypes ...tensor.Dtype) error {
 	if slices.Contains(dtypes, o.dtype) {
 		return nil
 	}
 	names := make([]string, len(dtypes))
 	for i, d := range dtypes {
-		names[i] = d.String()
+		names[i] = fmt.Sprint(d) // String of the zero Dtype panics
 	}
 	return fmt.Errorf("%s has dtype %v, want %s", o.name, o.dtype, strings.Join(names, ", "))
 }
 
-func (o operand) wantRows() error {
+func (o spec) wantRows() error {
 	if len(o.shape) > 2 {
 		return fmt.Errorf("%s has shape %v, want a vector or a matrix", o.name, o.shape)
 	}
 	return nil
 }
 
-func (o operand) wantShape(shape ...int) error {
+func (o spec) wantShape(shape ...int) error {
 	if !sameShape(o.shape, shape) {
 		return fmt.Errorf("%s has shape %v, want %v", o.name, o.shape, tensor.Shape(shape))
 	}
 	return nil
 }
 
-func (o operand) wantVector() error {
+func (o spec) wantVector() error {
 	if len(o.shape) != 1 {
 		return fmt.Errorf("%s has shape %v, want a vector", o.name, o.shape)
 	}
 	return nil
 }
 
-func (o operand) wantMatrix() error {
+func (o spec) wantMatrix() error {
 	if len(o.shape) != 2 {
 		return fmt.Errorf("%s has shape %v, want a matrix", o.name, o.shape)
 	}
 	return nil
 }
 
-func (o operand) wantCols(cols int) error {
+func (o spec) wantCols(cols int) error {
 	if o.cols() != cols {
 		return fmt.Errorf("%s has rows of length %d, want %d", o.name, o.cols(), cols)
 	}
 	return nil
 }
 
-// wantRange checks a list of indices at run time: −1, or less than limit.
-func (o *operand) wantRange(indices []int32, limit int) error {
+// wantRange checks a list of indices at run time: each is −1, or less than limit.
+func (o *spec) wantRange(indices []int32, limit int) error {
 	for i, index := range indices {
 		if index < -1 || int(index) >= limit {
 			return fmt.Errorf("%s[%d] is %d, want −1 to %d", o.name, i, index, limit-1)
-		}
-	}
-	return nil
-}
-
-// first is the first error that is not nil.
-func first(errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
 		}
 	}
 	return nil
@@ -138,7 +141,7 @@ func first(errs ...error) error {
 func sameShape(a, b []int) bool { return slices.Equal(a, b) }
 
 // checkDims is the check of InferShape.
-func (o operand) checkDims(d gorgonia.DimSizer) error {
+func (o spec) checkDims(d gorgonia.DimSizer) error {
 	switch d := d.(type) {
 	case nil:
 		return fmt.Errorf("%s has no shape", o.name)
@@ -161,12 +164,12 @@ func (o operand) checkDims(d gorgonia.DimSizer) error {
 }
 
 // newTensor allocates a value.
-func (o *operand) newTensor() *tensor.Dense {
+func (o *spec) newTensor() *tensor.Dense {
 	return tensor.New(tensor.Of(o.dtype), tensor.WithShape(o.shape.Clone()...))
 }
 
-// dense is v as the tensor that o describes.
-func (o *operand) dense(v gorgonia.Value) (*tensor.Dense, error) {
+// dense returns v as the tensor that o describes.
+func (o *spec) dense(v gorgonia.Value) (*tensor.Dense, error) {
 	d, ok := v.(*tensor.Dense)
 	switch {
 	case !ok || d == nil:
@@ -185,42 +188,7 @@ func (o *operand) dense(v gorgonia.Value) (*tensor.Dense, error) {
 	return d, nil
 }
 
-// rowMajor tells whether the elements of d are its backing array, in order.
-func rowMajor(d *tensor.Dense) bool {
-	shape, strides := d.Shape(), d.Strides()
-	size := 1
-	for i := len(shape) - 1; i >= 0; i-- {
-		if shape[i] != 1 && strides[i] != size {
-			return false
-		}
-		size *= shape[i]
-	}
-	return uintptr(size)*d.Dtype().Size() == d.MemSize()
-}
-
-func (o *operand) rowMajorCopy(d *tensor.Dense) *tensor.Dense {
-	c := o.newTensor()
-	gather(c.Raw, d.Raw, d.Shape(), d.Strides(), int(o.dtype.Size()))
-	return c
-}
-
-// gather copies elements of the given size from strided to contiguous memory and returns what is left of to.
-func gather(to, from []byte, shape, strides []int, size int) []byte {
-	if len(shape) == 0 {
-		return to[copy(to, from[:size]):]
-	}
-	for i := range shape[0] {
-		to = gather(to, from[i*strides[0]*size:], shape[1:], strides[1:], size)
-	}
-	return to
-}
-
-func overlap(a, b *tensor.Dense) bool {
-	a0, b0 := a.Uintptr(), b.Uintptr()
-	return a0 < b0+b.MemSize() && b0 < a0+a.MemSize()
-}
-
-// elements is the backing array of d, whose dtype is E. It allocates nothing, unlike Data.
+// elements returns the backing array of d, whose dtype is E. It allocates nothing, unlike Data.
 func elements[E weights.Elem](d *tensor.Dense) (s []E) {
 	switch s := any(&s).(type) {
 	case *[]float32:
@@ -235,10 +203,10 @@ func elements[E weights.Elem](d *tensor.Dense) (s []E) {
 	return s
 }
 
-// numeric are the dtypes of activations, one for each kernel.Elem.
+// numeric lists the dtypes of activations, one for each weights.Elem.
 var numeric = []tensor.Dtype{tensor.Float32, tensor.Float64, tensor.Int32, tensor.Int64}
 
-// computeDtype is the tensor dtype of the activations that go with weights of dtype d.
+// computeDtype returns the tensor dtype of the activations that go with weights of dtype d.
 func computeDtype(d weights.Dtype) tensor.Dtype {
 	switch d.Compute() {
 	case weights.F64:

@@ -1,13 +1,13 @@
 package ops
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"io"
 
-	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
-	"github.com/sparsegonia/sparsegonia/ops/activation"
 	"github.com/sparsegonia/sparsegonia/ops/kernel"
 	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
@@ -20,27 +20,33 @@ type Weight struct {
 	Bias       *weights.Matrix // 1×O in the compute dtype of Matrix, or nil
 }
 
-// Inputs is K, the length of the vectors that the map takes.
+// Inputs returns K, the length of the vectors that the map takes; 0 without a matrix.
 func (w Weight) Inputs() int {
-	if w.InputMajor {
+	switch {
+	case w.Matrix == nil:
+		return 0
+	case w.InputMajor:
 		return w.Matrix.Rows()
 	}
 	return w.Matrix.Cols()
 }
 
-// Outputs is O, the length of the vectors that the map gives.
+// Outputs returns O, the length of the vectors that the map gives; 0 without a matrix.
 func (w Weight) Outputs() int {
-	if w.InputMajor {
+	switch {
+	case w.Matrix == nil:
+		return 0
+	case w.InputMajor:
 		return w.Matrix.Cols()
 	}
 	return w.Matrix.Rows()
 }
 
-// transposed is the transpose of w, without its bias.
+// transposed returns the transpose of w, without its bias.
 func (w Weight) transposed() Weight { return Weight{Matrix: w.Matrix, InputMajor: !w.InputMajor} }
 
-// differentiable tells whether the kernels of m compute with real numbers. Those of quantised weights round the
-// activations, and what is piecewise constant has no useful gradient.
+// differentiable reports whether the kernels of m compute with real numbers. Those of quantised weights
+// round the activations, and what is piecewise constant has no useful gradient.
 func differentiable(m *weights.Matrix) bool {
 	switch m.Dtype() {
 	case weights.F32, weights.F64, weights.F16, weights.BF16:
@@ -49,20 +55,8 @@ func differentiable(m *weights.Matrix) bool {
 	return false
 }
 
-// Weighted is implemented by the op of Linear. It lets rewriters read the captured weight.
-type Weighted interface {
-	gorgonia.Op
-	Weight() Weight
-}
-
-// Activated is implemented by the ops of Activate (arity 1) and GLU (arity 2, gate first).
-type Activated interface {
-	gorgonia.Op
-	Activation() activation.Func
-}
-
-// check tells whether w can be applied to rows of x.
-func (w Weight) check(x operand) error {
+// check returns an error unless w can be applied to rows of x.
+func (w Weight) check(x spec) error {
 	if w.Matrix == nil {
 		return errors.New("the weight has no matrix")
 	}
@@ -75,6 +69,11 @@ func (w Weight) check(x operand) error {
 	return checkBias("bias", w.Bias, w.Outputs(), w.Matrix.Dtype().Compute())
 }
 
+// hash identifies w by its matrices, not by their contents: what is captured may change between runs.
+func (w Weight) hash(to io.Writer) {
+	fmt.Fprintf(to, " weight %p %t %p", w.Matrix, w.InputMajor, w.Bias)
+}
+
 func checkBias(name string, bias *weights.Matrix, length int, dtype weights.Dtype) error {
 	if bias == nil {
 		return nil
@@ -85,7 +84,7 @@ func checkBias(name string, bias *weights.Matrix, length int, dtype weights.Dtyp
 	return nil
 }
 
-// biasValues is the vector that checkBias has accepted.
+// biasValues returns the vector that checkBias has accepted.
 func biasValues[E weights.Elem](bias *weights.Matrix) []E {
 	if bias == nil {
 		return nil
@@ -94,34 +93,25 @@ func biasValues[E weights.Elem](bias *weights.Matrix) []E {
 	return v
 }
 
-// linear computes y = x·w for rows of x.
-func linear[E weights.Elem](p *kernel.CPU, y, x *tensor.Dense, w Weight) {
-	if w.InputMajor {
-		kernel.LinearT(p, elements[E](y), elements[E](x), w.Matrix, biasValues[E](w.Bias))
-	} else {
-		kernel.Linear(p, elements[E](y), elements[E](x), w.Matrix, biasValues[E](w.Bias))
-	}
-}
-
-// TensorWeight is the weight held by a float32, float64, int32 or int64 matrix, without a copy if it lies in
-// row-major order or is the transpose, by T, of one that does: then Matrix is that one. inputMajor tells that the rows
-// of t belong to inputs, as in Gorgonia's Mul(x, w).
+// TensorWeight returns the weight held by t, a float32, float64, int32 or int64 matrix. inputMajor says
+// that the rows of t belong to inputs, as in Gorgonia's Mul(x, w). There is no copy if t lies in
+// row-major order or is the transpose, by T, of a tensor that does: Matrix is then that one.
 func TensorWeight(t tensor.Tensor, inputMajor bool) (Weight, error) {
-	m, turned, err := tensorMatrix(t)
+	m, transposed, err := tensorMatrix(t)
 	if err != nil {
 		return Weight{}, fmt.Errorf("ops: weight: %w", err)
 	}
-	return Weight{Matrix: m, InputMajor: inputMajor != turned}, nil
+	return Weight{Matrix: m, InputMajor: inputMajor != transposed}, nil
 }
 
-// tensorMatrix views t or, if turned, its transpose.
-func tensorMatrix(t tensor.Tensor) (m *weights.Matrix, turned bool, err error) {
+// tensorMatrix returns t or its transpose as a matrix.
+func tensorMatrix(t tensor.Tensor) (m *weights.Matrix, transposed bool, err error) {
 	d, ok := t.(*tensor.Dense)
 	if !ok || d == nil {
 		return nil, false, fmt.Errorf("a %T, want a *tensor.Dense", t)
 	}
-	o := operand{"the tensor", d.Dtype(), d.Shape()}
-	if err := first(o.wantMatrix(), o.wantDtype(numeric...)); err != nil {
+	o := spec{"the tensor", d.Dtype(), d.Shape()}
+	if err := cmp.Or(o.wantMatrix(), o.wantDtype(numeric...)); err != nil {
 		return nil, false, err
 	}
 	if _, err := o.dense(d); err != nil {
@@ -129,23 +119,18 @@ func tensorMatrix(t tensor.Tensor) (m *weights.Matrix, turned bool, err error) {
 	}
 	rows, cols := o.rows(), o.cols()
 	switch strides := d.Strides(); {
-	case rowMajor(d):
+	case RowMajor(d):
 	case strides[0] == 1 && strides[1] == rows && uintptr(rows*cols)*d.Dtype().Size() == d.MemSize():
-		rows, cols, turned = cols, rows, true
+		rows, cols, transposed = cols, rows, true
 	default:
-		d = o.rowMajorCopy(d)
+		d = RowMajorCopy(d)
 	}
-	switch o.dtype {
-	case tensor.Float64:
-		m, err = weights.MatrixOf(rows, cols, d.Float64s())
-	case tensor.Int32:
-		m, err = weights.MatrixOf(rows, cols, d.Int32s())
-	case tensor.Int64:
-		m, err = weights.MatrixOf(rows, cols, d.Int64s())
-	default:
-		m, err = weights.MatrixOf(rows, cols, d.Float32s())
-	}
-	return m, turned, err
+	m, err = byDtype(o.dtype, matrixOf[float32], matrixOf[float64], matrixOf[int32], matrixOf[int64])(d, rows, cols)
+	return m, transposed, err
+}
+
+func matrixOf[E weights.Elem](d *tensor.Dense, rows, cols int) (*weights.Matrix, error) {
+	return weights.MatrixOf(rows, cols, elements[E](d))
 }
 
 // Tensor returns a rows × cols tensor over the memory of m, whose dtype is F32, F64, Int32 or Int64 and whose rows lie
@@ -165,17 +150,11 @@ func tensorOf(m *weights.Matrix) (*tensor.Dense, error) {
 	case m.Rows() == 0 || m.Cols() == 0:
 		return nil, fmt.Errorf("the matrix is %d×%d, and no tensor is empty", m.Rows(), m.Cols())
 	}
-	switch m.Dtype() {
-	case weights.F32:
-		return tensorView[float32](m)
-	case weights.F64:
-		return tensorView[float64](m)
-	case weights.Int32:
-		return tensorView[int32](m)
-	case weights.Int64:
-		return tensorView[int64](m)
+	if m.Dtype() != m.Dtype().Compute() {
+		return nil, fmt.Errorf("there are no tensors of dtype %v", m.Dtype())
 	}
-	return nil, fmt.Errorf("there are no tensors of dtype %v", m.Dtype())
+	view := byDtype(computeDtype(m.Dtype()), tensorView[float32], tensorView[float64], tensorView[int32], tensorView[int64])
+	return view(m)
 }
 
 func tensorView[E weights.Elem](m *weights.Matrix) (*tensor.Dense, error) {
@@ -186,19 +165,19 @@ func tensorView[E weights.Elem](m *weights.Matrix) (*tensor.Dense, error) {
 	return tensor.New(tensor.WithShape(m.Rows(), m.Cols()), tensor.WithBacking(values)), nil
 }
 
-// NeuronsOf is the neuron store of the MLP down(act(gate(x)) ⊙ up(x)), or of down(act(up(x))) if gate is the zero
-// Weight. gate and up map H inputs to I neurons, down maps I neurons to O outputs; all have one dtype. The store is a
-// view of the matrices if they lie neuron-major already, gate and up with a row per output and down with a row per
-// input. Otherwise it is a copy. Biases are not part of it: they are fields of MLP.
-func NeuronsOf(gate, up, down Weight, opts ...Option) (*weights.Neurons, error) {
-	n, err := neuronsOf(gate, up, down, newOptions(opts).cpu)
+// NeuronsOf returns the neurons of the MLP down(act(gate(x)) ⊙ up(x)), or of down(act(up(x))) if gate is
+// the zero Weight. gate and up map H inputs to I neurons, down maps I neurons to O outputs; all have one
+// dtype. The result is a view of the matrices if they lie neuron-major already, gate and up with a row
+// per output and down with a row per input. Otherwise it is a copy. Biases are fields of MLP.
+func NeuronsOf(gate, up, down Weight) (*weights.Neurons, error) {
+	n, err := neuronsOf(gate, up, down)
 	if err != nil {
 		return nil, fmt.Errorf("ops: neurons: %w", err)
 	}
 	return n, nil
 }
 
-func neuronsOf(gate, up, down Weight, cpu *kernel.CPU) (*weights.Neurons, error) {
+func neuronsOf(gate, up, down Weight) (*weights.Neurons, error) {
 	if up.Matrix == nil || down.Matrix == nil {
 		return nil, errors.New("up or down has no matrix")
 	}
@@ -220,25 +199,20 @@ func neuronsOf(gate, up, down Weight, cpu *kernel.CPU) (*weights.Neurons, error)
 	if err != nil {
 		return nil, err
 	}
-	type move struct {
-		to        *weights.Matrix
-		from      Weight
-		transpose bool
+	err = cmp.Or(move(n.Up, up, up.InputMajor), move(n.Down, down, !down.InputMajor))
+	if err == nil && gated {
+		err = move(n.Gate, gate, gate.InputMajor)
 	}
-	moves := []move{{n.Up, up, up.InputMajor}, {n.Down, down, !down.InputMajor}}
-	if gated {
-		moves = append(moves, move{n.Gate, gate, gate.InputMajor})
+	return n, err
+}
+
+// move copies the matrix of w, or its transpose.
+func move(to *weights.Matrix, w Weight, transposed bool) error {
+	move := weights.Copy
+	if transposed {
+		move = weights.Transpose
 	}
-	for _, m := range moves {
-		turn := weights.Copy
-		if m.transpose {
-			turn = weights.Transpose
-		}
-		if err := turn(cpu.Pool(), m.to, m.from.Matrix); err != nil {
-			return nil, err
-		}
-	}
-	return n, nil
+	return move(kernel.DefaultCPU().Pool(), to, w.Matrix)
 }
 
 // allocate makes room for neurons: in one store if an MLP gives as many numbers as it takes.

@@ -48,9 +48,11 @@ func compare(ctx context.Context, env *program.Env, s settings) (*report, error)
 	}
 	cpu := kernel.NewCPU(s.threads)
 	defer cpu.Close()
+	kernel.SetDefaultCPU(cpu) // the tape machine's too
+	defer kernel.SetDefaultCPU(nil)
 	swapped, err := graph.Swap(n.graph, gorgonia.Nodes{n.logits}, func(int, *graph.MLP) (graph.Selector, error) {
 		return graph.Gate{Threshold: []float64{math.SmallestNonzeroFloat32}}, nil
-	}, graph.WithCPU(cpu))
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -99,11 +101,11 @@ func compare(ctx context.Context, env *program.Env, s settings) (*report, error)
 
 // newArms are dense and sparse, on the tape machine and on the lean machine.
 func newArms(n *network, s *graph.Swapped) ([]*arm, error) {
-	dense, err := graph.NewMachine(n.graph, n.logits)
+	dense, err := graph.NewMachine(n.graph, gorgonia.Nodes{n.logits})
 	if err != nil {
 		return nil, err
 	}
-	sparse, err := graph.NewMachine(s.Graph, s.Outputs...)
+	sparse, err := graph.NewMachine(s.Graph, s.Outputs)
 	if err != nil {
 		return nil, err
 	}

@@ -151,7 +151,7 @@ func newRecorder(src Source) (*recorder, error) {
 		if w.Matrix == nil {
 			w = m.Up
 		}
-		if s.gate, err = ops.Gate(x, w, m.Activation, ops.WithCPU(src.CPU)); err != nil {
+		if s.gate, err = ops.Gate(x, w, m.Activation); err != nil {
 			return nil, fmt.Errorf("%s: %w", m.Name, err)
 		}
 		r.sites = append(r.sites, s)
@@ -162,7 +162,7 @@ func newRecorder(src Source) (*recorder, error) {
 			return nil, fmt.Errorf("the live input %v is not in the graph", src.Live)
 		}
 	}
-	r.machine, err = graph.NewMachine(r.copy.Graph, outputs...)
+	r.machine, err = graph.NewMachine(r.copy.Graph, outputs, graph.WithCPU(src.CPU))
 	return r, err
 }
 

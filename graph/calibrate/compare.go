@@ -69,7 +69,7 @@ func newComparison(src Source, p *Plan) (*comparison, error) {
 	if len(p.Layers) != len(c.mlps) {
 		return nil, fmt.Errorf("the plan has %d layers, the graph %d MLPs", len(p.Layers), len(c.mlps))
 	}
-	options := []graph.Option{graph.WithCPU(src.CPU)}
+	var options []graph.Option
 	if src.Live != nil {
 		options = append(options, graph.WithLive(src.Live))
 	}
@@ -90,7 +90,7 @@ func newArm(src Source, choose func(int, *graph.MLP) (graph.Selector, error), op
 	if a.Swapped, err = graph.Swap(src.Graph, src.Outputs, choose, options...); err != nil {
 		return a, err
 	}
-	a.machine, err = graph.NewMachine(a.Graph, a.Outputs...)
+	a.machine, err = graph.NewMachine(a.Graph, a.Outputs, graph.WithCPU(src.CPU))
 	return a, err
 }
 

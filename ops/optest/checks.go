@@ -11,6 +11,8 @@ import (
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
+
+	"github.com/sparsegonia/sparsegonia/ops/kernel"
 )
 
 // A check gives an error if the case fails it.
@@ -33,6 +35,7 @@ var checks = []check{
 	{"Inputs", checkInputs},
 	{"Repeat", checkRepeat},
 	{"Concurrent", checkConcurrent},
+	{"Runner", checkRunner},
 	{"Hash", checkHash},
 	{"Wrong", checkWrong},
 	{"Allocations", checkAllocations},
@@ -344,7 +347,7 @@ func column(d *tensor.Dense) (*tensor.Dense, error) {
 	return view.(*tensor.Dense), nil
 }
 
-// checkInputs tells whether Do leaves its inputs alone, during the call and after it.
+// checkInputs reports whether Do leaves its inputs alone, during the call and after it.
 func checkInputs(c *Case) error {
 	op, err := c.op()
 	if err != nil {
@@ -425,6 +428,51 @@ func checkConcurrent(c *Case) error {
 	return errors.Join(errs...)
 }
 
+// runner is ops.Runner, which this package cannot import: the tests of package ops use it.
+type runner interface {
+	Run(cpu *kernel.CPU, output gorgonia.Value, inputs []gorgonia.Value) error
+}
+
+// checkRunner runs the op into junk on several CPUs, at once unless it has state.
+func checkRunner(c *Case) error {
+	op, err := c.op()
+	if err != nil {
+		return err
+	}
+	if _, ok := op.(runner); !ok {
+		return fmt.Errorf("%w: no Run", errNotApplicable)
+	}
+	want, err := c.result()
+	if err != nil {
+		return err
+	}
+	errs := make([]error, 4)
+	var wg sync.WaitGroup
+	for i := range errs {
+		if c.Stateful { // each run has an op of its own
+			if op, err = c.op(); err != nil {
+				return err
+			}
+		}
+		op := op.(runner)
+		wg.Go(func() {
+			defer catch(&errs[i])
+			cpu := kernel.NewCPU(1 + i%2)
+			defer cpu.Close()
+			output, _, err := guarded(want)
+			if err == nil {
+				err = op.Run(cpu, output, toValues(cloneAll(c.Inputs)))
+			}
+			if err == nil {
+				err = compare(output, want, 0)
+			}
+			errs[i] = err
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
 // checkHash compares the hashes of the op, of the op built again and of its variants.
 func checkHash(c *Case) error {
 	seen := map[uint32]string{}
@@ -487,7 +535,7 @@ func checkAllocations(c *Case) error {
 	return nil
 }
 
-// compare tells how got differs from want. Magnitudes may differ by tolerance times the largest finite one of want.
+// compare returns how got differs from want. Magnitudes may differ by tolerance times the largest finite one of want.
 func compare(got, want *tensor.Dense, tolerance float64) error {
 	if got.Dtype() != want.Dtype() {
 		return fmt.Errorf("got dtype %v, want %v", got.Dtype(), want.Dtype())

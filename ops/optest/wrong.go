@@ -102,7 +102,7 @@ func misfits(d *tensor.Dense) map[string]gorgonia.Value {
 	}
 }
 
-// accepted tells whether Gorgonia lets op be applied to inputs like these.
+// accepted reports whether Gorgonia lets op be applied to inputs like these.
 func accepted(op gorgonia.Op, inputs []gorgonia.Value) bool {
 	ds := make([]*tensor.Dense, len(inputs))
 	for i, in := range inputs {

@@ -147,7 +147,8 @@ func (f *Flags) Dtype() func() *weights.Dtype {
 	}
 }
 
-// Threads adds the flag -threads. The result makes the cpu, once flags are parsed; it must be closed.
+// Threads adds the flag -threads. The result makes the cpu, once flags are parsed, and makes it the default, which is what
+// the tape machine runs on. It must be closed.
 func (f *Flags) Threads() func() (*kernel.CPU, error) {
 	const most = 1024 // far more CPUs than a cpu makes use of
 	n := f.Int("threads", 0, "`number` of threads; 0: one for each CPU that is available")
@@ -155,6 +156,8 @@ func (f *Flags) Threads() func() (*kernel.CPU, error) {
 		if *n < 0 || *n > most {
 			return nil, Usagef("-threads %d is not between 0 and %d", *n, most)
 		}
-		return kernel.NewCPU(*n), nil
+		cpu := kernel.NewCPU(*n)
+		kernel.SetDefaultCPU(cpu)
+		return cpu, nil
 	}
 }
