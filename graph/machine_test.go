@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -362,6 +363,7 @@ func TestRefuses(t *testing.T) {
 			_, err := NewMachine(n.g, test.make(n))
 			require.ErrorContains(t, err, "graph: machine: ")
 			require.ErrorContains(t, err, test.want)
+			require.Equal(t, test.want == "gradient" || test.want == "Set", errors.Is(err, ErrUnsupported))
 		})
 	}
 	_, err := NewMachine(nil, nil)

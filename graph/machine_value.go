@@ -28,7 +28,7 @@ type use struct {
 
 func (u use) set(v gorgonia.Value) {
 	if u.own {
-		v = private(v)
+		v = ownHeader(v)
 	}
 	*u.arg = v
 }
@@ -108,7 +108,7 @@ func (in *input) check(v gorgonia.Value) error {
 // all misread views with gaps: they get a copy.
 func (in *input) set(v gorgonia.Value) {
 	in.ordered = nil
-	own := private(v)
+	own := ownHeader(v)
 	d, ok := v.(*tensor.Dense)
 	if !ok || own == v && !strided(d) || own != v && ops.RowMajor(d) {
 		in.register.set(own)
@@ -158,9 +158,9 @@ func (in *input) order(d *tensor.Dense) {
 	}
 }
 
-// private returns a header of the machine's own for the memory of v: Gorgonia's products transpose the headers of their
+// ownHeader returns a header of the machine's own for the memory of v: Gorgonia's products transpose the headers of their
 // operands for the time that they take. It is v itself if v is not a strided tensor or a view with gaps.
-func private(v gorgonia.Value) gorgonia.Value {
+func ownHeader(v gorgonia.Value) gorgonia.Value {
 	d, ok := v.(*tensor.Dense)
 	if !ok || !strided(d) {
 		return v

@@ -23,7 +23,7 @@ func Refresh(active *gorgonia.Node, c Cache) (*gorgonia.Node, error) {
 	return b.apply(&refreshOp{b.signature, c})
 }
 
-// buildCached begins an op that hands an active set to a cache.
+// buildCached begins an op that gives an active set to a cache.
 func buildCached(name string, active *gorgonia.Node, c Cache) (*builder, error) {
 	b := build(name, "active", active)
 	b.require(checkIdentity("cache", c))

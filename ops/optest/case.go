@@ -28,7 +28,7 @@ type Case struct {
 	// op, and each must keep its own result in a graph that has them all.
 	Variants []Builder
 
-	// Stateful tells that the op captures something that Build makes anew, so that two Builds give different ops.
+	// Stateful says that the op captures something that Build makes anew, so that two Builds give different ops.
 	Stateful bool
 
 	// Invalid are inputs that fit the op's types and shapes, and that Do must refuse.
