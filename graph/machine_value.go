@@ -130,7 +130,7 @@ func (in *input) set(v gorgonia.Value) {
 // was bound to.
 func (m *Machine) letGo(d *tensor.Dense) {
 	for _, s := range m.kept {
-		if overlap(s.y, d) {
+		if ops.Overlap(s.y, d) {
 			s.renew()
 		}
 	}
@@ -141,14 +141,8 @@ func (m *Machine) isBound(v gorgonia.Value) bool {
 	d, _ := v.(*tensor.Dense)
 	return slices.ContainsFunc(m.inputs, func(in *input) bool {
 		bound, _ := in.bound.(*tensor.Dense)
-		return in.bound == v || d != nil && bound != nil && overlap(d, bound)
+		return in.bound == v || d != nil && bound != nil && ops.Overlap(d, bound)
 	})
-}
-
-// overlap reports whether a and b share memory.
-func overlap(a, b *tensor.Dense) bool {
-	a0, b0 := a.Uintptr(), b.Uintptr()
-	return a0 < b0+b.MemSize() && b0 < a0+a.MemSize()
 }
 
 // order copies d, what the input is bound to, if steps need it in row-major order.

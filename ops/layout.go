@@ -42,8 +42,8 @@ func gather(to, from []byte, shape, strides []int, size int) []byte {
 	return to
 }
 
-// overlap reports whether a and b share memory.
-func overlap(a, b *tensor.Dense) bool {
+// Overlap reports whether a and b share memory.
+func Overlap(a, b *tensor.Dense) bool {
 	a0, b0 := a.Uintptr(), b.Uintptr()
 	return a0 < b0+b.MemSize() && b0 < a0+a.MemSize()
 }

@@ -217,7 +217,7 @@ func (s *signature) bind(output gorgonia.Value, inputs []gorgonia.Value) (v valu
 		switch {
 		case err != nil:
 			return v, err
-		case overlap(x, v.y):
+		case Overlap(x, v.y):
 			return v, fmt.Errorf("%s and %s share memory", s.in[i].name, s.out.name)
 		case RowMajor(x):
 			continue
