@@ -162,7 +162,8 @@ func TestClosed(t *testing.T) {
 	require.NoError(t, m.Close())
 }
 
-// A run reads what is bound, also what was written into it or into scalars, and leaves it as it was.
+// A run reads what is bound, also what was written into it or into scalars, and leaves it as it
+// was.
 func TestInputsAreReadAtEveryRun(t *testing.T) {
 	n := newNetwork(tensor.Float64, false, func(n *network) {
 		x, s := n.in(2, 2), n.in()
@@ -246,12 +247,12 @@ func TestViewsAsInputs(t *testing.T) {
 		"lazy transpose": {func() *tensor.Dense {
 			return transposed(tensor.New(tensor.WithShape(2, 3), tensor.WithBacking(tensor.Range(tensor.Float64, 0, 6))))
 		}},
-		"rows":           {func() *tensor.Dense { return part(gorgonia.S(1, 4), nil) }},
-		"columns":        {func() *tensor.Dense { return part(nil, gorgonia.S(1, 4)) }},
-		"block":          {func() *tensor.Dense { return part(gorgonia.S(1, 4), gorgonia.S(2, 4)) }},
-		"every other":    {func() *tensor.Dense { return part(gorgonia.S(0, 6, 2), nil) }},
+		"rows":               {func() *tensor.Dense { return part(gorgonia.S(1, 4), nil) }},
+		"columns":            {func() *tensor.Dense { return part(nil, gorgonia.S(1, 4)) }},
+		"block":              {func() *tensor.Dense { return part(gorgonia.S(1, 4), gorgonia.S(2, 4)) }},
+		"every other":        {func() *tensor.Dense { return part(gorgonia.S(0, 6, 2), nil) }},
 		"transposed columns": {func() *tensor.Dense { return transposed(part(nil, gorgonia.S(1, 4))) }},
-		"column-major":   {func() *tensor.Dense { return columns }},
+		"column-major":       {func() *tensor.Dense { return columns }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			view := test.view()
@@ -311,7 +312,8 @@ func requireClose(t testing.TB, want, got []float64, tolerance float64) {
 	}
 }
 
-// A chain needs room for two values, whatever its length, and for the output, whose memory is its own.
+// A chain needs room for two values, whatever its length, and for the output, whose memory is its
+// own.
 func TestLiveness(t *testing.T) {
 	const values, size = 50, 1000 * 4
 	n := newNetwork(tensor.Float32, false, func(n *network) {
@@ -343,7 +345,8 @@ func TestLiveness(t *testing.T) {
 	})
 }
 
-// An op that gives its input keeps the memory of it alive, and so does a reshape, also of a reshape.
+// An op that gives its input keeps the memory of it alive, and so does a reshape, also of a
+// reshape.
 func TestAliasesKeepMemory(t *testing.T) {
 	same := func(y gorgonia.Value, inputs []gorgonia.Value) (gorgonia.Value, error) { return inputs[0], nil }
 	n := newNetwork(tensor.Float64, false, func(n *network) {
@@ -415,8 +418,8 @@ func TestLayOut(t *testing.T) {
 	})
 }
 
-// sharedMLP is an MLP of Gorgonia's products over weights that others use at the same time, stored by output and
-// transposed lazily, and of ops of this module.
+// sharedMLP is an MLP of Gorgonia's products over weights that others use at the same time, stored
+// by output and transposed lazily, and of ops of this module.
 func sharedMLP(t testing.TB, weights []*tensor.Dense) (x, y *gorgonia.Node) {
 	g := gorgonia.NewGraph()
 	x = gorgonia.NewMatrix(g, tensor.Float32, gorgonia.WithName("x"), gorgonia.WithShape(3, 16))
@@ -508,7 +511,8 @@ func TestRunAllocatesNothing(t *testing.T) {
 	}
 }
 
-// What ops with a training mode do depends on the machine that runs them, not on the one that was made last.
+// What ops with a training mode do depends on the machine that runs them, not on the one that was
+// made last.
 func TestInferenceMode(t *testing.T) {
 	n := newNetwork(tensor.Float64, false, func(n *network) {
 		n.out(must(gorgonia.Neg(must(gorgonia.Dropout(n.in(100), 0.5)))))
@@ -560,7 +564,8 @@ func TestOrder(t *testing.T) {
 	}, ran)
 }
 
-// Products read a weight that is transposed lazily where it lies: a copy at every run would cost more than they do.
+// Products read a weight that is transposed lazily where it lies: a copy at every run would cost
+// more than they do.
 func TestTransposedWeightsAreNotCopied(t *testing.T) {
 	n := newNetwork(tensor.Float32, false, func(n *network) { n.out(must(gorgonia.Mul(n.in(2, 3), n.in(3, 4)))) })
 	m := machineOf(t, n)

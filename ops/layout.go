@@ -25,8 +25,8 @@ func RowMajorCopy(d *tensor.Dense) *tensor.Dense {
 	return c
 }
 
-// Gather copies the elements of d to the memory of to, a tensor in row-major order with the shape and
-// dtype of d.
+// Gather copies the elements of d to the memory of to, a tensor in row-major order with the shape
+// and dtype of d.
 func Gather(to, d *tensor.Dense) {
 	gather(to.Raw, d.Raw, d.Shape(), d.Strides(), int(d.Dtype().Size()))
 }
