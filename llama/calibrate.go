@@ -54,7 +54,7 @@ func (m *Model) Calibrate(ctx context.Context, ids []int32, o CalibrateOptions) 
 		return nil, err
 	}
 	c, err := calibrate.Capture(calibrate.Source{
-		Graph: g.Graph, Outputs: gorgonia.Nodes{g.Output}, Inputs: calibrationRuns(ctx, g, state, ids, o),
+		Graph: g.ExprGraph, Outputs: gorgonia.Nodes{g.Output}, Inputs: calibrationRuns(ctx, g, state, ids, o),
 		Live:       g.Positions,
 		ScoreInput: func(mlp *graph.MLP) *gorgonia.Node { return g.AttentionInput[g.layerOf(mlp)] },
 		CPU:        o.CPU,

@@ -2,6 +2,7 @@ package llama
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,12 +16,12 @@ import (
 	"github.com/sparsegonia/sparsegonia/ops/kernel"
 )
 
-// ParseConfig reads a Hugging Face config.json. Keys that are missing or null have the defaults of transformers'
-// LlamaConfig. name is what errors call the file.
+// ParseConfig reads a Hugging Face config.json. Keys that are missing or null have the defaults of
+// transformers. name is what errors call the file.
 //
-// Both spellings of everything that changed over the years are read: rope_theta and rope_scaling at the top level or
-// rope_parameters, "type" or "rope_type", one eos_token_id or a list. A model_type other than llama is refused by name;
-// "llama-skip", the name that NimbleEdge's sparse_transformers gives to the same shapes, is taken.
+// Both spellings of everything that changed over the years are read: rope_theta and rope_scaling at
+// the top level or rope_parameters, "type" or "rope_type", one eos_token_id or a list. A model_type
+// of an unknown architecture is an ErrUnsupported that names it.
 func ParseConfig(name string, data []byte) (Config, error) {
 	c, err := parseConfig(data)
 	if err != nil {
@@ -34,34 +35,47 @@ func parseConfig(data []byte) (Config, error) {
 	if err != nil {
 		return Config{}, err
 	}
-	if err := checkModelType(f); err != nil {
-		return Config{}, err
+	a, err := findArchitecture("model_type", f.text("model_type", ""), hasType)
+	if f.err != nil || err != nil {
+		return Config{}, cmp.Or(f.err, err)
 	}
-	c := Config{
-		HiddenSize:       f.integer("hidden_size", 4096),
-		IntermediateSize: f.integer("intermediate_size", 11008),
-		Layers:           f.integer("num_hidden_layers", 32),
-		Heads:            f.integer("num_attention_heads", 32),
-		VocabSize:        f.integer("vocab_size", 32000),
-		MaxContext:       f.integer("max_position_embeddings", 2048),
-		RMSNormEps:       float32(f.number("rms_norm_eps", 1e-6)),
-		TieEmbeddings:    f.boolean("tie_word_embeddings", false),
-		AttentionBias:    f.boolean("attention_bias", false),
-		MLPBias:          f.boolean("mlp_bias", false),
-		BOS:              f.id("bos_token_id", 1),
-		EOS:              f.ids("eos_token_id", 2),
+	if q := f.object("quantization_config"); q != nil {
+		return Config{}, fmt.Errorf("quantization_config: checkpoints quantised by %.60q are %w", q.text("quant_method", "unknown"), ErrUnsupported)
 	}
-	c.KVHeads = f.integer("num_key_value_heads", c.Heads)
-	c.HeadDim = f.integer("head_dim", c.HiddenSize/max(c.Heads, 1))
-	act := f.text("hidden_act", "silu")
-	if c.Activation, err = activation.Parse(act); err != nil {
-		f.fail("hidden_act", "%.60q is not supported", act)
-	}
-	c.RoPE = parseRoPE(f, c)
+	c := a.json(f)
+	c.Architecture = a.name
 	if f.err != nil {
 		return Config{}, f.err
 	}
 	return c, c.Validate()
+}
+
+// decoder reads what the configurations of all decoders have. missing has the values of keys that
+// are not there.
+func (f *fields) decoder(missing Config) Config {
+	c := Config{
+		HiddenSize:       f.integer("hidden_size", missing.HiddenSize),
+		IntermediateSize: f.integer("intermediate_size", missing.IntermediateSize),
+		Layers:           f.integer("num_hidden_layers", missing.Layers),
+		Heads:            f.integer("num_attention_heads", missing.Heads),
+		VocabSize:        f.integer("vocab_size", missing.VocabSize),
+		MaxContext:       f.integer("max_position_embeddings", missing.MaxContext),
+		RMSNormEps:       float32(f.number("rms_norm_eps", float64(missing.RMSNormEps))),
+		TieEmbeddings:    f.boolean("tie_word_embeddings", missing.TieEmbeddings),
+		BOS:              f.id("bos_token_id", missing.BOS),
+		EOS:              f.ids("eos_token_id", missing.EOS),
+		Activation:       missing.Activation,
+	}
+	c.KVHeads = f.integer("num_key_value_heads", cmp.Or(missing.KVHeads, c.Heads))
+	c.HeadDim = f.integer("head_dim", c.HiddenSize/max(c.Heads, 1))
+	if act := f.text("hidden_act", ""); act != "" {
+		var err error
+		if c.Activation, err = activation.Parse(act); err != nil {
+			f.fail("hidden_act", "%.60q is %w", act, ErrUnsupported)
+		}
+	}
+	c.RoPE = parseRoPE(f, c)
+	return c
 }
 
 // readGeneration takes what ends a text from a generation_config.json, which has the last word in transformers: chat models
@@ -70,7 +84,7 @@ func (c *Config) readGeneration(name string, data []byte) error {
 	f, err := parseFields(data)
 	if err == nil {
 		if _, ok := f.get("eos_token_id"); ok {
-			c.EOS = f.ids("eos_token_id", -1)
+			c.EOS = f.ids("eos_token_id", nil)
 		}
 		err = f.err
 	}
@@ -81,21 +95,6 @@ func (c *Config) readGeneration(name string, data []byte) error {
 		return fmt.Errorf("llama: %s: %w", name, err)
 	}
 	return nil
-}
-
-// checkModelType refuses what is not a plain Llama, by the name that it gives itself.
-func checkModelType(f *fields) error {
-	switch kind := f.text("model_type", ""); kind {
-	case "llama", "llama-skip":
-	case "":
-		return errors.New(`model_type is missing (want "llama")`)
-	default:
-		return fmt.Errorf("model_type %.60q is not supported (want \"llama\")", kind)
-	}
-	if q := f.object("quantization_config"); q != nil {
-		return fmt.Errorf("quantization_config: checkpoints quantised by %.60q are not supported", q.text("quant_method", "unknown"))
-	}
-	return f.err
 }
 
 // parseRoPE reads the rotary embedding, which transformers has written in three ways: rope_theta beside a rope_scaling
@@ -128,11 +127,11 @@ func parseRoPE(f *fields, c Config) kernel.RotaryConfig {
 		r.HighFreqFactor = scaling.number("high_freq_factor", math.NaN())
 		r.OriginalContext = scaling.integer("original_max_position_embeddings", c.MaxContext)
 	default:
-		scaling.fail("rope_type", "%.60q is not supported (default, linear, dynamic or llama3)", r.Scaling)
+		scaling.fail("rope_type", "%.60q is %w (default, linear, dynamic or llama3)", r.Scaling, ErrUnsupported)
 	}
 	// transformers' Llama ignores a partial rotation without scaling, and fails on one with it.
 	if part := scaling.number("partial_rotary_factor", 1); part != 1 && r.Scaling != "default" {
-		scaling.fail("partial_rotary_factor", "%v is not supported with %s scaling", part, r.Scaling)
+		scaling.fail("partial_rotary_factor", "%v with %s scaling is %w", part, r.Scaling, ErrUnsupported)
 	}
 	return r
 }
@@ -287,7 +286,7 @@ func (f *fields) object(key string) *fields {
 
 // id reads a token id; null is −1, none.
 func (f *fields) id(key string, missing int32) int32 {
-	ids := f.ids(key, missing)
+	ids := f.ids(key, []int32{missing})
 	if len(ids) == 0 {
 		return -1
 	}
@@ -295,10 +294,10 @@ func (f *fields) id(key string, missing int32) int32 {
 }
 
 // ids reads one token id or a list of them; null is none.
-func (f *fields) ids(key string, missing int32) []int32 {
+func (f *fields) ids(key string, missing []int32) []int32 {
 	v, ok := f.members[key]
 	if !ok {
-		return []int32{missing}
+		return slices.Clone(missing)
 	}
 	if !bytes.HasPrefix(v, []byte("[")) {
 		v = slices.Concat([]byte("["), v, []byte("]"))

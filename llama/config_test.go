@@ -39,7 +39,8 @@ type object = map[string]any
 
 func TestParseConfig(t *testing.T) {
 	base := llama.Config{
-		HiddenSize: 32, IntermediateSize: 56, Layers: 2, Heads: 4, KVHeads: 2, HeadDim: 8, VocabSize: 128, MaxContext: 64,
+		Architecture: "llama",
+		HiddenSize:   32, IntermediateSize: 56, Layers: 2, Heads: 4, KVHeads: 2, HeadDim: 8, VocabSize: 128, MaxContext: 64,
 		RMSNormEps: 1e-5, Activation: activation.SiLU, BOS: 0, EOS: []int32{1},
 		RoPE: kernel.RotaryConfig{HeadDim: 8, Dim: 8, Theta: 10000, Scaling: "default", Factor: 1, MaxContext: 64},
 	}

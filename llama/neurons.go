@@ -11,6 +11,7 @@ import (
 	"github.com/sparsegonia/sparsegonia/ops"
 	"github.com/sparsegonia/sparsegonia/ops/parallel"
 	"github.com/sparsegonia/sparsegonia/ops/weights"
+	"github.com/sparsegonia/sparsegonia/ops/weights/checkpoint"
 )
 
 // neuronFile is the MLPs of a model that lie in a neuron file.
@@ -40,7 +41,7 @@ func (l *loader) openNeurons(path string) (*neuronFile, error) {
 	}
 	f, err := cache.OpenFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		if err := cache.WriteFile(path, label, l.config.Layers, l.neurons); err != nil {
+		if err := cache.WriteFile(path, label, l.model.Config.Layers, l.store); err != nil {
 			return nil, fmt.Errorf("llama: %w", err)
 		}
 		f, err = cache.OpenFile(path)
@@ -48,7 +49,7 @@ func (l *loader) openNeurons(path string) (*neuronFile, error) {
 	if err != nil {
 		return nil, fmt.Errorf("llama: %w", err)
 	}
-	n := &neuronFile{File: f, gates: make([]*weights.Matrix, l.config.Layers)}
+	n := &neuronFile{File: f, gates: make([]*weights.Matrix, l.model.Config.Layers)}
 	if got := f.Label(); got != label {
 		err = fmt.Errorf("llama: neuron file %s was made for %q, this is %q: remove it", path, got, label)
 	} else {
@@ -60,25 +61,25 @@ func (l *loader) openNeurons(path string) (*neuronFile, error) {
 	return n, nil
 }
 
-// label tells the MLPs of one checkpoint, in one width, from others: by the shapes and the types of the tensors and a
-// sample of their numbers.
+// label tells the MLPs of one checkpoint, in one width, from others: by the shapes and the types of
+// the tensors and a sample of their numbers.
 func (l *loader) label() (string, error) {
 	const sample = 4096 // bytes from the beginning and from the end of every tensor
 	sum := crc32.NewIEEE()
-	for i := range l.config.Layers {
-		for _, name := range []string{l.names.gate, l.names.up, l.names.down} {
-			t, err := l.file.Tensor(fmt.Sprintf(name, i) + ".weight")
-			if err != nil {
-				return "", err
-			}
-			fmt.Fprintf(sum, "%v %v %v", t.Type, t.Shape, l.width(t))
+	c := &l.model.Config
+	for i := range c.Layers {
+		gate, up, down, err := l.mlp(i)
+		if err != nil {
+			return "", err
+		}
+		for _, t := range []checkpoint.Tensor{gate, up, down} {
+			fmt.Fprintf(sum, "%v %v %v", t.Type, t.Shape, l.width.of(t))
 			sum.Write(t.Data[:min(sample, len(t.Data))])
 			sum.Write(t.Data[max(0, len(t.Data)-sample):])
 		}
 	}
-	c := l.config
-	return fmt.Sprintf("llama of %d layers, %d neurons of hidden size %d, weights %08x",
-		c.Layers, c.IntermediateSize, c.HiddenSize, sum.Sum32()), nil
+	return fmt.Sprintf("%s of %d layers, %d neurons of hidden size %d, weights %08x",
+		l.model.arch.name, c.Layers, c.IntermediateSize, c.HiddenSize, sum.Sum32()), nil
 }
 
 // gate is a copy of the gate rows of a layer in memory, a byte a weight or as narrow as they are stored, for selectors
@@ -124,7 +125,7 @@ func (m *Model) fused(layer int, gates bool, pool *parallel.Pool) (f ops.MLP, er
 	l := &m.layers[layer]
 	f = ops.MLP{Act: m.Config.Activation, GateBias: l.gate.Bias, UpBias: l.up.Bias, DownBias: l.down.Bias}
 	if m.neurons == nil {
-		f.Source = l.neurons
+		f.Source = l.store
 		return f, nil
 	}
 	if f.Source, err = m.neurons.stream.Layer(layer); err == nil && gates {

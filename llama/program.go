@@ -69,7 +69,7 @@ func (s *Session) newProgram(key programKey) (*program, error) {
 	if g.Rows != nil {
 		p.rows = inputOf(g.Rows)
 	}
-	expr := g.Graph
+	expr := g.ExprGraph
 	if key.decode {
 		if p.sparse, err = s.swap(g); err != nil {
 			return nil, err

@@ -129,7 +129,7 @@ func TestNarrowWeights(t *testing.T) {
 		tolerance float64
 	}{{weights.F16, 8. / (1 << 11)}, {weights.BF16, 8. / (1 << 8)}} {
 		g := readGolden(t, filepath.Join(variants, "f32"))
-		m := open(t, filepath.Join(variants, "f32"), llama.Options{Dtype: &test.dtype})
+		m := open(t, filepath.Join(variants, "f32"), llama.Options{Width: llama.As(test.dtype)})
 		got := logitsOf(t, session(t, m, llama.SessionOptions{}), g.IDs, 1)
 		wantClose(t, test.dtype.String(), got, g.logits, test.tolerance)
 		if d := difference(got, g.logits); d < test.tolerance/1000 {
@@ -141,7 +141,7 @@ func TestNarrowWeights(t *testing.T) {
 func TestWiderWeightsAreTheSame(t *testing.T) {
 	for _, name := range []string{"f16", "bf16", "f32", "odd-shapes", "bias"} {
 		g := readGolden(t, filepath.Join(variants, name))
-		m := open(t, filepath.Join(variants, name), llama.Options{Dtype: new(weights.F32)})
+		m := open(t, filepath.Join(variants, name), llama.Options{Width: llama.As(weights.F32)})
 		wantClose(t, name, logitsOf(t, session(t, m, llama.SessionOptions{}), g.IDs, 1), g.logits, 2e-5)
 	}
 }

@@ -15,7 +15,7 @@ func (s *Session) swap(g *Graph) (*graph.Swapped, error) {
 	if got, want := len(plan.Layers), len(s.model.layers); got != want {
 		return nil, fmt.Errorf("llama: the plan has %d layers, the model %d", got, want)
 	}
-	swapped, err := graph.Swap(g.Graph, gorgonia.Nodes{g.Output},
+	swapped, err := graph.Swap(g.ExprGraph, gorgonia.Nodes{g.Output},
 		func(_ int, m *graph.MLP) (graph.Selector, error) {
 			return plan.Selector(g.layerOf(m), m)
 		},
