@@ -143,9 +143,9 @@ func TestSwapAllAndOthers(t *testing.T) {
 			return All{}, nil
 		}
 		return always(i, m)
-	}, WithCache(func(i int, n *weights.Neurons) (cache.Cache, error) {
+	}, WithCache(func(i int, n weights.Source) (cache.Cache, error) {
 		made = append(made, i)
-		return cache.NewPacked(n, nil)
+		return cache.NewPacked(n.(*weights.Neurons), nil)
 	}))
 	require.NoError(t, err)
 	assert.Equal(t, []int{1}, made)

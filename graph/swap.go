@@ -49,7 +49,7 @@ type options struct {
 	scoreInput func(m *MLP) *gorgonia.Node
 	live       *gorgonia.Node
 	window     cache.WindowOptions
-	cache      func(i int, n *weights.Neurons) (cache.Cache, error)
+	cache      func(i int, n weights.Source) (cache.Cache, error)
 }
 
 // WithScoreInput names, for an MLP, the node of the old graph that look-ahead predictors see in place of the MLP's
@@ -62,9 +62,10 @@ func WithScoreInput(f func(m *MLP) *gorgonia.Node) Option {
 // make no neuron active.
 func WithLive(n *gorgonia.Node) Option { return func(o *options) { o.live = n } }
 
-// WithCache makes the caches of the MLPs that become sparse, but for those whose neurons lie in a file (see WithWindow). i
-// is the index of the MLP in FindMLPs. The default is cache.InPlace.
-func WithCache(f func(i int, n *weights.Neurons) (cache.Cache, error)) Option {
+// WithCache makes the caches of the MLPs that become sparse. i is the index of the MLP in FindMLPs. n is a
+// *weights.Neurons, or a *cache.StreamLayer if the neurons lie in a file. The default is cache.InPlace, or the
+// cache.Window that WithWindow describes.
+func WithCache(f func(i int, n weights.Source) (cache.Cache, error)) Option {
 	return func(o *options) { o.cache = f }
 }
 
@@ -99,7 +100,7 @@ func Swap(
 		ahead:   map[*gorgonia.Node][]*site{},
 	}
 	w.o.window = cache.WindowOptions{Tokens: 5}
-	w.o.cache = func(_ int, n *weights.Neurons) (cache.Cache, error) { return cache.InPlace(n), nil }
+	w.o.cache = w.defaultCache
 	for _, opt := range opts {
 		if opt == nil {
 			return nil, errors.New("graph: swap: an option is nil")
@@ -204,26 +205,23 @@ func (w *rewriter) cacheOf(s *site) (c cache.Cache, err error) {
 	if s.cache != nil {
 		return s.cache, nil
 	}
-	switch source := s.mlp.Source.(type) {
-	case *weights.Neurons:
-		c, err = w.o.cache(s.index, source)
-	case fileLayer:
-		c, err = cache.NewWindow(source.File(), source.Index(), w.o.window)
-	default:
-		err = fmt.Errorf("there is no cache for neurons of a %T", source)
-	}
-	if err != nil {
+	if c, err = w.o.cache(s.index, s.mlp.Source); err != nil {
 		return nil, err
 	}
 	s.cache = c
 	return c, nil
 }
 
-// fileLayer is a source of neurons that lie in a file, as a cache.StreamLayer.
-type fileLayer interface {
-	weights.Source
-	File() *cache.File
-	Index() int
+// defaultCache is WithCache's default.
+func (w *rewriter) defaultCache(_ int, n weights.Source) (cache.Cache, error) {
+	switch n := n.(type) {
+	case *weights.Neurons:
+		return cache.InPlace(n), nil
+	case *cache.StreamLayer:
+		return cache.NewWindow(n.File(), n.Index(), w.o.window)
+	default:
+		return nil, fmt.Errorf("there is no cache for neurons of a %T", n)
+	}
 }
 
 // captured returns what the op that takes the place of the MLP captures, besides the weights.

@@ -479,9 +479,9 @@ func TestSwapCache(t *testing.T) {
 	cpu := kernel.NewCPU(1)
 	defer cpu.Close()
 	s, err := Swap(d.graph, gorgonia.Nodes{d.output}, always,
-		WithCache(func(i int, n *weights.Neurons) (cache.Cache, error) {
+		WithCache(func(i int, n weights.Source) (cache.Cache, error) {
 			assert.Equal(t, len(made), i)
-			c, err := cache.NewPacked(n, cpu.Pool())
+			c, err := cache.NewPacked(n.(*weights.Neurons), cpu.Pool())
 			made = append(made, c)
 			return c, err
 		}))
@@ -571,7 +571,7 @@ func TestSwapErrors(t *testing.T) {
 		{
 			name: "a failing cache", choose: always, want: `graph: MLP "mlp": broken`,
 			opts: func(*draft, *gorgonia.Node, *gorgonia.Node) []Option {
-				return []Option{WithCache(func(int, *weights.Neurons) (cache.Cache, error) { return nil, broken })}
+				return []Option{WithCache(func(int, weights.Source) (cache.Cache, error) { return nil, broken })}
 			},
 		},
 	} {

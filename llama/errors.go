@@ -11,7 +11,7 @@ import (
 var (
 	// ErrContextFull is in the error of a call that would make a sequence longer than the context of
 	// its session. The sequence stays as it was.
-	ErrContextFull = errors.New("the context is full")
+	ErrContextFull = errors.New("context full")
 
 	// ErrUnsupported is in the errors for architectures, activations, rotary embeddings and types of
 	// tensors that exist but that the module does not run.

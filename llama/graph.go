@@ -63,6 +63,9 @@ func (m *Model) BuildGraph(o GraphOptions) (g *Graph, err error) {
 	if o.Tokens < 1 || o.Tokens > maxTokens || o.Rows < 0 || o.Rows > maxTokens {
 		return nil, fmt.Errorf("llama: a graph of %d tokens and %d rows of logits (at most %d)", o.Tokens, o.Rows, maxTokens)
 	}
+	if m.closed {
+		return nil, fmt.Errorf("llama: the model: %w", ErrClosed)
+	}
 	if o.State == nil || len(o.State.kv) != len(m.layers) {
 		return nil, errors.New("llama: a graph needs a State of its model")
 	}

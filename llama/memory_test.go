@@ -116,7 +116,10 @@ func runMemoryChild(t *testing.T, job string) {
 		t.Fatal(err)
 	}
 	m := open(t, smolLM2(t), llama.Options{Width: llama.As(r.Dtype), NeuronFile: r.Neurons})
-	o := llama.SessionOptions{Context: 256, Window: cache.WindowOptions{Tokens: 5, Budget: r.Budget}}
+	o := llama.SessionOptions{Context: 256}
+	if r.Neurons != "" {
+		o.Window = cache.WindowOptions{Tokens: 5, Budget: r.Budget}
+	}
 	if r.Plan != "" {
 		var err error
 		if o.Plan, err = calibrate.ReadPlan(r.Plan); err != nil {

@@ -28,6 +28,7 @@ type Model struct {
 	file       *checkpoint.Checkpoint // what some weights are views of; nil if they are random
 	vocabulary func() (*tokenizer.Tokenizer, error)
 	stock      stockWeights
+	closed     bool
 }
 
 // layer has the weights of one decoder layer. H hidden, I intermediate, d head dimension.
@@ -141,8 +142,10 @@ func newModel(c *checkpoint.Checkpoint, path string, o Options, vocabulary func(
 	return m, nil
 }
 
-// Close releases the mapping of the file. No session of the model may be used afterwards.
+// Close releases the mapping of the file. Sessions of the model return ErrClosed afterwards; none may be
+// running.
 func (m *Model) Close() error {
+	m.closed = true
 	var errs []error
 	if m.neurons != nil {
 		errs = append(errs, m.neurons.Close())
