@@ -16,7 +16,7 @@ type architecture struct {
 	types []string // model_type of a config.json
 
 	// json and gguf read a configuration. What is wrong with it stays in the reader.
-	json func(f *fields) Config
+	json func(f fields) Config
 	gguf func(m *metadata) Config
 
 	outer func(m *Model) []spec            // around the layers

@@ -18,7 +18,7 @@ var llama = architecture{
 }
 
 // llamaJSON reads a config.json with the defaults of transformers' LlamaConfig.
-func llamaJSON(f *fields) Config {
+func llamaJSON(f fields) Config {
 	c := f.decoder(Config{
 		HiddenSize: 4096, IntermediateSize: 11008, Layers: 32, Heads: 32, VocabSize: 32000, MaxContext: 2048,
 		RMSNormEps: 1e-6, Activation: activation.SiLU, BOS: 1, EOS: []int32{2},
