@@ -215,7 +215,7 @@ func TestFromGGUFBroken(t *testing.T) {
 		{"no model", "", func(*Vocabulary) {}, `model: "" is not supported`},
 		{"pre", "gpt2", func(v *Vocabulary) { v.Pre = "tekken" }, `pre: "tekken" is not supported`},
 		{"pre default", "gpt2", func(v *Vocabulary) { v.Pre = "default" }, `pre: "default" is not supported`},
-		{"no tokens", "gpt2", func(v *Vocabulary) { v.Tokens = nil }, "tokens: missing or empty"},
+		{"no tokens", "gpt2", func(v *Vocabulary) { v.Tokens = nil }, "tokens: is missing or empty"},
 		{"token twice", "gpt2", func(v *Vocabulary) { v.Tokens[2] = "a" }, `tokens[2]: token "a" has the ids 1 and 2`},
 		{"token not UTF-8", "llama", func(v *Vocabulary) { v.Tokens[2] = "\xff" }, "tokens[2]: "},
 		{"control token empty", "llama", func(v *Vocabulary) { v.Tokens[0] = "" }, "tokens[0]: is empty"},

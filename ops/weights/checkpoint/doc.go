@@ -41,7 +41,8 @@
 // Files are not trusted. Whatever is wrong with one gives a single error that
 // names the file and the field or tensor; nothing panics, and nothing is
 // allocated because a file says so: opening takes memory in proportion to
-// headers that are really there.
+// headers that are really there. Callers may test for [ErrCorrupt], [ErrNotFound]
+// and [ErrUnsupported].
 //
 // A shard must lie in the directory as its index names it. Symbolic links are
 // followed wherever they lead, since the cache of the Hugging Face hub is made

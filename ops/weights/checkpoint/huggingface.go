@@ -72,7 +72,7 @@ func (c *Checkpoint) addShards(src source, index []byte) error {
 	indexPath := src.path(indexName)
 	shardOf, err := parseIndex(index)
 	if err != nil {
-		return fmt.Errorf("checkpoint: %s: %w", indexPath, err)
+		return fmt.Errorf("checkpoint: %s: %w", indexPath, corrupt(err))
 	}
 	shards := make([]string, len(shardOf))
 	for i, s := range shardOf {
@@ -89,11 +89,12 @@ func (c *Checkpoint) addShards(src source, index []byte) error {
 		}
 	}
 	if a, b := byName(c.entries); a != nil {
-		return fmt.Errorf("checkpoint: %s: tensor %s is in %s too", b.file.name, quote(b.name), a.file.name)
+		return fmt.Errorf("checkpoint: %w", corrupt(fmt.Errorf("%s: tensor %s is in %s too", b.file.name, quote(b.name), a.file.name)))
 	}
 	for _, s := range shardOf {
 		if e, ok := c.find(s.tensor); !ok || e.file.name != src.path(s.file) {
-			return fmt.Errorf("checkpoint: %s: weight_map: tensor %s is not in %s", indexPath, quote(s.tensor), quote(s.file))
+			return fmt.Errorf("checkpoint: %s: weight_map: %w", indexPath,
+				corrupt(fmt.Errorf("tensor %s is not in %s", quote(s.tensor), quote(s.file))))
 		}
 	}
 	return nil

@@ -33,7 +33,9 @@ var safetensorsTypes = map[string]storage{
 //
 //	length of header: u64 | header: JSON | data, every byte in one tensor
 func parseSafetensors(name string, data []byte) ([]entry, error) {
-	fail := func(err error) ([]entry, error) { return nil, fmt.Errorf("checkpoint: %s: %w", name, err) }
+	fail := func(err error) ([]entry, error) {
+		return nil, fmt.Errorf("checkpoint: %s: %w", name, corrupt(err))
+	}
 	if isGGUF(data) {
 		return fail(errors.New("header length: a GGUF file, which is opened by its own name"))
 	}

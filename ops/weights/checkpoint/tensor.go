@@ -152,7 +152,7 @@ func (t Tensor) catchFault(err *error) func() {
 			runtime.Error
 			Addr() uintptr
 		}); ok {
-			*err = fmt.Errorf("checkpoint: tensor %s: the file was truncated while it was open: %w", quote(t.Name), e)
+			*err = fmt.Errorf("checkpoint: tensor %s: the file was truncated while it was open: %w", quote(t.Name), corrupt(e))
 		} else if fault != nil {
 			panic(fault)
 		}
