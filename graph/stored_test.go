@@ -69,7 +69,9 @@ func newStored(t *testing.T, gates bool) *stored {
 }
 
 // scoreInput is the score input of an MLP.
-func (s *stored) scoreInput(m *MLP) *gorgonia.Node { return s.score[m.Source.(*cache.StreamLayer).Index()] }
+func (s *stored) scoreInput(m *MLP) *gorgonia.Node {
+	return s.score[m.Source.(*cache.StreamLayer).Index()]
+}
 
 func TestSwapStored(t *testing.T) {
 	s := newStored(t, true)
