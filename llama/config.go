@@ -32,8 +32,8 @@ type Config struct {
 	EOS []int32 // each ends a text
 }
 
-// Limits on what a configuration may ask for. They are far above every model there is, and low enough that no product of
-// two of them overflows.
+// Limits on what a configuration may ask for. They are far above every model there is, and low
+// enough that no product of two of them overflows.
 const (
 	maxWidth   = 1 << 22 // hidden, intermediate, heads × head_dim
 	maxLayers  = 1 << 12
@@ -41,7 +41,8 @@ const (
 	maxContext = 1 << 30
 )
 
-// Validate reports the first field that no model can have. Errors name the field as config.json does.
+// Validate reports the first field that no model can have. Errors name the field as config.json
+// does.
 func (c *Config) Validate() error { return c.validate(func(field string) string { return field }) }
 
 // validate is Validate for a format that calls the fields of config.json something else.

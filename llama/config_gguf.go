@@ -41,7 +41,8 @@ var ggufFields = map[string]string{
 	"eos_token_id":            "tokenizer.ggml.eos_token_id",
 }
 
-// ggufConfig reads the metadata of a GGUF file (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md).
+// ggufConfig reads the metadata of a GGUF file
+// (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md).
 func ggufConfig(file *checkpoint.Checkpoint) (Config, error) {
 	m := metadata{Metadata: file.Metadata(), path: file.Path(), file: file}
 	// Another architecture has other keys: say that before one is missing.
@@ -136,7 +137,8 @@ func ggufRoPE(m *metadata, c Config) kernel.RotaryConfig {
 	return r
 }
 
-// ggufFactors reads the divisors of the frequencies, which is how these files store the scaling of Llama 3.
+// ggufFactors reads the divisors of the frequencies, which is how these files store the scaling of
+// Llama 3.
 func ggufFactors(m *metadata, c *Config) error {
 	const name = "rope_freqs.weight"
 	file := m.file
@@ -163,8 +165,8 @@ func ggufFactors(m *metadata, c *Config) error {
 	return nil
 }
 
-// metadata reads values with defaults. The first bad one is kept in err; what follows it reads as its
-// default, so that a caller looks once.
+// metadata reads values with defaults. The first bad one is kept in err; what follows it reads as
+// its default, so that a caller looks once.
 type metadata struct {
 	*checkpoint.Metadata
 	path string
@@ -241,7 +243,7 @@ func (m *metadata) boolean(key string, missing bool) bool {
 	return b
 }
 
-// texts is nil if there is no such key.
+// texts returns nil if there is no such key.
 func (m *metadata) texts(key string) []string {
 	list, _, err := m.Strings(m.key(key))
 	m.keep(err)

@@ -74,8 +74,9 @@ func (f fields) decoder(missing Config) Config {
 	return c
 }
 
-// readGeneration takes what ends a text from a generation_config.json, which has the last word in transformers: chat models
-// name the end of a turn only there. The rest of that file is a way to sample, which is for the caller to choose.
+// readGeneration takes what ends a text from a generation_config.json, which has the last word in
+// transformers: chat models name the end of a turn only there. The rest of that file is a way to
+// sample, which is for the caller to choose.
 func (c *Config) readGeneration(name string, data []byte) error {
 	f, err := parseFields(data)
 	if err == nil {
@@ -93,8 +94,9 @@ func (c *Config) readGeneration(name string, data []byte) error {
 	return nil
 }
 
-// parseRoPE reads the rotary embedding, which transformers has written in three ways: rope_theta beside a rope_scaling
-// whose kind is "type" (4.31), or "rope_type" (4.43), and everything in rope_parameters (5.0).
+// parseRoPE reads the rotary embedding, which transformers has written in three ways: rope_theta
+// beside a rope_scaling whose kind is "type" (4.31), or "rope_type" (4.43), and everything in
+// rope_parameters (5.0).
 func parseRoPE(f fields, c Config) kernel.RotaryConfig {
 	r := kernel.RotaryConfig{HeadDim: c.HeadDim, Dim: c.HeadDim, MaxContext: c.MaxContext, Scaling: "default", Factor: 1}
 	r.Theta = f.number("rope_theta", 10000)
@@ -116,7 +118,8 @@ func parseRoPE(f fields, c Config) kernel.RotaryConfig {
 	switch r.Scaling {
 	case "default", "linear":
 	case "dynamic":
-		// The base grows with sequences longer than the model's own context, whatever original context is written down.
+		// The base grows with sequences longer than the model's own context, whatever original
+		// context is written down.
 		r.OriginalContext = c.MaxContext
 	case "llama3":
 		r.LowFreqFactor = scaling.number("low_freq_factor", math.NaN())

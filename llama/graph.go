@@ -21,23 +21,26 @@ type GraphOptions struct {
 	Rows   int // N, the rows that logits are computed for; 0: none, the output is the residual stream, T×H
 	State  *State
 
-	// Stock writes every linear as Gorgonia's Mul with a float32 weight node, and SiLU, ReLU and the tanh form of GELU as
-	// Gorgonia's elementwise nodes. Otherwise they are ops of this module, which read weights of any width.
+	// Stock writes every linear as Gorgonia's Mul with a float32 weight node, and SiLU, ReLU and
+	// the tanh form of GELU as Gorgonia's elementwise nodes. Otherwise they are ops of this module,
+	// which read weights of any width.
 	Stock bool
 
-	// Fuse makes each MLP one node, an ops.DenseMLP, which graph.Swap finds too. For fewer than kernel.TileTokens tokens it
-	// is faster. The MLPs of a neuron file are one node each in any case.
+	// Fuse makes each MLP one node, an ops.DenseMLP, which graph.Swap finds too. For fewer than
+	// kernel.TileTokens tokens it is faster. The MLPs of a neuron file are one node each in any
+	// case.
 	Fuse bool
 
-	// Gates gives the MLPs of a neuron file copies of their gates in memory, a byte a weight, for selectors that score
-	// neurons by them.
+	// Gates gives the MLPs of a neuron file copies of their gates in memory, a byte a weight, for
+	// selectors that score neurons by them.
 	Gates bool
 
 	CPU *kernel.CPU // copies weights; nil: kernel.DefaultCPU
 }
 
-// Graph is the forward pass of a Llama over T rows. Row t is the token Tokens[t] at position Positions[t] of sequence
-// Sequences[t]. A row whose position and token are −1 is padding: it leaves no trace in the state.
+// Graph is the forward pass of a Llama over T rows. Row t is the token Tokens[t] at position
+// Positions[t] of sequence Sequences[t]. A row whose position and token are −1 is padding: it
+// leaves no trace in the state.
 type Graph struct {
 	*gorgonia.ExprGraph
 
@@ -51,14 +54,14 @@ type Graph struct {
 	// AttentionInput of a layer is its normalised input, T×H: what look-ahead predictors see.
 	AttentionInput []*gorgonia.Node
 
-	// MLP of a layer is the output of its MLP, before the residual is added: T×H, or H in a stock graph of one row
-	// without a bias.
+	// MLP of a layer is the output of its MLP, before the residual is added: T×H, or H in a stock
+	// graph of one row without a bias.
 	MLP []*gorgonia.Node
 }
 
-// BuildGraph builds the forward pass. Its nodes are named as Hugging Face names the modules that they stand for, without
-// the "model." in front: layers.0.mlp.gate_proj. The graph shares the weights of m and writes to o.State, which only one
-// graph may do at a time.
+// BuildGraph builds the forward pass. Its nodes are named as Hugging Face names the modules that
+// they stand for, without the "model." in front: layers.0.mlp.gate_proj. The graph shares the
+// weights of m and writes to o.State, which only one graph may do at a time.
 func (m *Model) BuildGraph(o GraphOptions) (g *Graph, err error) {
 	if o.Tokens < 1 || o.Tokens > maxTokens || o.Rows < 0 || o.Rows > maxTokens {
 		return nil, fmt.Errorf("llama: a graph of %d tokens and %d rows of logits (at most %d)", o.Tokens, o.Rows, maxTokens)
@@ -89,8 +92,8 @@ func (m *Model) BuildGraph(o GraphOptions) (g *Graph, err error) {
 
 const maxTokens = 1 << 16
 
-// builder writes the forward pass. Its methods give up with a buildError, which BuildGraph returns: the network reads as
-// it would be drawn.
+// builder writes the forward pass. Its methods give up with a buildError, which BuildGraph returns:
+// the network reads as it would be drawn.
 type builder struct {
 	*Model
 	Graph
@@ -137,7 +140,7 @@ func (b *builder) rmsNorm(name string, x *gorgonia.Node, w ops.Weight) *gorgonia
 	return b.name(name)(ops.RMSNorm(x, values, b.Config.RMSNormEps))
 }
 
-// attention is x + o(attention(q, k, v)), where q, k and v come from the normalised x.
+// attention returns x + o(attention(q, k, v)), where q, k and v come from the normalised x.
 func (b *builder) attention(x *gorgonia.Node, i int) *gorgonia.Node {
 	l, c, layer := &b.layers[i], &b.Config, fmt.Sprintf("layers.%d.", i)
 
@@ -156,7 +159,7 @@ func (b *builder) attention(x *gorgonia.Node, i int) *gorgonia.Node {
 	return b.name(layer + "self_attn.residual")(gorgonia.Add(x, y))
 }
 
-// mlp is x + down(act(gate(h)) ⊙ up(h)) with h the normalised x.
+// mlp returns x + down(act(gate(h)) ⊙ up(h)) with h the normalised x.
 func (b *builder) mlp(x *gorgonia.Node, i int) *gorgonia.Node {
 	l, layer := &b.layers[i], fmt.Sprintf("layers.%d.", i)
 
@@ -222,7 +225,7 @@ func (b *builder) activate(name string, x *gorgonia.Node) *gorgonia.Node {
 	}
 }
 
-// input is an int32 vector that is bound to a tensor from the start: a session writes into it.
+// input returns an int32 vector that is bound to a tensor from the start: a session writes into it.
 func (b *builder) input(name string, n int) *gorgonia.Node {
 	t := tensor.New(tensor.WithShape(n), tensor.WithBacking(make([]int32, n)))
 	return gorgonia.NewVector(b.ExprGraph, tensor.Int32, gorgonia.WithName(name), gorgonia.WithShape(n), gorgonia.WithValue(t))

@@ -43,8 +43,8 @@ type loader struct {
 	wide *weights.Matrix // scratch: a down projection that was stored quantised, in f32, H×I
 }
 
-// check compares the name and the shape of every tensor that will be read with the configuration.
-// A bias that would not be read is an error, since leaving it out gives wrong numbers. Other tensors
+// check compares the name and the shape of every tensor that will be read with the configuration. A
+// bias that would not be read is an error, since leaving it out gives wrong numbers. Other tensors
 // are left alone, as transformers does.
 func (l *loader) check() error {
 	biases := map[string]bool{}
@@ -143,8 +143,8 @@ func (l *loader) vector(name string) ([]float32, error) {
 	return v, t.Float32(v)
 }
 
-// matrix returns rows of a tensor in the width to be kept: a view of the file if they are stored so,
-// else a copy.
+// matrix returns rows of a tensor in the width to be kept: a view of the file if they are stored
+// so, else a copy.
 func (l *loader) matrix(name string, first, end int) (*weights.Matrix, error) {
 	t, err := l.file.Tensor(name)
 	if err != nil {

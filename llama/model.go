@@ -59,22 +59,22 @@ func (m *Model) finish() {
 
 // Options say how a checkpoint becomes a Model.
 type Options struct {
-	// Width is the width that matrices are kept in; the zero value is the stored one. Norms and biases
-	// are always F32.
+	// Width is the width that matrices are kept in; the zero value is the stored one. Norms and
+	// biases are always F32.
 	Width Width
 
-	// NeuronFile is the path of a neuron file (see package cache) for the MLPs, which are then not in
-	// memory. Dense passes read it in blocks, sparse ones through a cache.Window. It is written when
-	// there is none. A file of other weights, or of another width, is an error. Empty keeps the MLPs
-	// in memory.
+	// NeuronFile is the path of a neuron file (see package cache) for the MLPs, which are then not
+	// in memory. Dense passes read it in blocks, sparse ones through a cache.Window. It is written
+	// when there is none. A file of other weights, or of another width, is an error. Empty keeps
+	// the MLPs in memory.
 	NeuronFile string
 
 	// Pool does the loading; nil is parallel.DefaultPool.
 	Pool *parallel.Pool
 }
 
-// A Width is what matrices are kept as. The zero value keeps each as it is stored: F32, F16 or BF16,
-// and F32 for what is stored as F64 or quantised.
+// A Width is what matrices are kept as. The zero value keeps each as it is stored: F32, F16 or
+// BF16, and F32 for what is stored as F64 or quantised.
 type Width struct {
 	dtype weights.Dtype
 	given bool
@@ -112,8 +112,9 @@ func (w Width) of(t checkpoint.Tensor) weights.Dtype {
 	return weights.F32
 }
 
-// Open reads a Hugging Face directory or a GGUF file. Matrices that keep their width stay in the file and are read from
-// its mapping; MLPs are copied once, into a neuron-major store, and leave no copy in memory.
+// Open reads a Hugging Face directory or a GGUF file. Matrices that keep their width stay in the
+// file and are read from its mapping; MLPs are copied once, into a neuron-major store, and leave no
+// copy in memory.
 //
 // The file must not change while the model is open.
 func Open(path string, o Options) (*Model, error) {
@@ -142,8 +143,8 @@ func newModel(c *checkpoint.Checkpoint, path string, o Options, vocabulary func(
 	return m, nil
 }
 
-// Close releases the mapping of the file. Sessions of the model return ErrClosed afterwards; none may be
-// running.
+// Close releases the mapping of the file. Sessions of the model return ErrClosed afterwards; none
+// may be running.
 func (m *Model) Close() error {
 	m.closed = true
 	var errs []error
@@ -156,8 +157,8 @@ func (m *Model) Close() error {
 	return errors.Join(errs...)
 }
 
-// Bytes is the size of all weights that are in memory or in the mapping of the checkpoint. What sessions keep of a
-// neuron file is not part of it.
+// Bytes is the size of all weights that are in memory or in the mapping of the checkpoint. What
+// sessions keep of a neuron file is not part of it.
 func (m *Model) Bytes() (total int64) {
 	_ = m.tensors(func(i int, t spec) error {
 		for _, p := range t.parts {

@@ -14,7 +14,7 @@ import (
 	"github.com/sparsegonia/sparsegonia/ops/weights/checkpoint"
 )
 
-// neuronFile is the MLPs of a model that lie in a neuron file.
+// A neuronFile has the MLPs of a model that lie in a neuron file.
 type neuronFile struct {
 	*cache.File
 	stream *cache.Stream // of the dense passes of all sessions
@@ -23,8 +23,8 @@ type neuronFile struct {
 	gates []*weights.Matrix // the copies of the gates that have been made
 }
 
-// streamBlock is the memory of a block of a dense pass in bytes: no more than an eighth of a layer, unless that is less
-// than a disk reads at once, and no more than keeps the kernels busy while the next one is read.
+// streamBlock returns the bytes of a block of a dense pass: an eighth of a layer, at least what a
+// disk reads at once, and at most what keeps the kernels busy while the next block is read.
 func streamBlock(f *cache.File) int64 {
 	largest := 0
 	for _, s := range f.Shapes() {
@@ -61,8 +61,8 @@ func (l *loader) openNeurons(path string) (*neuronFile, error) {
 	return n, nil
 }
 
-// label tells the MLPs of one checkpoint, in one width, from others: by the shapes and the types of
-// the tensors and a sample of their numbers.
+// label returns what tells the MLPs of one checkpoint, in one width, from others: the shapes and
+// the types of the tensors and a sample of their numbers.
 func (l *loader) label() (string, error) {
 	const sample = 4096 // bytes from the beginning and from the end of every tensor
 	sum := crc32.NewIEEE()
@@ -82,8 +82,8 @@ func (l *loader) label() (string, error) {
 		l.model.arch.name, c.Layers, c.IntermediateSize, c.HiddenSize, sum.Sum32()), nil
 }
 
-// gate is a copy of the gate rows of a layer in memory, a byte a weight or as narrow as they are stored, for selectors
-// that score neurons by their gate.
+// gate returns a copy of the gate rows of a layer in memory, a byte a weight or as narrow as they
+// are stored, for selectors that score neurons by their gate.
 func (f *neuronFile) gate(layer int, pool *parallel.Pool) (*weights.Matrix, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -109,7 +109,7 @@ func (f *neuronFile) gate(layer int, pool *parallel.Pool) (*weights.Matrix, erro
 	return gate, nil
 }
 
-// bytes is the memory of the blocks and of the copies of gates.
+// bytes returns the memory of the blocks and of the copies of gates.
 func (f *neuronFile) bytes() int64 {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -120,7 +120,7 @@ func (f *neuronFile) bytes() int64 {
 	return total
 }
 
-// fused is the MLP of a layer as one op. Gates asks for a copy of the gates of a neuron file.
+// fused returns the MLP of a layer as one op. gates asks for a copy of the gates of a neuron file.
 func (m *Model) fused(layer int, gates bool, pool *parallel.Pool) (f ops.MLP, err error) {
 	l := &m.layers[layer]
 	f = ops.MLP{Act: m.Config.Activation, GateBias: l.gate.Bias, UpBias: l.up.Bias, DownBias: l.down.Bias}

@@ -122,7 +122,7 @@ func (p *program) run() ([]float32, error) {
 	return p.output.Value().(*tensor.Dense).Float32s(), nil
 }
 
-// row is row i of the output.
+// row returns row i of the output.
 func (p *program) row(output []float32, i int) []float32 {
 	width := len(output) / max(len(p.rows), 1)
 	return output[i*width : (i+1)*width]

@@ -10,9 +10,10 @@ import (
 	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
-// Random makes a model of the given shape with normally distributed weights of dtype d, for measuring the speed of shapes
-// whose weights are not at hand. Every byte is written, so the memory is as real as that of a checkpoint; but rows
-// repeat, so what such a model says or which of its neurons are active means nothing. Biases are zero.
+// Random makes a model of the given shape with normally distributed weights of dtype d, for
+// measuring the speed of shapes whose weights are not at hand. Every byte is written, so the memory
+// is as real as that of a checkpoint; but rows repeat, so what such a model says or which of its
+// neurons are active means nothing. Biases are zero.
 func Random(c Config, d weights.Dtype, seed uint64, p *parallel.Pool) (*Model, error) {
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("llama: %w", err)
@@ -60,17 +61,19 @@ func Random(c Config, d weights.Dtype, seed uint64, p *parallel.Pool) (*Model, e
 	return m, err
 }
 
-// zeros is a bias.
+// zeros returns a bias.
 func zeros(n int) *weights.Matrix { return weights.NewMatrix(weights.F32, 1, n) }
 
-// randomizer fills matrices by repeating a few random rows, which costs no more than writing memory.
+// randomizer fills matrices by repeating a few random rows, which costs no more than writing
+// memory.
 type randomizer struct {
 	dtype weights.Dtype
 	seed  uint64 // of the next matrix
 	pool  *parallel.Pool
 }
 
-// fill writes m. The standard deviation keeps the length of a vector that the map takes from inputs dimensions.
+// fill writes m. The standard deviation keeps the length of a vector that the map takes from inputs
+// dimensions.
 func (r *randomizer) fill(m *weights.Matrix, inputs int) {
 	const patterns = 61 // prime, so that no block of a kernel sees the same rows in the same places
 	r.seed++

@@ -14,12 +14,12 @@ import (
 	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
-// Session runs a model on the tokens of one or more sequences, each with its own past. Sessions share
-// the weights of their model and nothing else. A session serves one goroutine at a time.
+// Session runs a model on the tokens of one or more sequences, each with its own past. Sessions
+// share the weights of their model and nothing else. A session serves one goroutine at a time.
 //
 // Prompts go through graphs of 1, 8, 32 and 128 tokens, new tokens through one of a row for every
-// sequence. Graphs are built when they are first needed; none is built for a token. With a Plan, the
-// graphs that decode have sparse MLPs, and share one cache for each layer.
+// sequence. Graphs are built when they are first needed; none is built for a token. With a Plan,
+// the graphs that decode have sparse MLPs, and share one cache for each layer.
 type Session struct {
 	model *Model
 	o     SessionOptions
@@ -45,13 +45,13 @@ type SessionOptions struct {
 	Plan *calibrate.Plan // nil: dense
 	CPU  *kernel.CPU     // nil: kernel.DefaultCPU
 
-	// Cache makes the cache of a layer that the Plan makes sparse, once for the session, which closes
-	// it if it is an io.Closer. n is the layer's neurons: a *weights.Neurons, or a *cache.StreamLayer
-	// if they lie in a neuron file. Nil is cache.InPlace, or what Window says.
+	// Cache makes the cache of a layer that the Plan makes sparse, once for the session, which
+	// closes it if it is an io.Closer. n is the layer's neurons: a *weights.Neurons, or a
+	// *cache.StreamLayer if they lie in a neuron file. Nil is cache.InPlace, or what Window says.
 	Cache func(layer int, n weights.Source) (cache.Cache, error)
 
-	// Window says what a session with a Plan keeps in memory of a neuron file. Budget is in bytes, for
-	// all layers together. No Tokens are 5.
+	// Window says what a session with a Plan keeps in memory of a neuron file. Budget is in bytes,
+	// for all layers together. No Tokens are 5.
 	Window cache.WindowOptions
 }
 
@@ -130,8 +130,8 @@ func (s *Session) Reset() { clear(s.length) }
 // Length returns the number of tokens in the past of a sequence.
 func (s *Session) Length(sequence int) int { return s.length[sequence] }
 
-// Prefill appends ids to a sequence and returns the logits that follow the last of them, valid until the
-// next call. After an error the sequence is what it was; ErrContextFull is one.
+// Prefill appends ids to a sequence and returns the logits that follow the last of them, valid
+// until the next call. After an error the sequence is what it was; ErrContextFull is one.
 func (s *Session) Prefill(ctx context.Context, sequence int, ids []int32) ([]float32, error) {
 	if sequence < 0 || sequence >= len(s.length) {
 		return nil, fmt.Errorf("llama: sequence %d of %d", sequence, len(s.length))
@@ -151,8 +151,8 @@ func (s *Session) prefill(ctx context.Context, sequence int, ids []int32) ([]flo
 	return logits, err
 }
 
-// Logits runs ids as a sequence of its own, the new past of sequence 0, and yields the logits that follow every position
-// in order. A row is valid during its call. An error of yield ends the run.
+// Logits runs ids as a sequence of its own, the new past of sequence 0, and yields the logits that
+// follow every position in order. A row is valid during its call. An error of yield ends the run.
 func (s *Session) Logits(ctx context.Context, ids []int32, yield func(position int, logits []float32) error) error {
 	if err := s.checkPrompt(ids, 0); err != nil {
 		return err
@@ -221,8 +221,8 @@ func (s *Session) run(ctx context.Context, sequence int, ids []int32, want rows,
 // chunks are the numbers of tokens that there are prompt graphs for.
 var chunks = [...]int{1, 8, 32, 128}
 
-// chunkSize picks the graph for the next of n tokens: the smallest that takes them all if at least half of it is used,
-// else the largest that they fill.
+// chunkSize picks the graph for the next of n tokens: the smallest that takes them all if at least
+// half of it is used, else the largest that they fill.
 func chunkSize(n int) int {
 	best := chunks[0]
 	for _, c := range chunks {
@@ -243,7 +243,7 @@ const (
 	everyRow rows = true
 )
 
-// of is the number of rows of a chunk of the given size that need logits.
+// of returns the number of rows of a chunk of the given size that need logits.
 func (r rows) of(size int, last bool) int {
 	switch {
 	case r == everyRow:
@@ -255,9 +255,9 @@ func (r rows) of(size int, last bool) int {
 	}
 }
 
-// Decode appends one token to each sequence and returns the logits that follow, Sequences × vocabulary,
-// valid until the next call. A sequence whose id is −1 idles: it stays as it is and has no logits. After
-// an error the sequences are what they were; ErrContextFull is one.
+// Decode appends one token to each sequence and returns the logits that follow, Sequences ×
+// vocabulary, valid until the next call. A sequence whose id is −1 idles: it stays as it is and has
+// no logits. After an error the sequences are what they were; ErrContextFull is one.
 func (s *Session) Decode(ctx context.Context, ids []int32) ([]float32, error) {
 	if err := s.usable(); err != nil {
 		return nil, err
@@ -327,12 +327,12 @@ func (s *Session) decodeOne(ctx context.Context, sequence int, id int32) ([]floa
 	return logits, err
 }
 
-// Perplexity is exp of the mean negative log-likelihood of the tokens of ids, in windows of at most the given length that
-// do not overlap: every token of a window but its first is scored, given those before it in the window. The last
-// window is left out if it has one token.
+// Perplexity is exp of the mean negative log-likelihood of the tokens of ids, in windows of at most
+// the given length that do not overlap: every token of a window but its first is scored, given
+// those before it in the window. The last window is left out if it has one token.
 //
-// Without a plan, windows go through the prompt graphs. With one, they go token by token through the graph that
-// decodes, sparse as it is. The past of sequence 0 is lost.
+// Without a plan, windows go through the prompt graphs. With one, they go token by token through
+// the graph that decodes, sparse as it is. The past of sequence 0 is lost.
 func (s *Session) Perplexity(ctx context.Context, ids []int32, window int) (float64, error) {
 	if window < 2 || window > s.o.Context {
 		return 0, fmt.Errorf("llama: a window of %d tokens (2 to the context of %d)", window, s.o.Context)
@@ -378,7 +378,7 @@ func (s *Session) scoreWindow(ctx context.Context, ids []int32, score func(int, 
 	return nil
 }
 
-// logLikelihood is the logarithm of the probability of a token.
+// logLikelihood returns the logarithm of the probability of a token.
 func logLikelihood(logits []float32, id int32) float64 {
 	highest := float64(logits[kernel.Argmax(logits)])
 	var sum float64

@@ -11,7 +11,8 @@ import (
 	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
-// swap puts sparse MLPs into a graph as the session's plan says. Predictors look ahead: they see what attention sees.
+// swap puts sparse MLPs into a graph as the session's plan says. Predictors look ahead: they see
+// what attention sees.
 func (s *Session) swap(g *Graph) (*graph.Swapped, error) {
 	plan := s.o.Plan
 	if got, want := len(plan.Layers), len(s.model.layers); got != want {
@@ -59,7 +60,7 @@ func (s *Session) cacheOf(layer int, n weights.Source) (c cache.Cache, err error
 	return c, nil
 }
 
-// window is what each layer keeps in memory of a neuron file.
+// window returns what each layer keeps in memory of a neuron file.
 func (s *Session) window() cache.WindowOptions {
 	w := s.o.Window
 	w.Tokens = cmp.Or(w.Tokens, 5)
@@ -69,7 +70,7 @@ func (s *Session) window() cache.WindowOptions {
 	return w
 }
 
-// layerOf is the layer that an MLP of the graph belongs to.
+// layerOf returns the layer that an MLP of the graph belongs to.
 func (g *Graph) layerOf(m *graph.MLP) int {
 	for i, n := range g.MLP {
 		if n == m.Output {
@@ -79,8 +80,8 @@ func (g *Graph) layerOf(m *graph.MLP) int {
 	return -1
 }
 
-// Density returns the share of the neurons of each layer that were active, over all steps that were decoded: 1 for a
-// layer that is dense, and for all before the first step.
+// Density returns the share of the neurons of each layer that were active, over all steps that were
+// decoded: 1 for a layer that is dense, and for all before the first step.
 func (s *Session) Density() []float64 {
 	density := make([]float64, len(s.model.layers))
 	for i := range density {
@@ -92,7 +93,8 @@ func (s *Session) Density() []float64 {
 	return density
 }
 
-// CacheStats returns the counts of the cache of a layer, zero if the layer is dense or no token was decoded.
+// CacheStats returns the counts of the cache of a layer, zero if the layer is dense or no token was
+// decoded.
 func (s *Session) CacheStats(layer int) cache.Stats {
 	if s.caches[layer] == nil {
 		return cache.Stats{}

@@ -328,8 +328,9 @@ func (t *Tokenizer) parseAddedToken(o strictjson.Object) (a addedToken, normaliz
 	return a, normalized, nil
 }
 
-// maxGrowth bounds how many bytes normalizing, pre-tokenizing or decoding can make of one, so that a file cannot ask for
-// steps that double a text again and again. "▁" for every space and one more before the text makes 12.
+// maxGrowth bounds how many bytes normalizing, pre-tokenizing or decoding can make of one, so that
+// a file cannot ask for steps that double a text again and again. "▁" for every space and one more
+// before the text makes 12.
 const maxGrowth = 16
 
 // A growth is how many bytes the steps so far make of one, at most.
@@ -543,7 +544,8 @@ func (t *Tokenizer) parsePostProcessor(v strictjson.Value, depth int) error {
 	return unknown(o, kind)
 }
 
-// maxSpecials bounds the ids around a text: a template can name a long list of them again and again.
+// maxSpecials bounds the ids around a text: a template can name a long list of them again and
+// again.
 const maxSpecials = 64
 
 // parseTemplate reads the template of a single text.

@@ -193,7 +193,7 @@ func byName(entries []entry) (earlier, later *entry) {
 	return nil, nil
 }
 
-// quote is strconv.Quote for names in messages: a broken file may hold very long ones.
+// quote returns strconv.Quote for names in messages: a broken file may hold very long ones.
 func quote(s string) string {
 	const most = 100
 	if len(s) > most {

@@ -256,7 +256,8 @@ func (p *ggufParser) info(e *entry) error {
 	return nil
 }
 
-// place finds the data of the tensors, which start at a multiple of the alignment. There may be gaps.
+// place finds the data of the tensors, which start at a multiple of the alignment. There may be
+// gaps.
 func (p *ggufParser) place() error {
 	alignment, ok, err := p.metadata.Uint("general.alignment")
 	switch {

@@ -153,7 +153,8 @@ func parseObject(data []byte) (strictjson.Object, error) {
 	return v.Object()
 }
 
-// isShardName reports whether a name is that of a file in the directory, or below, that can stand in a message.
+// isShardName reports whether a name is that of a file in the directory, or below, that can stand
+// in a message.
 func isShardName(name string) bool {
 	const most = 255 // NAME_MAX
 	return fs.ValidPath(name) && name != "." && filepath.IsLocal(filepath.FromSlash(name)) &&

@@ -83,7 +83,8 @@ func isSafetensors(data []byte) bool {
 	return len(data) > 8 && data[8] == '{' && binary.LittleEndian.Uint64(data) <= uint64(len(data)-8)
 }
 
-// parseInfo reads what the header says about a tensor: dtype, shape, data_offsets. Other fields are ignored.
+// parseInfo reads what the header says about a tensor: dtype, shape, data_offsets. Other fields are
+// ignored.
 func parseInfo(v strictjson.Value, data []byte) (entry, error) {
 	var e entry
 	info, err := v.Object()

@@ -74,8 +74,8 @@ func (t Tensor) View() (*weights.Matrix, bool) {
 	return m, err == nil
 }
 
-// CopyTo converts t to the dtype of m, which has Rows × Cols numbers, on the threads of p. Numbers that
-// m stores as t does are copied as they are; others go through float32.
+// CopyTo converts t to the dtype of m, which has Rows × Cols numbers, on the threads of p. Numbers
+// that m stores as t does are copied as they are; others go through float32.
 func (t Tensor) CopyTo(p *parallel.Pool, m *weights.Matrix) error {
 	if m.Rows() != t.Rows() || m.Cols() != t.Cols() {
 		return fmt.Errorf("checkpoint: tensor %s: %d×%d to %d×%d", quote(t.Name), t.Rows(), t.Cols(), m.Rows(), m.Cols())
@@ -142,7 +142,8 @@ func (t Tensor) decode(dst []float32, data []byte) (err error) {
 	return nil
 }
 
-// catchFault makes faults of this goroutine panics, and returns what has to be deferred to make such a panic an error.
+// catchFault makes faults of this goroutine panics, and returns what has to be deferred to make
+// such a panic an error.
 func (t Tensor) catchFault(err *error) func() {
 	before := debug.SetPanicOnFault(true)
 	return func() {

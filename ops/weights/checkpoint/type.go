@@ -54,8 +54,8 @@ var layouts = [...]struct {
 
 const none = ^weights.Dtype(0)
 
-// Dtype returns the dtype that keeps numbers of type t without rounding in as many bytes: of F32, F16,
-// BF16 and F64 in the same order, of Q8_0, Q4_0 and Q4_1 by row. False for other types.
+// Dtype returns the dtype that keeps numbers of type t without rounding in as many bytes: of F32,
+// F16, BF16 and F64 in the same order, of Q8_0, Q4_0 and Q4_1 by row. False for other types.
 func (t Type) Dtype() (weights.Dtype, bool) {
 	if !t.valid() || layouts[t].dtype == none {
 		return 0, false
@@ -73,7 +73,8 @@ func (t Type) String() string {
 
 func (t Type) valid() bool { return t > 0 && int(t) < len(layouts) }
 
-// A storage is any type that a file can name: a Type, or one that is only known well enough to check its extent.
+// A storage is any type that a file can name: a Type, or one that is only known well enough to
+// check its extent.
 type storage struct {
 	name         string
 	block, bytes uint64 // bytes is 0 if the extent is not known
@@ -113,7 +114,7 @@ func (s storage) size(dims []uint64) (shape []int, bytes uint64, err error) {
 	return shape, bytes, nil
 }
 
-// rowLength is the size of the innermost dimension; a scalar is a row of one.
+// rowLength returns the size of the innermost dimension; a scalar is a row of one.
 func rowLength(shape []int) int {
 	if len(shape) == 0 {
 		return 1

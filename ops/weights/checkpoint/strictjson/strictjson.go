@@ -1,6 +1,6 @@
-// Package strictjson reads JSON so that no two readers can see different things in a file: UTF-8 only, one
-// value, no key twice, no half of a surrogate pair, no text in place of a number. Errors say where the
-// value stands, as in "model.vocab" or "layers[3].threshold".
+// Package strictjson reads JSON so that no two readers can see different things in a file: UTF-8
+// only, one value, no key twice, no half of a surrogate pair, no text in place of a number. Errors
+// say where the value stands, as in "model.vocab" or "layers[3].threshold".
 //
 // Nothing is decoded before it is asked for: a [Value] is a part of one copy of the text.
 package strictjson
