@@ -17,6 +17,14 @@
 //
 //	go run ./examples/generate -model tinyrelu -prompt 'func (b *Buffer) WriteString(' -sparsity 0.6
 //
+// # Several prompts
+//
+// With -prompts a file has the prompts: a JSON array of strings if it begins with a bracket, else one a line. All of
+// them decode together, greedily, and a step reads the neurons that are active for any of them. A text that ends early
+// leaves the rest to go on. Texts go to stdout when the last one ends, each after a line with the number of its prompt.
+//
+//	echo '["func main() {", "// Copy copies"]' | go run ./examples/generate -prompts - -sparsity 0.6
+//
 // # To compare engines
 //
 // With -ids the prompt is token ids, taken as they are, and with -n 0 nothing is chosen. With -logits a file gets the logits that
@@ -27,7 +35,8 @@
 //	go run ./examples/generate -ids 0,1030,2192 -n 0 -logits "$(mktemp)"
 //	echo '["func main() {", ""]' | go run ./examples/generate -tokenize -
 //
-// With -json stdout gets one JSON object, whose keys type report documents, in place of the text.
+// With -json stdout gets one JSON object in place of the text. Type report documents its keys, and type batchReport
+// those for several prompts.
 //
 // # How it ends
 //
@@ -53,8 +62,12 @@ func run(ctx context.Context, env *program.Env) error {
 	if err != nil {
 		return err
 	}
-	if s.tokenize != "" {
+	switch {
+	case s.tokenize != "":
 		return tokenize(ctx, env, s)
+	case s.prompts != "":
+		return generateBatch(ctx, env, s)
+	default:
+		return generate(ctx, env, s)
 	}
-	return generate(ctx, env, s)
 }
