@@ -35,7 +35,7 @@ func Example_anyGraph() {
 	sparse, err := graph.Swap(g, gorgonia.Nodes{y}, plan.Selector) // a new graph; g stays as it is
 	check(err)
 
-	machine, err := graph.NewMachine(sparse.Graph, sparse.Outputs...) // or gorgonia.NewTapeMachine
+	machine, err := graph.NewMachine(sparse.Graph, sparse.Outputs) // or gorgonia.NewTapeMachine
 	check(err)
 	defer machine.Close()
 	check(gorgonia.Let(sparse.Node(x), input)) // inputs keep their names and shapes
