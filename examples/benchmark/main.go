@@ -171,6 +171,9 @@ func parseOptions(env *program.Env) (*options, error) {
 	o.newPool = f.Threads()
 	f.BoolVar(&o.verbose, "verbose", false, "print every run of every arm")
 	f.StringVar(&o.json, "json", "", "`file` to write the results to as JSON")
+	for _, name := range []string{"sparsity", "ppl_tokens"} {
+		f.Lookup(name).DefValue = "0" // -h shows no −1: the usage says what the default is
+	}
 	if err := env.Parse(f); err != nil {
 		return nil, err
 	}
