@@ -7,7 +7,8 @@ import (
 	"github.com/sparsegonia/sparsegonia/cuda/ptx"
 )
 
-// A driver loads the text of a module once and runs launches. The addresses would be of device memory.
+// A driver loads the text of a module once and runs launches. The addresses would be of device
+// memory.
 func ExampleMaskThreshold() {
 	const mask, scores = 0x7000, 0x8000
 	launch := ptx.MaskThreshold(mask, scores, 0.5, false, 1000)

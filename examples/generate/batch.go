@@ -19,8 +19,8 @@ import (
 // maxPrompts bounds the memory of the logits of a step, which are prompts × vocabulary.
 const maxPrompts = 256
 
-// batchReport is the JSON object that -json prints for several prompts. Active is the share of the neurons that were
-// active for any prompt of a step.
+// batchReport is the JSON object that -json prints for several prompts. Active is the share of the
+// neurons that were active for any prompt of a step.
 type batchReport struct {
 	setup
 	Texts []continuation `json:"texts"` // in the order of the prompts
@@ -84,7 +84,8 @@ func generateBatch(ctx context.Context, env *program.Env, s *settings) (err erro
 	return err
 }
 
-// readPrompts reads a JSON array of strings or, from text that does not begin with a bracket, lines.
+// readPrompts reads a JSON array of strings or, from text that does not begin with a bracket,
+// lines.
 func readPrompts(ctx context.Context, env *program.Env, file string) ([]string, error) {
 	data, err := readInput(ctx, env, file)
 	if err != nil {
@@ -131,7 +132,8 @@ func (s *settings) sequences(prompts []string, e *engine) ([]*sequence, error) {
 	return all, nil
 }
 
-// run computes the prompts one after the other and then decodes, a token of every sequence at a time.
+// run computes the prompts one after the other and then decodes, a token of every sequence at a
+// time.
 func (r *batchReport) run(
 	ctx context.Context, env *program.Env, session *llama.Session, sequences []*sequence, stop []int32,
 ) error {
@@ -220,7 +222,8 @@ func (r *batchReport) finish(sequences []*sequence) error {
 	return nil
 }
 
-// writeTexts writes each text after a line that names its prompt, or nothing if no token was chosen.
+// writeTexts writes each text after a line that names its prompt, or nothing if no token was
+// chosen.
 func (r *batchReport) writeTexts(w io.Writer) error {
 	var all strings.Builder
 	for i, c := range r.Texts {

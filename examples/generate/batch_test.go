@@ -52,8 +52,8 @@ func (r batchReport) texts() (texts []string) {
 	return texts
 }
 
-// Prompts of different lengths that decode together give the texts of transformers, each as if it were alone, with few
-// sequences and with so many that the kernels for many tokens run.
+// Prompts of different lengths that decode together give the texts of transformers, each as if it
+// were alone, with few sequences and with so many that the kernels for many tokens run.
 func TestBatchTexts(t *testing.T) {
 	for model, name := range map[string]string{"tinysilu": "tiny-silu", "tinyrelu": "tiny-relu"} {
 		g := readGolden(t, name)
@@ -103,8 +103,8 @@ func TestBatchTextsEnd(t *testing.T) {
 	}
 }
 
-// A step reads the union of what its sequences need: no less than any of them alone, no more than all of them together.
-// Equal prompts need what one of them does.
+// A step reads the union of what its sequences need: no less than any of them alone, no more than
+// all of them together. Equal prompts need what one of them does.
 func TestBatchUnion(t *testing.T) {
 	g := readGolden(t, "tiny-relu")
 	texts, want := g.prompts()
@@ -137,7 +137,8 @@ func TestBatchUnion(t *testing.T) {
 	}
 }
 
-// Prompts come as an array or as lines, from a file or stdin, and texts go out behind their numbers.
+// Prompts come as an array or as lines, from a file or stdin, and texts go out behind their
+// numbers.
 func TestPromptsAsLines(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "prompts")
 	if err := os.WriteFile(file, []byte("func main() {\r\n// Copy copies\n"), 0o666); err != nil {

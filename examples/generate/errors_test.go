@@ -24,7 +24,7 @@ import (
 // progress is what is on stderr, too, where the work takes over a second.
 var progress = regexp.MustCompile(`(?m)^generate: [a-z ]+( …| took [0-9.]+ s)\n`)
 
-// isComplaint tells whether stderr is one line, beside progress.
+// isComplaint reports whether stderr is one line, beside progress.
 func isComplaint(stderr string) bool {
 	stderr = progress.ReplaceAllString(stderr, "")
 	return strings.HasPrefix(stderr, "generate: ") && strings.Count(stderr, "\n") == 1 && strings.HasSuffix(stderr, "\n")

@@ -90,7 +90,8 @@ func (e *engine) close() error {
 	return e.model.Close()
 }
 
-// newSession finds the plan that the command line asks for and starts a session with it. The caller must close it.
+// newSession finds the plan that the command line asks for and starts a session with it. The caller
+// must close it.
 func (s *settings) newSession(ctx context.Context, env *program.Env, e *engine) (session *llama.Session, err error) {
 	if s.session.Plan, err = s.makePlan(ctx, env, e.model, e.tok); err != nil {
 		return nil, err
@@ -108,7 +109,8 @@ func computeLogits(ctx context.Context, env *program.Env, session *llama.Session
 	return err
 }
 
-// continuePrompt puts out the new text, or the report in its place, and statistics. Whoever interrupts it gets what there is.
+// continuePrompt puts out the new text, or the report in its place, and statistics. Whoever
+// interrupts it gets what there is.
 func continuePrompt(ctx context.Context, env *program.Env, session *llama.Session, tok *tokenizer.Tokenizer, s *settings, r *report) (err error) {
 	out := env.Stdout
 	if s.json {
@@ -155,7 +157,8 @@ func (s *settings) readPrompt(ctx context.Context, env *program.Env) error {
 	return nil
 }
 
-// tokenizer is the tokenizer of the model. Who gives ids and wants ids can do without: it is nil then, if there is none.
+// tokenizer is the tokenizer of the model. Who gives ids and wants ids can do without: it is nil
+// then, if there is none.
 func (s *settings) tokenizer(model *llama.Model) (*tokenizer.Tokenizer, error) {
 	tok, err := model.Tokenizer()
 	if errors.Is(err, fs.ErrNotExist) && s.prompt == nil && s.sparsity == 0 && (s.json || s.newTokens != nil && *s.newTokens == 0) {
@@ -169,8 +172,8 @@ func isInterrupt(ctx context.Context, err error) bool {
 	return err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err())
 }
 
-// fit returns how many new tokens may follow a prompt. It refuses what the context has no room for before any work is
-// done.
+// fit returns how many new tokens may follow a prompt. It refuses what the context has no room for
+// before any work is done.
 func (s *settings) fit(prompt int, model *llama.Model) (int, error) {
 	if s.session.Context == 0 {
 		s.session.Context = model.Config.MaxContext

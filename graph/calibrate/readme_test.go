@@ -11,7 +11,8 @@ import (
 	"github.com/sparsegonia/sparsegonia/graph/calibrate"
 )
 
-// network is a graph with a gated SiLU MLP and a plain ReLU MLP, 50 inputs that it is typically run on, and one more.
+// network is a graph with a gated SiLU MLP and a plain ReLU MLP, 50 inputs that it is typically run
+// on, and one more.
 func network() (g *gorgonia.ExprGraph, x, y *gorgonia.Node, typical calibrate.Source, input *tensor.Dense) {
 	f := newForeign()
 	return f.g, f.x, f.y, f.source(50), normal(7, rows, hidden)

@@ -6,7 +6,8 @@ import (
 	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
-// A matrix keeps its rows in one dtype; a row of grouped 4-bit weights has one scale for 32 of them.
+// A matrix keeps its rows in one dtype; a row of grouped 4-bit weights has one scale for 32 of
+// them.
 func ExampleMatrix() {
 	row := make([]float32, 32)
 	for i := range row {
@@ -25,7 +26,8 @@ func ExampleMatrix() {
 	// int4: 18 bytes, [-2 -1.75 -1.5]
 }
 
-// A store holds the gate, up and down row of a neuron side by side, so that an active neuron is one stretch of memory.
+// A store holds the gate, up and down row of a neuron side by side, so that an active neuron is one
+// stretch of memory.
 func ExampleAllocateNeurons() {
 	neurons, err := weights.AllocateNeurons(weights.F16, 3, 64, true)
 	if err != nil {

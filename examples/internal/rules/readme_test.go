@@ -20,7 +20,8 @@ var (
 	link    = regexp.MustCompile(`\]\(([^)\s]+)\)`)
 )
 
-// Every snippet of Go in the README is the body of an Example, in the file that was linked last before it.
+// Every snippet of Go in the README is the body of an Example, in the file that was linked last
+// before it.
 func TestSnippetsAreExamples(t *testing.T) {
 	readme := readFile(t, "README.md")
 	blocks := goBlock.FindAllStringSubmatchIndex(readme, -1)

@@ -224,7 +224,8 @@ func findCircle(next map[string]map[string]bool) []string {
 	return nil
 }
 
-// Whoever imports a library gets a statically linked program, and of a cache not much more than the cache.
+// Whoever imports a library gets a statically linked program, and of a cache not much more than the
+// cache.
 func TestDependencies(t *testing.T) {
 	if _, err := exec.LookPath("go"); err != nil {
 		t.Skip("needs the go command: ", err)
