@@ -19,7 +19,7 @@ type KV struct {
 
 // NewKV returns an empty cache of up to capacity positions for each sequence.
 func NewKV(d weights.Dtype, sequences, capacity, kvHeads, headDim int) (*KV, error) {
-	if d != weights.F32 && d != weights.F16 {
+	if !simd.Attends(d) {
 		return nil, fmt.Errorf("kernel: KV cache of %v, want f32 or f16", d)
 	}
 	if sequences <= 0 || capacity <= 0 || kvHeads <= 0 || headDim <= 0 || headDim > weights.MaxCols {
@@ -180,23 +180,24 @@ func (t *attentionTask) row(w *worker, i int) {
 	scores := w.scratch(t.share * n)
 	clear(scores)
 	clear(y)
-	// The heads of a share read a block of rows in turn, while it is in the L1 cache.
-	block := max(24<<10/kv.keys.Stride()&^3, 4)
-	for j := 0; j < n; j += block {
-		count := min(block, n-j)
+	rows := v.RowsOf(kv.keys)
+	// The heads of a share read some rows one after the other, while they are in the L1 cache.
+	few := max(24<<10/kv.keys.Stride()&^3, 4)
+	for j := 0; j < n; j += few {
+		count := min(few, n-j)
 		for h := range t.share {
-			v.RowDotsAny(scores[h*n+j:][:count], q[h*d:][:d], kv.keys, base+j)
+			rows.RowDots(scores[h*n+j:][:count], q[h*d:][:d], kv.keys, base+j)
 		}
 	}
 	for h := range t.share {
 		s := scores[h*n:][:n]
-		v.Scale(simd.Address(s), t.scale, n)
+		v.Scale(s, t.scale)
 		v.Softmax(s, s)
 	}
-	for j := 0; j < n; j += block {
-		count := min(block, n-j)
+	for j := 0; j < n; j += few {
+		count := min(few, n-j)
 		for h := range t.share {
-			v.RowSumAny(y[h*d:][:d], scores[h*n+j:][:count], kv.values, base+j)
+			rows.RowSum(y[h*d:][:d], scores[h*n+j:][:count], kv.values, base+j)
 		}
 	}
 }

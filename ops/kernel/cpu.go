@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
-	"unsafe"
 
 	"github.com/sparsegonia/sparsegonia/ops/parallel"
 	"github.com/sparsegonia/sparsegonia/ops/simd"
@@ -96,12 +95,11 @@ func (c *CPU) on(w *parallel.Worker) *worker {
 // worker is the scratch memory of one worker.
 type worker struct {
 	*parallel.Worker
-	floats  []float32
-	operand simd.Operand
-	dots    simd.DotRows
-	rows    simd.AxpyRows
-	order   [3*blockNeurons + mostAhead]unsafe.Pointer // rows of a block of neurons
-	_       [64]byte
+	floats []float32
+	dots   simd.DotRows
+	rows   simd.AxpyRows
+	block  block
+	_      [64]byte
 }
 
 // scratch returns n float32 of unspecified content, at a multiple of 64 bytes.
@@ -131,7 +129,7 @@ func (k perCPU[T]) of(c *CPU) *T {
 }
 
 // resizeTo makes *s n elements long, of unspecified content, and returns it. It allocates only to grow.
-func resizeTo(s *[]float32, n int) []float32 {
+func resizeTo[E any](s *[]E, n int) []E {
 	*s = simd.Resize(*s, n)
 	return *s
 }

@@ -8,9 +8,13 @@ import (
 	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
-// MaskThreshold marks the scores that reach their threshold: s ≥ τ, or |s| ≥ τ
-// if abs. tau has one number for all or one for each of the I columns; scores
-// and mask are T×I. NaN does not reach anything.
+// MaskThreshold marks the scores that reach their threshold: s ≥ τ, or |s| ≥ τ if abs.
+//
+//	scores, mask  T×I
+//	tau           one number, or one for each of the I columns
+//
+// NaN reaches nothing. The magnitude of the least integer, which its type does not hold, is larger than all others: −s is then
+// s, and negative.
 func MaskThreshold[E weights.Elem](mask []bool, scores, tau []E, abs bool) {
 	if len(mask) != len(scores) || len(tau) == 0 && len(scores) != 0 || len(tau) > 1 && len(scores)%len(tau) != 0 {
 		panic(panicShape)
@@ -21,7 +25,7 @@ func MaskThreshold[E weights.Elem](mask []bool, scores, tau []E, abs bool) {
 			if abs && s < 0 {
 				s = -s
 			}
-			mask[i] = s >= limit
+			mask[i] = s >= limit || abs && s < 0
 		}
 		return
 	}
@@ -31,7 +35,7 @@ func MaskThreshold[E weights.Elem](mask []bool, scores, tau []E, abs bool) {
 			if abs && s < 0 {
 				s = -s
 			}
-			out[i] = s >= tau[i]
+			out[i] = s >= tau[i] || abs && s < 0
 		}
 	}
 }

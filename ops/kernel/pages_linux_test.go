@@ -4,8 +4,9 @@ import (
 	"math/rand/v2"
 	"testing"
 
-	"github.com/sparsegonia/sparsegonia/ops/weights"
 	"golang.org/x/sys/unix"
+
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
 // lastPages returns that many pages, behind which there is no memory: who reads past them dies.

@@ -3,7 +3,6 @@ package kernel
 import (
 	"sync"
 	"time"
-	"unsafe"
 
 	"github.com/sparsegonia/sparsegonia/ops/simd"
 	"github.com/sparsegonia/sparsegonia/ops/weights"
@@ -26,7 +25,7 @@ func ReadRoof(cpu *CPU, data []byte, streams int) float64 {
 	}
 	start := time.Now()
 	cpu.pool.Run(pieces, func(i int) {
-		sink.add(read(unsafe.Pointer(&data[i*step*streams]), step, step))
+		sink.add(read(data[i*step*streams:][:step*streams]))
 	})
 	return float64(pieces*step*streams) / time.Since(start).Seconds()
 }
@@ -48,7 +47,7 @@ func FMAPeak(cpu *CPU, d time.Duration) float64 {
 		cpu.pool.Run(cpu.pool.Threads(), func(i int) {
 			o := &data[i]
 			for range calls {
-				v.Tile(simd.Address(o.c), simd.Address(o.w), 4*k, 4, simd.Address(o.x), k)
+				v.Tile(o.c, simd.Address(o.w), 4*k, 4, o.x)
 			}
 		})
 		return time.Since(start)

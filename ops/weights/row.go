@@ -110,6 +110,15 @@ func GroupedRow(d Dtype, row unsafe.Pointer, cols int) GroupRow {
 	return GroupRow{row, s, unsafe.Add(s, 2*n)}
 }
 
+// From returns the row from a group on.
+func (r GroupRow) From(d Dtype, group int) GroupRow {
+	r.Quants, r.Scales = unsafe.Add(r.Quants, group*QuantBytes[d]), unsafe.Add(r.Scales, 2*group)
+	if d == Int4M {
+		r.Mins = unsafe.Add(r.Mins, 2*group)
+	}
+	return r
+}
+
 // decodeGroups writes n numbers from column c on, a multiple of 32, to dst.
 func DecodeGroups(d Dtype, dst []float32, r GroupRow, c, n int) {
 	for k := 0; k < n; k += Group {
