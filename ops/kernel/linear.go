@@ -133,11 +133,12 @@ type linearTask struct {
 func (t *linearTask) Piece(thread *parallel.Worker, i int) {
 	w := t.cpu.on(thread)
 	m, r, b := t.w, &w.dots, &w.block
-	for b.begin(w, simd.RowsPerDot, i*t.rows, t.rows, m.Rows()); b.next(); {
+	size, ahead, streams := m.RowBytes(), t.kernel.DotAhead, t.kernel.DotStreams
+	for b.begin(w, streams, simd.RowsPerDot/streams, i*t.rows, t.rows, m.Rows()); b.next(); {
 		for s := range r.Row {
 			k := min(s, b.count-1)
-			r.Row[s] = m.RowAt(b.row[k])
-			r.Next[s] = simd.Ahead(t.kernel.DotAhead, r.Row[s], m.RowBytes(), m.RowAt(b.following[k]))
+			row := m.RowAt(b.row[k])
+			r.Row[s], r.Next[s] = row, simd.Ahead(ahead, row, size, m.RowAt(b.following[k]))
 		}
 		for token := range t.tokens {
 			t.kernel.Dot(&t.operands[token], r, m)
@@ -169,7 +170,7 @@ func (t *downTask) Piece(thread *parallel.Worker, i int) {
 	width := simd.PaddedCols(m.Cols())
 	sums := t.sums[i*t.tokens*width:][:t.tokens*width]
 	clear(sums)
-	for b.begin(w, t.kernel.Streams, i*t.chunk, t.chunk, m.Rows()); b.next(); {
+	for b.begin(w, t.kernel.Streams, t.kernel.Run, i*t.chunk, t.chunk, m.Rows()); b.next(); {
 		for from := 0; from < b.count; from += t.kernel.PerAdd {
 			to := min(from+t.kernel.PerAdd, b.count)
 			for token := range t.tokens {

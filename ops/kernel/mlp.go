@@ -186,23 +186,28 @@ func (t *neuronTask) Piece(thread *parallel.Worker, i int) {
 	clear(sums)
 	short := max(t.up.RowBytes(), t.down.RowBytes()) <= shortRow
 	b := neuronBlock{neuronTask: t, w: w, block: &w.block}
-	for b.begin(w, min(t.ups.Streams, t.downs.Streams), i*t.chunk, t.chunk, len(t.slots)); b.next(); {
+	reading := &t.ups.Reading
+	if t.downs.Streams < reading.Streams {
+		reading = &t.downs.Reading
+	}
+	for b.begin(w, reading.Streams, reading.Run, i*t.chunk, t.chunk, len(t.slots)); b.next(); {
 		for s := range b.count {
-			k, slot, following := b.row[s], int(t.slots[b.row[s]]), int(t.slots[b.following[s]])
-			b.neuron[s], b.row[s], b.following[s] = t.neurons[k], slot, following
-			b.byRow[s] = t.ups.ByRow && (short || following != slot+1)
+			b.neuron[s] = t.neurons[b.row[s]]
+			b.slot[s], b.after[s] = int(t.slots[b.row[s]]), int(t.slots[b.following[s]])
+			b.byRow[s] = reading.ByRow && (short || b.after[s] != b.slot[s]+1)
 		}
 		b.add(sums)
 	}
 }
 
-// neuronBlock is a block of active neurons, whose rows are their slots.
+// neuronBlock is a block of active neurons.
 type neuronBlock struct {
 	*neuronTask
 	*block
 	w      *worker
-	neuron [blockNeurons]int32
-	byRow  [blockNeurons]bool // as in simd.Reading
+	neuron      [blockNeurons]int32
+	slot, after [blockNeurons]int  // of the neurons, of those that follow
+	byRow       [blockNeurons]bool // as in simd.Reading
 }
 
 // add adds the contributions of the neurons to sums T×O.
@@ -229,9 +234,9 @@ func (b *neuronBlock) add(sums []float32) {
 		b.finish(h, gates[token*blockNeurons:], ups[token*blockNeurons:], b.neuron[:b.count], token)
 		for from := 0; from < b.count; from += step {
 			to := min(from+step, b.count)
-			for s, row := range b.row[from:to] {
-				r.Row[s], r.Coef[s] = m.RowAt(row), h[from+s]
-				r.Next[s] = b.ahead(b.downs.AddAhead, from+s, m, begin.RowAt(b.following[from+s]))
+			for s, slot := range b.slot[from:to] {
+				r.Row[s], r.Coef[s] = m.RowAt(slot), h[from+s]
+				r.Next[s] = b.ahead(b.downs.AddAhead, from+s, m, begin.RowAt(b.after[from+s]))
 			}
 			b.downs.Add(sums[token*width:][:width], r, m, to-from)
 		}
@@ -243,8 +248,8 @@ func (b *neuronBlock) dots(out []float32, m, next *weights.Matrix, from int) {
 	r := &b.w.dots
 	for s := range r.Row {
 		i := min(from+s, b.count-1)
-		r.Row[s] = m.RowAt(b.row[i])
-		r.Next[s] = b.ahead(b.ups.DotAhead, i, m, next.RowAt(b.row[i]))
+		r.Row[s] = m.RowAt(b.slot[i])
+		r.Next[s] = b.ahead(b.ups.DotAhead, i, m, next.RowAt(b.slot[i]))
 	}
 	for token := range b.tokens {
 		b.ups.Dot(&b.operands[token], r, m)
@@ -257,7 +262,7 @@ func (b *neuronBlock) ahead(bytes, i int, m *weights.Matrix, next unsafe.Pointer
 	if b.byRow[i] {
 		return uintptr(next)
 	}
-	return simd.Ahead(bytes, m.RowAt(b.row[i]), m.RowBytes(), next)
+	return simd.Ahead(bytes, m.RowAt(b.slot[i]), m.RowBytes(), next)
 }
 
 // finish computes the activations h of neurons from the dots of their rows.

@@ -149,7 +149,7 @@ func dots4[X float32 | int16](size int, f func(x unsafe.Pointer, r *DotRows, n i
 	}
 }
 
-// groupDots and groupDots2 make dots of grouped rows of that many bytes a group.
+// groupDots makes a dot of grouped rows of that many bytes a group, groupDots2 of assembly that takes two rows.
 func groupDots(bytes int, f func(x unsafe.Pointer, r *DotRows, n int)) func(x *Operand, r *DotRows, groups int) {
 	return func(x *Operand, r *DotRows, groups int) {
 		readRows(r.Row[:], bytes*groups)
@@ -158,11 +158,11 @@ func groupDots(bytes int, f func(x unsafe.Pointer, r *DotRows, n int)) func(x *O
 }
 
 func groupDots2(bytes int, f func(x, a, b unsafe.Pointer, n int, nextA, nextB uintptr) (xa, xb float32)) func(x *Operand, r *DotRows, groups int) {
-	return fours(func(x *Operand, a, b unsafe.Pointer, groups int, nextA, nextB uintptr) (xa, xb float32) {
-		raceRead(a, bytes*groups)
-		raceRead(b, bytes*groups)
-		return f(unsafe.Pointer(x), a, b, groups, nextA, nextB)
-	})
+	return func(x *Operand, r *DotRows, groups int) {
+		readRows(r.Row[:], bytes*groups)
+		r.Sum[0], r.Sum[1] = f(unsafe.Pointer(x), r.Row[0], r.Row[1], groups, r.Next[0], r.Next[1])
+		r.Sum[2], r.Sum[3] = f(unsafe.Pointer(x), r.Row[2], r.Row[3], groups, r.Next[2], r.Next[3])
+	}
 }
 
 // adds makes a sum of count rows of numbers of that many bytes.

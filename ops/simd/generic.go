@@ -49,7 +49,7 @@ var plain = &shared{
 }
 
 // inTurn reads rows in the order in which they are stored: plain Go cannot prefetch.
-var inTurn = Reading{Streams: 1}
+var inTurn = Reading{DotStreams: 4, Streams: 1, Run: 8}
 
 const plainTile = 4 // rows and columns of its tiles
 

@@ -124,11 +124,3 @@ func (k *grouped) addUpTo8(y []float32, r *AxpyRows, count int) {
 		k.addUpTo4(y, r, count-4)
 	}
 }
-
-// fours makes a dot of four rows of one of two.
-func fours(dot2 func(x *Operand, a, b unsafe.Pointer, groups int, nextA, nextB uintptr) (xa, xb float32)) func(*Operand, *DotRows, int) {
-	return func(x *Operand, r *DotRows, groups int) {
-		r.Sum[0], r.Sum[1] = dot2(x, r.Row[0], r.Row[1], groups, r.Next[0], r.Next[1])
-		r.Sum[2], r.Sum[3] = dot2(x, r.Row[2], r.Row[3], groups, r.Next[2], r.Next[3])
-	}
-}

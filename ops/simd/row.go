@@ -49,9 +49,12 @@ type RowKernel struct {
 
 // Reading is how rows are read fastest from memory.
 type Reading struct {
-	// Streams is the number of parts of a piece, 4 or 8, whose rows are added together, one of each.
-	// 1 means that rows are added in the order in which they are stored.
-	Streams int
+	// DotStreams is the number of parts of a piece, 2 or 4, of which a Dot has equally many rows.
+	DotStreams int
+
+	// Streams is the number of parts of a piece, at most 8, of which Run rows each are added together.
+	// 1 means that rows are added in the order in which they are stored; Run is then 8.
+	Streams, Run int
 
 	// DotAhead and AddAhead are the bytes between what Dot and Add read and what they prefetch.
 	DotAhead, AddAhead int

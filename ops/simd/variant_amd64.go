@@ -32,10 +32,10 @@ func archVariants() []*Variant {
 
 // How rows are read, tuned on Zen 3 (AVX2) and Emerald Rapids (AVX-512).
 var (
-	streamsAVX2   = Reading{Streams: 4, DotAhead: 512, AddAhead: 512}
-	int8sAVX2     = Reading{Streams: 4, DotAhead: 512, AddAhead: 3072}
-	groupsAVX2    = Reading{Streams: 1, DotAhead: 3072, ByRow: true}
-	streamsAVX512 = Reading{Streams: 8, DotAhead: 2048, AddAhead: 2048, ByRow: true}
+	streamsAVX2   = Reading{DotStreams: 4, Streams: 4, Run: 1, DotAhead: 512, AddAhead: 512}
+	int8sAVX2     = Reading{DotStreams: 4, Streams: 4, Run: 1, DotAhead: 512, AddAhead: 3072}
+	groupsAVX2    = Reading{DotStreams: 2, Streams: 1, Run: 8, DotAhead: 4096, ByRow: true}
+	streamsAVX512 = Reading{DotStreams: 4, Streams: 8, Run: 1, DotAhead: 2048, AddAhead: 2048, ByRow: true}
 )
 
 var avx2 = Variant{
