@@ -5045,8 +5045,8 @@ loop:
 	VZEROUPPER
 	RET
 
-// func turnAVX2(dst, src unsafe.Pointer, dstStep, srcStep int)
-TEXT ·turnAVX2(SB), NOSPLIT, $0-32
+// func transposeAVX2(dst, src unsafe.Pointer, dstStep, srcStep int)
+TEXT ·transposeAVX2(SB), NOSPLIT, $0-32
 	MOVQ dst+0(FP), DI
 	MOVQ src+8(FP), SI
 	MOVQ dstStep+16(FP), R8

@@ -77,7 +77,7 @@ var avx2 = Variant{
 	},
 	Tile: tiles(6, 16, tileAVX2), TileRows: 6, TileCols: 16,
 	TilePairs: pairTiles(6, 16, tilePairsAVX2), PackPairs: packed(16, packPairsAVX2), Quantize16: quantize16Vectors,
-	transpose: transposed(8, turnAVX2), square: 8,
+	transpose: transposed(8, transposeAVX2), square: 8,
 	Activate: [...]func(y, x []float32){
 		activation.SiLU: unary(siluAVX2), activation.GELU: geluPlain, activation.GELUTanh: unary(geluTanhAVX2),
 		activation.ReLU: unary(reluAVX2),
@@ -90,8 +90,8 @@ var avx2 = Variant{
 
 // The kernels of bytes and nibbles of AVX-512 leave their sums in an order of lanes.
 var (
-	bytesInOrder   = inOrder(16, reordered(straightenAVX512))
-	nibblesInOrder = inOrder(32, reordered(straightenAVX512))
+	bytesInOrder   = inOrder(16, reordered(inOrderAVX512))
+	nibblesInOrder = inOrder(32, reordered(inOrderAVX512))
 )
 
 var avx512 = Variant{
@@ -128,7 +128,7 @@ var avx512 = Variant{
 	},
 	Tile: tiles(12, 32, tileAVX512), TileRows: 12, TileCols: 32,
 	TilePairs: pairTiles(12, 32, tilePairsAVX512), PackPairs: packed(32, packPairsAVX512), Quantize16: quantize16Vectors,
-	transpose: transposed(16, turnAVX512), square: 16,
+	transpose: transposed(16, transposeAVX512), square: 16,
 	Activate: [...]func(y, x []float32){
 		activation.SiLU: unary(siluAVX512), activation.GELU: geluPlain, activation.GELUTanh: unary(geluTanhAVX512),
 		activation.ReLU: unary(reluAVX512),
