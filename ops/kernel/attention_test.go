@@ -6,6 +6,8 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/chewxy/math32"
+
 	"github.com/sparsegonia/sparsegonia/ops/simd"
 	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
@@ -145,7 +147,7 @@ func TestAttentionOfPaddedPrompts(t *testing.T) {
 				continue
 			}
 			for j, w := range want[int(pos)*heads*d:][:heads*d] {
-				if !(weights.Abs(row[j]-w) <= 1e-5) {
+				if !(math32.Abs(row[j]-w) <= 1e-5) {
 					t.Fatalf("position %d, element %d is %v, want %v", pos, j, row[j], w)
 				}
 			}

@@ -236,5 +236,3 @@ func Finite(bits uint32) float32 {
 	}
 	return math.Float32frombits(bits)
 }
-
-func Abs(x float32) float32 { return math.Float32frombits(math.Float32bits(x) &^ (1 << 31)) }
