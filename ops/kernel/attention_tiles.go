@@ -8,16 +8,18 @@ import (
 	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
-// attentionTiles is the attention of many rows of one sequence, on the tiles of the matrix product: a panel of as many
-// queries as a tile has columns, of all heads that share a key-value head, meets a block of positions at a time, and what
-// it found before is scaled to the largest score so far (as in FlashAttention, Dao et al. 2022). A piece is a panel of one
-// key-value head; the last queries, which see the most positions, come first.
+// attentionTiles is the attention of many rows of one sequence, on the tiles of the matrix product.
+// A piece is a panel of queries, as many as a tile has columns, of all heads that share a key-value
+// head. A panel meets attentionBlock positions at a time; the sums so far are scaled to the largest
+// score so far (FlashAttention, Dao et al. 2022). The last queries, which see the most positions,
+// come first.
 type attentionTiles attentionTask
 
-// attentionBlock is the number of positions of a block: its scores, keys and values stay in the cache.
+// attentionBlock is the number of positions of a block: its scores, keys and values stay in the
+// cache.
 const attentionBlock = 128
 
-// manyQueries tells whether the queries that share a key-value head fill tiles.
+// manyQueries reports whether the queries that share a key-value head fill tiles.
 func (t *attentionTask) manyQueries() bool {
 	if 2*len(t.positions)*t.share < t.cpu.variant.TileCols {
 		return false
@@ -123,7 +125,8 @@ func (t *attentionTiles) Piece(thread *parallel.Worker, i int) {
 	}
 }
 
-// asFloats returns n rows of m as float32: where they lie, if tiles may read what is behind them, else in buf.
+// asFloats returns n rows of m as float32: where they lie, if tiles may read what is behind them,
+// else in buf.
 func (t *attentionTiles) asFloats(m *weights.Matrix, first, n int, buf []float32) []float32 {
 	v, rows := t.cpu.variant, t.cpu.variant.RowsOf(m)
 	if rows.Direct && first+v.WholeTiles(n)+v.TileRows <= m.Rows() {

@@ -3,8 +3,8 @@ package kernel
 // blockNeurons is the most rows of a block. It divides the rows of a chunk.
 const blockNeurons = 8
 
-// block is the rows of a piece that are computed together: the next few of each of several streams, which start in equal
-// parts of the piece.
+// block is the rows of a piece that are computed together: the next few of each of several streams,
+// which start in equal parts of the piece.
 //
 //	4 streams, 1 row  rows 0 4 8 12, then 1 5 9 13, …   of 16 rows
 //	2 streams, 2 rows rows 0 8 1 9, then 2 10 3 11, …
@@ -22,7 +22,8 @@ type block struct {
 	at           int // in a stream
 }
 
-// begin sets b to the blocks of the piece that starts at row first. A piece has that many rows of all.
+// begin sets b to the blocks of the piece that starts at row first. A piece has that many rows of
+// all.
 func (b *block) begin(w *worker, streams, run, first, rows, all int) {
 	*b = block{w: w, streams: streams, run: run, first: first, n: min(rows, all-first), rows: rows, all: all}
 	b.length = (b.n + streams*run - 1) / (streams * run) * run

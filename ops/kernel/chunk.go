@@ -6,9 +6,9 @@ import (
 	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
-// Sums over many weight rows are taken in chunks of rows, whose partial sums
-// are then added in order: workers need not wait for each other, and the bits
-// do not depend on how many there are, since the chunks depend on the number of rows alone.
+// Sums over many rows of weights are taken in chunks of rows, whose partial sums are added in
+// order. Workers need not wait for each other. Chunks depend on the number of rows alone, so that
+// the bits do not depend on the number of workers.
 
 // chunkRows returns how many of n rows make a chunk, a multiple of blockNeurons:
 //
@@ -33,8 +33,8 @@ func (cpu *CPU) partialSums(n, tokens, cols int) []float32 {
 	return *sums
 }
 
-// addPartialSums writes y T×O, the sum of all chunks of the n rows, of w or some of them, plus bias. It adds them up in
-// the first chunk.
+// addPartialSums computes y T×O, the sum of all chunks of n rows of w plus bias. It overwrites the
+// first chunk.
 func (cpu *CPU) addPartialSums(y []float32, n, tokens int, w *weights.Matrix, bias []float32) {
 	c, cols := chunkRows(n), w.Cols()
 	t := reduceTasks.of(cpu)

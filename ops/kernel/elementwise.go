@@ -6,8 +6,8 @@ import (
 	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
-// elementsPerPiece is few enough to share and many enough to be worth a step of
-// the counter; less than two pieces stay on the caller.
+// elementsPerPiece is few enough to share and many enough to be worth a piece. Less than two pieces
+// stay on the caller.
 const elementsPerPiece = 8192
 
 // Activate computes y = a(x); y may be x.

@@ -8,9 +8,9 @@ import (
 	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
-// Products of many tokens run on tiles of outputs × tokens that stay in registers. Inputs are packed into panels of as many
-// tokens as a tile has columns, and weights are widened, a block of panelOutputs × panelCols at a time that stays in the
-// L2 cache:
+// Products of many tokens run on tiles of outputs × tokens that stay in registers. Inputs are
+// packed into panels of as many tokens as a tile has columns, and weights are widened, a block of
+// panelOutputs × panelCols at a time that stays in the L2 cache:
 //
 //	x T×K  ──► panels [⌈T/TileCols⌉][K][TileCols] ──┐
 //	w O×K  ──► block  panelOutputs × panelCols    ──┴► tiles ──► y T×O
@@ -149,7 +149,8 @@ type gemmTask struct {
 	split simd.Split // [⌈T/32⌉][k/2] rows of 32 pairs, [⌈T/32⌉][k/4] of quads or, if transposed, T rows of k
 }
 
-// scaleInputs makes room for the scales of the tokens, and gathers those of the rows if they run along k.
+// scaleInputs makes room for the scales of the tokens, and gathers those of the rows if they run
+// along k.
 func (g *gemmTask) scaleInputs() {
 	cpu, width := g.cpu, g.cpu.variant.TileCols
 	g.scales = resizeTo(&gemmScratch.of(cpu).tokenScales, (g.tokens+width-1)/width*width)
@@ -243,8 +244,8 @@ func (g *gemmTask) Piece(thread *parallel.Worker, i int) {
 	}
 }
 
-// tileScratch is room for a block of widened weights in either orientation. The rows are padded so that they do not all
-// fall into the same cache sets.
+// tileScratch is room for a block of widened weights in either orientation. The rows are padded so
+// that they do not all fall into the same cache sets.
 const (
 	floatStride = panelCols + 16
 	tileScratch = max(panelOutputs*floatStride, splitScratch)
@@ -268,8 +269,8 @@ func (g *gemmTask) rows(v *simd.Variant, c, low, scratch []float32, m *weights.M
 	}
 }
 
-// columns is rows of a product whose weight rows run along the outputs. On AMX it leaves a row of panelOutputs outputs of
-// each token in c.
+// columns is rows of a product whose weight rows run along the outputs. On AMX it leaves a row of
+// panelOutputs outputs of each token in c.
 func (g *gemmTask) columns(v *simd.Variant, c, low, scratch []float32, first, n int) {
 	clear(c)
 	switch g.product {

@@ -6,24 +6,26 @@ import (
 	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
-// AMX multiplies matrices of bfloat16, which it adds in float32, or of int8, which it adds in int32. It takes the products
-// of many tokens with weights that are not F32.
+// AMX multiplies matrices of bfloat16, which it adds in float32, or of int8, which it adds in
+// int32. It takes the products of many tokens with weights that are not F32.
 //
-// OnSplit: a bfloat16 has 8 of the 24 bits of a float32. Inputs of F16 and BF16 weights are split into a high and a low
-// one, and F16 weights, which have 11 bits, too: 16 bits of the inputs count. Grouped weights, times their scales, and
-// their inputs are rounded to one.
+// OnSplit: a bfloat16 has 8 of the 24 bits of a float32. Inputs of F16 and BF16 weights are split
+// into a high and a low one, and F16 weights, which have 11 bits, too: 16 bits of the inputs count.
+// Grouped weights, times their scales, and their inputs are rounded to one.
 //
-// OnBytes: Int8 weights meet inputs of int16, as in OnPairs, which are split into two int8. Those products are exact.
+// OnBytes: Int8 weights meet inputs of int16, as in OnPairs, which are split into two int8. Those
+// products are exact.
 //
-// One factor is rows, and the other rows that hold 4 bytes of each column. Weights whose rows run along k are the first
-// factor; if transposed they are the second, and tiles hold a row per token.
+// One factor is rows, and the other rows that hold 4 bytes of each column. Weights whose rows run
+// along k are the first factor; if transposed they are the second, and tiles hold a row per token.
 
 const (
 	amxBytes = 2 * panelCols // of a row of weights that are read at a time
 	amxStep  = amxBytes + 64 // bytes from row to row of them, which then do not all start in one cache set
 )
 
-// newSplit returns a matrix over two buffers, step bytes from row to row. Without both it has no low part.
+// newSplit returns a matrix over two buffers, step bytes from row to row. Without both it has no
+// low part.
 func newSplit(high, low []byte, step int, both bool) simd.Split {
 	if !both {
 		low = nil

@@ -35,7 +35,8 @@ func (g *gemmTask) rowFloats(v *simd.Variant, c, scratch []float32, m *weights.M
 // rowsAhead is the number of rows between a row that is widened and one that is prefetched.
 const rowsAhead = 8
 
-// prefetch prefetches the part of a row of a block of n that is widened rowsAhead rows after row i at column k.
+// prefetch prefetches the part of a row of a block of n that is widened rowsAhead rows after row i
+// at column k.
 func (g *gemmTask) prefetch(m *weights.Matrix, first, i, n, k int) {
 	i += rowsAhead
 	if i >= n {
@@ -47,7 +48,8 @@ func (g *gemmTask) prefetch(m *weights.Matrix, first, i, n, k int) {
 	g.kernel.Prefetch(m, g.rowOf(m, first+i), k, min(panelCols, g.k-k))
 }
 
-// prefetchColumns prefetches columns first to first+n−1 of the row that is read rowsAhead rows after row k.
+// prefetchColumns prefetches columns first to first+n−1 of the row that is read rowsAhead rows
+// after row k.
 func (g *gemmTask) prefetchColumns(k, first, n int) {
 	g.kernel.Prefetch(g.w, g.row(min(k+rowsAhead, g.k-1)), first, n)
 }

@@ -10,9 +10,9 @@ import (
 	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
-// everywhere runs a test under every variant of this CPU: the best one with several thread counts, which make no
-// difference (TestDeterminism). Under the race detector, which takes its time, one count has races, and avx512 is left
-// out where amx runs the same Go code and more.
+// everywhere runs a test under every variant of this CPU: the best one with several thread counts,
+// which make no difference (TestDeterminism). Under the race detector, which takes its time, one
+// count has races, and avx512 is left out where amx runs the same Go code and more.
 func everywhere(t *testing.T, f func(t *testing.T, p *CPU)) {
 	t.Helper()
 	for i, name := range simd.Variants() {
@@ -154,8 +154,8 @@ func asWeights(v *simd.Variant, m *weights.Matrix, T int) [][]float64 {
 	return w
 }
 
-// epsilon is eps or, where both factors are split, what splitting them and leaving out the product of the low parts costs
-// at most.
+// epsilon is eps or, where both factors are split, what splitting them and leaving out the product
+// of the low parts costs at most.
 func epsilon(v *simd.Variant, d weights.Dtype, T int, eps float64) float64 {
 	if T >= TileTokens && onBF16(v, d) && !d.Grouped() {
 		return 2 * 0x1p-16

@@ -9,19 +9,21 @@ import (
 )
 
 const (
-	// TileTokens is the number of tokens from which on products run on tiles instead of token by token.
+	// TileTokens is the number of tokens from which on products run on tiles instead of token by
+	// token.
 	TileTokens = 16
 
-	// A product of few tokens is cut into piecesPerThread for each thread, of leastPiece to mostPiece bytes of weights:
-	// sharing fewer costs more than it brings, and with more the last pieces end at different times. A product of at most
-	// alone bytes runs on the caller.
+	// A product of few tokens is cut into piecesPerThread for each thread, of leastPiece to
+	// mostPiece bytes of weights: sharing fewer costs more than it brings, and with more the last
+	// pieces end at different times. A product of at most alone bytes runs on the caller.
 	piecesPerThread = 4
 	leastPiece      = 64 << 10
 	mostPiece       = 1 << 20
 	alone           = 48 << 10
 )
 
-// Linear computes y = x·wᵀ + bias: x T×K, w O×K (a row per output), y T×O. bias has O numbers or is nil.
+// Linear computes y = x·wᵀ + bias: x T×K, w O×K (a row per output), y T×O. bias has O numbers or is
+// nil.
 func Linear[E weights.Elem](cpu *CPU, y, x []E, w *weights.Matrix, bias []E) {
 	tokens := checkLinear(y, x, w.Cols(), w.Rows(), w, bias)
 	if tokens == 0 || w.Rows() == 0 {
@@ -50,7 +52,8 @@ func Linear[E weights.Elem](cpu *CPU, y, x []E, w *weights.Matrix, bias []E) {
 	*t = linearTask{}
 }
 
-// LinearT computes y = x·w + bias: x T×K, w K×O (a row per input, as down of a neuron-major MLP), y T×O.
+// LinearT computes y = x·w + bias: x T×K, w K×O (a row per input, as down of a neuron-major MLP), y
+// T×O.
 func LinearT[E weights.Elem](cpu *CPU, y, x []E, w *weights.Matrix, bias []E) {
 	tokens := checkLinear(y, x, w.Rows(), w.Cols(), w, bias)
 	if tokens == 0 || w.Cols() == 0 {

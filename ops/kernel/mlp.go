@@ -9,23 +9,23 @@ import (
 	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
-// MLP is a gated or plain multilayer perceptron, stored neuron-major: row i of
-// Gate and Up, I×H, and of Down, I×O, belongs to neuron i (or, if a cache moves
-// the rows, to the neuron that slot i holds). Without Gate it is plain: act(up).
+// MLP is a gated or plain multilayer perceptron, stored neuron-major: row i of Gate and Up, I×H,
+// and of Down, I×O, belongs to neuron i or, if a cache moves rows, to the neuron in slot i. Without
+// Gate it is plain: act(up).
 type MLP[E weights.Elem] struct {
 	Gate, Up, Down             *weights.Matrix
 	GateBias, UpBias, DownBias []E // I, I and O numbers, or nil
 	Act                        activation.Func
 }
 
-// SparseMLP writes y T×O from x T×H over the active neurons only:
+// SparseMLP computes y T×O from x T×H over the active neurons only:
 //
-//	y = Σ_k act(x·Gate[slots[k]])·(x·Up[slots[k]])·Down[slots[k]] + DownBias
+//	y = Σₖ act(x·Gate[slots[k]])·(x·Up[slots[k]])·Down[slots[k]] + DownBias
 //
-// slots are the rows to use and neurons the neurons they hold, which index
-// biases and gate (nil: neurons = slots). gate, if not nil, has T×I values
-// act(x·gateᵀ + bias) computed before; the rows of Gate are then not read. In a
-// plain MLP they are act(x·upᵀ + bias), and the rows of Up are not read.
+//	slots    the rows to use
+//	neurons  the neurons of these rows, which index biases and gate; nil means slots
+//	gate     act(x·Gateᵀ + GateBias) T×I if it is known, else nil: the rows of Gate are then not read
+//	         in a plain MLP act(x·Upᵀ + UpBias): the rows of Up are then not read
 func SparseMLP[E weights.Elem](cpu *CPU, y, x []E, m *MLP[E], slots, neurons []int32, gate []E) {
 	tokens := checkMLP(y, x, m)
 	checkActive(m, slots, neurons, gate, tokens)
@@ -35,7 +35,8 @@ func SparseMLP[E weights.Elem](cpu *CPU, y, x []E, m *MLP[E], slots, neurons []i
 	runMLP(orDefault(cpu), y, x, m, slots, neurons, gate, tokens)
 }
 
-// DenseMLP is SparseMLP over all neurons, slot i being neuron i: bit for bit the same. The biases have I numbers.
+// DenseMLP is SparseMLP over all neurons, slot i being neuron i, bit for bit. The biases have I
+// numbers.
 func DenseMLP[E weights.Elem](cpu *CPU, y, x []E, m *MLP[E]) {
 	tokens := checkMLP(y, x, m)
 	neurons := m.Up.Rows()
@@ -47,10 +48,10 @@ func DenseMLP[E weights.Elem](cpu *CPU, y, x []E, m *MLP[E]) {
 	runMLP(cpu, y, x, m, all, all, nil, tokens)
 }
 
-// slotsOf are the slots 0, 1, 2, …: the numbers never change, the slice grows.
+// slotsOf holds the slots 0, 1, 2, …: the numbers never change, the slice grows.
 var slotsOf = newPerCPU[[]int32]()
 
-// firstSlots are the slots 0, 1, …, n−1.
+// firstSlots returns the slots 0, 1, …, n−1.
 func (cpu *CPU) firstSlots(n int) []int32 {
 	cpu.mu.Lock()
 	defer cpu.mu.Unlock()
@@ -111,7 +112,8 @@ func checkMLP[E weights.Elem](y, x []E, m *MLP[E]) int {
 	return tokens
 }
 
-// checkActive checks that the rows in slots are there, and the biases and gate values of the neurons.
+// checkActive checks that the rows in slots are there, and the biases and gate values of the
+// neurons.
 func checkActive[E weights.Elem](m *MLP[E], slots, neurons []int32, gate []E, tokens int) {
 	if neurons != nil && len(neurons) != len(slots) || gate != nil && tokens > 0 && len(gate)%tokens != 0 {
 		panic(panicShape)
@@ -145,7 +147,8 @@ var (
 	hiddenPanels = newPerCPU[[]float32]() // packed hidden activations of many tokens
 )
 
-// neuronTask is the sparse MLP of few tokens, in one pass over the rows of the active neurons. A piece is a chunk of them.
+// neuronTask is the sparse MLP of few tokens, in one pass over the rows of the active neurons. A
+// piece is a chunk of them.
 type neuronTask struct {
 	cpu              *CPU
 	gate, up, down   *weights.Matrix
@@ -204,7 +207,7 @@ func (t *neuronTask) Piece(thread *parallel.Worker, i int) {
 type neuronBlock struct {
 	*neuronTask
 	*block
-	w      *worker
+	w           *worker
 	neuron      [blockNeurons]int32
 	slot, after [blockNeurons]int  // of the neurons, of those that follow
 	byRow       [blockNeurons]bool // as in simd.Reading
@@ -243,7 +246,8 @@ func (b *neuronBlock) add(sums []float32) {
 	}
 }
 
-// dots writes to out the products of all tokens with the rows in m of a few neurons. Their rows in next are read after them.
+// dots writes to out the products of all tokens with the rows in m of a few neurons. Their rows in
+// next are read after them.
 func (b *neuronBlock) dots(out []float32, m, next *weights.Matrix, from int) {
 	r := &b.w.dots
 	for s := range r.Row {
@@ -257,7 +261,8 @@ func (b *neuronBlock) dots(out []float32, m, next *weights.Matrix, from int) {
 	}
 }
 
-// ahead returns the address to prefetch while the row in m of neuron i of the block is read, before the row at next.
+// ahead returns the address to prefetch while the row in m of neuron i of the block is read, before
+// the row at next.
 func (b *neuronBlock) ahead(bytes, i int, m *weights.Matrix, next unsafe.Pointer) uintptr {
 	if b.byRow[i] {
 		return uintptr(next)
@@ -297,8 +302,8 @@ func (t *neuronTask) finish(h, gates, ups []float32, neurons []int32, token int)
 	}
 }
 
-// sparseGEMM is the sparse MLP of many tokens: the hidden activations come out as the panels that the product with the
-// down rows reads.
+// sparseGEMM is the sparse MLP of many tokens: the hidden activations come out as the panels that
+// the product with the down rows reads.
 func (cpu *CPU) sparseGEMM(t *neuronTask, y, x, bias []float32) {
 	v, n, hidden, outputs := cpu.variant, len(t.slots), t.up.Cols(), t.down.Cols()
 	t.panelRows = panelRows(t.downs.Product(n, true), n)

@@ -43,8 +43,8 @@ func TestLinearT(t *testing.T) {
 	})
 }
 
-// sumEpsilon is what sums over weight rows may be wrong by: those of 4 bits round the coefficients of few tokens to 8
-// bits, those of Int8 and Int8G may round them to 15.
+// sumEpsilon is what sums over weight rows may be wrong by: those of 4 bits round the coefficients
+// of few tokens to 8 bits, those of Int8 and Int8G may round them to 15.
 func sumEpsilon(v *simd.Variant, d weights.Dtype, T int, exact, rounded float64) float64 {
 	switch {
 	case T >= TileTokens:
@@ -57,7 +57,8 @@ func sumEpsilon(v *simd.Variant, d weights.Dtype, T int, exact, rounded float64)
 	return exact
 }
 
-// scaledRounded is x as rows of w along k see it: the tiles of Int8 multiply int16, which hold the scales of the rows.
+// scaledRounded is x as rows of w along k see it: the tiles of Int8 multiply int16, which hold the
+// scales of the rows.
 func scaledRounded(v *simd.Variant, w *weights.Matrix, x []float32, T int) []float64 {
 	d := w.Dtype()
 	switch {
@@ -80,7 +81,8 @@ func scaledRounded(v *simd.Variant, w *weights.Matrix, x []float32, T int) []flo
 // mlpEpsilon bounds the rounding of a sparse MLP, relative to the sizes that referenceMLP gives.
 const mlpEpsilon = 4e-6
 
-// mlpError is mlpEpsilon or more, where hidden activations are rounded to bfloat16 or coefficients to 8 or 15 bits.
+// mlpError is mlpEpsilon or more, where hidden activations are rounded to bfloat16 or coefficients
+// to 8 or 15 bits.
 func mlpError(v *simd.Variant, d weights.Dtype, T int) float64 {
 	if T >= TileTokens && onBF16(v, d) && d.Grouped() {
 		return 0x1p-9 + mlpEpsilon
@@ -239,7 +241,8 @@ func TestSparseMLPAllActive(t *testing.T) {
 	})
 }
 
-// The dense MLP is the sparse one of all neurons, bit for bit, for as many neurons as a pool has seen, and more, and fewer.
+// The dense MLP is the sparse one of all neurons, bit for bit, for as many neurons as a pool has
+// seen, and more, and fewer.
 func TestDenseMLP(t *testing.T) {
 	everywhere(t, func(t *testing.T, p *CPU) {
 		r := rand.New(rand.NewPCG(15, 16))
@@ -481,7 +484,7 @@ func TestNonFinite(t *testing.T) {
 func TestSplitHugeInputs(t *testing.T) {
 	everywhere(t, func(t *testing.T, p *CPU) {
 		if p.variant.AMX == nil {
-			t.Skip("no matrix unit")
+			t.Skip("no AMX")
 		}
 		r := rand.New(rand.NewPCG(71, 72))
 		const T, K, O = 20, 64, 40

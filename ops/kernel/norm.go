@@ -6,8 +6,8 @@ import (
 	"github.com/sparsegonia/sparsegonia/ops/parallel"
 )
 
-// RMSNorm computes y = x/√(mean(x²)+eps)⊙weight for every row of len(weight) numbers. The squares are summed in float64.
-// y may be x.
+// RMSNorm computes y = x/√(mean(x²)+eps)⊙weight for every row of len(weight) numbers. The squares
+// are summed in float64. y may be x.
 func RMSNorm(cpu *CPU, y, x, weight []float32, eps float32) {
 	n := len(weight)
 	if len(y) != len(x) || n == 0 && len(x) != 0 || n > 0 && len(x)%n != 0 {
@@ -44,7 +44,8 @@ func (t *normTask) Piece(_ *parallel.Worker, i int) {
 	}
 }
 
-// Argmax returns the index of the first largest number, −1 if x is empty. NaN is smaller than everything.
+// Argmax returns the index of the first largest number, −1 if x is empty. NaN is smaller than
+// everything.
 func Argmax(x []float32) int {
 	best := -1
 	var largest float32

@@ -28,7 +28,8 @@ func lastPages(t *testing.T, pages int) []byte {
 	return memory[: pages*size : pages*size]
 }
 
-// Keys and values that end where the memory ends, of as many positions as fill a block of tiles, and fewer, and more.
+// Keys and values that end where the memory ends, of as many positions as fill a block of tiles,
+// and fewer, and more.
 func TestAttentionReadsNoFurther(t *testing.T) {
 	const pages, tokens = 16, 40
 	keys, values := lastPages(t, pages), lastPages(t, pages)

@@ -2,5 +2,5 @@
 
 package simd
 
-// allowAMX tells whether the registers of AMX may be used: only Linux is known to ask.
+// allowAMX reports whether the registers of AMX may be used: only Linux is known to ask.
 func allowAMX() bool { return false }

@@ -8,8 +8,9 @@ import (
 	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
-// The functions of this file make primitives on slices of assembly, which takes addresses. They check lengths and
-// announce to the race detector, which does not see assembly, what it reads and writes.
+// The functions of this file make primitives on slices of assembly, which takes addresses. They
+// check lengths and announce to the race detector, which does not see assembly, what it reads and
+// writes.
 
 // read announces that s is read and returns its address.
 func read[E any](s []E) unsafe.Pointer {
@@ -149,7 +150,8 @@ func dots4[X float32 | int16](size int, f func(x unsafe.Pointer, r *DotRows, n i
 	}
 }
 
-// groupDots makes a dot of grouped rows of that many bytes a group, groupDots2 of assembly that takes two rows.
+// groupDots makes a dot of grouped rows of that many bytes a group, groupDots2 of assembly that
+// takes two rows.
 func groupDots(bytes int, f func(x unsafe.Pointer, r *DotRows, n int)) func(x *Operand, r *DotRows, groups int) {
 	return func(x *Operand, r *DotRows, groups int) {
 		readRows(r.Row[:], bytes*groups)
@@ -173,7 +175,8 @@ func adds(count, size int, f func(y unsafe.Pointer, r *AxpyRows, n int)) func(y 
 	}
 }
 
-// groupAdds makes a sum of count grouped rows. per is the columns for which the assembly counts one.
+// groupAdds makes a sum of count grouped rows. per is the columns for which the assembly counts
+// one.
 func groupAdds(count, quantBytes, per int, f func(y unsafe.Pointer, r *AxpyRows, n int)) func(y []float32, r *AxpyRows) {
 	return func(y []float32, r *AxpyRows) {
 		readRows(r.Row[:count], len(y)/weights.Group*quantBytes)
@@ -269,7 +272,8 @@ func splitTiles(f func(c unsafe.Pointer, cStep int, a, aLow unsafe.Pointer, aSte
 	}
 }
 
-// splitRows makes a function of rows of numbers of that many bytes, which become parts of half as many.
+// splitRows makes a function of rows of numbers of that many bytes, which become parts of half as
+// many.
 func splitRows[E float32 | int16](f func(high, low, src unsafe.Pointer, n int)) func(high, low []byte, src []E) {
 	return func(high, low []byte, src []E) {
 		n := len(src) * int(unsafe.Sizeof(src[0])) / 2
@@ -291,7 +295,9 @@ func splitColumns[E float32 | int16](f func(high, low, src unsafe.Pointer, step 
 		if RaceEnabled {
 			for i := range TileAMX {
 				write(high[i*step:][:32])
-				write(some(some(low, (i+1)*step)[min(i*step, len(low)):], 32))
+				if low != nil {
+					write(low[i*step:][:32])
+				}
 			}
 		}
 		f(Address(high), Address(low), read(src[:16*TileAMX*4/int(unsafe.Sizeof(src[0]))]), step)

@@ -15,7 +15,8 @@ var (
 	byteWord = regexp.MustCompile(`0x([0-9a-f]{2})`)
 )
 
-// Instructions that Go's assembler does not know are written as bytes. The bytes say what their comment says.
+// Instructions that Go's assembler does not know are written as bytes. The bytes say what their
+// comment says.
 func TestEncodings(t *testing.T) {
 	files, err := filepath.Glob("*.s")
 	if err != nil || len(files) == 0 {
@@ -81,8 +82,8 @@ func TestDisassemble(t *testing.T) {
 	}
 }
 
-// vector is the prefix of a vector instruction and what it says of its operands (Intel 64 and IA-32 Architectures Software
-// Developer's Manual, volume 2, 2.3.5 and 2.7.1).
+// vector is the prefix of a vector instruction and what it says of its operands (Intel 64 and IA-32
+// Architectures Software Developer's Manual, volume 2, 2.3.5 and 2.7.1).
 type vector struct {
 	space   string // "vex" or "evex", vector bits, implied prefix, opcode map, W
 	reg     byte   // the high bits of ModRM.reg, ModRM.rm and SIB.index

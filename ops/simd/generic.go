@@ -8,8 +8,8 @@ import (
 	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
-// generic is written in plain Go. It defines the primitives, runs where there is no assembly, and takes the columns that
-// assembly leaves.
+// generic is written in plain Go. It defines the primitives, runs where there is no assembly, and
+// takes the columns that assembly leaves.
 var generic = Variant{
 	Name: "generic",
 	Rows: [weights.Dtypes]RowKernel{

@@ -201,7 +201,7 @@ func dotGroups(d weights.Dtype, dot func(x *Operand, row weights.GroupRow, group
 func dotInt8G(x *Operand, row weights.GroupRow, groups int) (sum float32) {
 	w, scales := weights.SliceAt[int8](row.Quants, groups*weights.Group), weights.SliceAt[uint16](row.Scales, groups)
 	for g := range groups {
-		xs, ws := x.Q[g*weights.Group:][:weights.Group], w[g*weights.Group:][:weights.Group]
+		xs, ws := x.q[g*weights.Group:][:weights.Group], w[g*weights.Group:][:weights.Group]
 		var s int32
 		for k, v := range xs {
 			s += int32(v) * int32(ws[k])
@@ -223,7 +223,7 @@ func dotNibbles(x []int8, q []byte) (s int32) {
 func dotInt4(x *Operand, row weights.GroupRow, groups int) (sum float32) {
 	w, scales := weights.SliceAt[byte](row.Quants, groups*16), weights.SliceAt[uint16](row.Scales, groups)
 	for g := range groups {
-		sum += weights.FromF16(scales[g]) * (x.d[g]*float32(dotNibbles(x.Q[g*weights.Group:], w[g*16:])) - 8*x.s[g])
+		sum += weights.FromF16(scales[g]) * (x.d[g]*float32(dotNibbles(x.q[g*weights.Group:], w[g*16:])) - 8*x.s[g])
 	}
 	return sum
 }
@@ -231,7 +231,7 @@ func dotInt4(x *Operand, row weights.GroupRow, groups int) (sum float32) {
 func dotInt4M(x *Operand, row weights.GroupRow, groups int) (sum float32) {
 	w, scales, mins := weights.SliceAt[byte](row.Quants, groups*16), weights.SliceAt[uint16](row.Scales, groups), weights.SliceAt[uint16](row.Mins, groups)
 	for g := range groups {
-		sum += weights.FromF16(scales[g])*x.d[g]*float32(dotNibbles(x.Q[g*weights.Group:], w[g*16:])) + weights.FromF16(mins[g])*x.s[g]
+		sum += weights.FromF16(scales[g])*x.d[g]*float32(dotNibbles(x.q[g*weights.Group:], w[g*16:])) + weights.FromF16(mins[g])*x.s[g]
 	}
 	return sum
 }
@@ -252,7 +252,8 @@ func addGroups(d weights.Dtype, count int) func(y []float32, r *AxpyRows) {
 	}
 }
 
-// addNibbles adds eight rows: for each group, p(i) = coef(i)·scale(i) are rounded to multiples q(i) of max|p|/127, and
+// addNibbles adds eight rows: for each group, p(i) = coef(i)·scale(i) are rounded to multiples q(i)
+// of max|p|/127, and
 //
 //	y[j] += Σᵢ coef(i)·min(i) + 8·(max|p|/127·Σᵢ q(i) − Σᵢ p(i)) … + max|p|/127·Σᵢ q(i)·nibble(i,j)
 func addNibbles(d weights.Dtype) func(y []float32, r *AxpyRows) {

@@ -11,7 +11,8 @@ type grouped struct {
 	dtype weights.Dtype
 	dot   func(x *Operand, r *DotRows, groups int)
 
-	// add4 and add1 add to y the first 4 rows or the first one. They are nil if more or add8 takes any number.
+	// add4 and add1 add to y the first 4 rows or the first one. They are nil if more or add8 takes
+	// any number.
 	add4, add1 func(y []float32, r *AxpyRows)
 
 	// add8, nil for bytes, adds 8 rows of groups, at least add8Least and a multiple of add8Step.
@@ -22,8 +23,8 @@ type grouped struct {
 	widen16 func(dst []int16, quants unsafe.Pointer)
 }
 
-// groups returns the RowKernel of a grouped dtype. inOrder is nil if sums are left in order; else one call of add8 or add4
-// adds all rows.
+// groups returns the RowKernel of a grouped dtype. inOrder is nil if sums are left in order; else
+// one call of add8 or add4 adds all rows.
 func (p *shared) groups(k grouped, inOrder func(y, sums, scratch []float32), r Reading) RowKernel {
 	quantBytes := weights.QuantBytes[k.dtype]
 	minima := k.dtype == weights.Int4M

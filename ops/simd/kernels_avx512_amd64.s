@@ -2207,7 +2207,7 @@ TEXT ·dot4Int8GAVX512(SB), NOSPLIT, $8-24
 	MOVQ (DotRows_Next+16)(DX), R12
 	MOVQ (DotRows_Row+24)(DX), R9
 	MOVQ (DotRows_Next+24)(DX), R13
-	MOVQ Operand_Q(BX), AX
+	MOVQ Operand_q(BX), AX
 	MOVQ Operand_s(BX), CX
 	MOVQ Operand_d(BX), BX
 	MOVQ R15, left-8(SP)
@@ -3100,7 +3100,7 @@ TEXT ·dot4Int4AVX512(SB), NOSPLIT, $8-24
 	MOVQ (DotRows_Next+16)(DX), R12
 	MOVQ (DotRows_Row+24)(DX), R9
 	MOVQ (DotRows_Next+24)(DX), R13
-	MOVQ Operand_Q(BX), AX
+	MOVQ Operand_q(BX), AX
 	MOVQ Operand_s(BX), CX
 	MOVQ Operand_d(BX), BX
 	MOVQ R15, left-8(SP)
@@ -4016,7 +4016,7 @@ TEXT ·dot4Int4MAVX512(SB), NOSPLIT, $8-24
 	MOVQ (DotRows_Next+16)(DX), R12
 	MOVQ (DotRows_Row+24)(DX), R9
 	MOVQ (DotRows_Next+24)(DX), R13
-	MOVQ Operand_Q(BX), AX
+	MOVQ Operand_q(BX), AX
 	MOVQ Operand_s(BX), CX
 	MOVQ Operand_d(BX), BX
 	MOVQ R15, left-8(SP)

@@ -6,7 +6,8 @@ import (
 	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
-// Operand is one input vector in the form that a Dot reads. Its memory is reused by the next Prepare.
+// Operand is one input vector in the form that a Dot reads. Its memory is reused by the next
+// Prepare.
 //
 //	rows     form                                why
 //	floats   the numbers themselves
@@ -15,7 +16,7 @@ import (
 //
 // An input that holds a NaN or an infinity has a NaN scale and so gives NaN.
 type Operand struct {
-	Q []int8    // quants of grouped rows
+	q []int8    // quants of grouped rows
 	d []float32 // scale of each group
 	s []float32 // d·ΣQ of each group
 
@@ -25,8 +26,8 @@ type Operand struct {
 }
 
 const (
-	// Int16Limit is the largest int16 quant: an int32 lane of eight holds the sum of int16Cols columns, 8192/16 steps of two
-	// products up to 128·16383.
+	// Int16Limit is the largest int16 quant: an int32 lane of eight holds the sum of int16Cols
+	// columns, 8192/16 steps of two products up to 128·16383.
 	Int16Limit = 16383
 	int16Cols  = 8192
 )
@@ -46,8 +47,8 @@ func prepare16(quantize func(q []int16, x []float32) float32) func(o *Operand, x
 func prepareGroups(quantize func(q []int8, d, s, x []float32)) func(o *Operand, x []float32) {
 	return func(o *Operand, x []float32) {
 		n := weights.Groups(len(x))
-		o.Q, o.d, o.s = Resize(o.Q, n*weights.Group), Resize(o.d, n), Resize(o.s, n)
-		quantize(o.Q, o.d, o.s, x)
+		o.q, o.d, o.s = Resize(o.q, n*weights.Group), Resize(o.d, n), Resize(o.s, n)
+		quantize(o.q, o.d, o.s, x)
 	}
 }
 
@@ -60,8 +61,8 @@ func quantize16(q []int16, x []float32) (scale float32) {
 	return scale
 }
 
-// quantizeGroups computes, for each group g, d[g] = max|x|/127, q = x/d[g], rounded to nearest even, and s[g] = d[g]·Σq.
-// q is zero behind the end of x.
+// quantizeGroups computes, for each group g, d[g] = max|x|/127, q = x/d[g], rounded to nearest
+// even, and s[g] = d[g]·Σq. q is zero behind the end of x.
 func quantizeGroups(q []int8, d, s, x []float32) {
 	for g := range weights.Groups(len(x)) {
 		in, out := x[g*weights.Group:min((g+1)*weights.Group, len(x))], q[g*weights.Group:][:weights.Group]
@@ -77,7 +78,8 @@ func quantizeGroups(q []int8, d, s, x []float32) {
 	}
 }
 
-// Resize returns s with n elements of unspecified content that start at a multiple of 64 bytes. It allocates only to grow.
+// Resize returns s with n elements of unspecified content that start at a multiple of 64 bytes. It
+// allocates only to grow.
 func Resize[E any](s []E, n int) []E {
 	if cap(s) < n {
 		var e E

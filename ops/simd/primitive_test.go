@@ -14,10 +14,12 @@ import (
 	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
-// Every primitive of every variant against the generic one, at all alignments and lengths, between guard bytes. Moves and
-// integers are equal bit for bit; sums are within rounding of the sizes of their terms.
+// Every primitive of every variant against the generic one, at all alignments and lengths, between
+// guard bytes. Moves and integers are equal bit for bit; sums are within rounding of the sizes of
+// their terms.
 
-// fenced is memory between bytes that make NaNs, so that what reads past an end gives a wrong result.
+// fenced is memory between bytes that make NaNs, so that what reads past an end gives a wrong
+// result.
 type fenced struct {
 	bytes []byte
 	first int
@@ -213,7 +215,8 @@ func scaleOf(d weights.Dtype, row unsafe.Pointer, n, c int) float64 {
 	return 0
 }
 
-// Sums of one to all rows are right but for the rounding of coefficients that package kernel grants.
+// Sums of one to all rows are right but for the rounding of coefficients that package kernel
+// grants.
 func TestAdd(t *testing.T) {
 	const epsilon = 1e-6
 	assemblies(t, func(t *testing.T, v *Variant, r *rand.Rand) {
@@ -252,8 +255,8 @@ func TestAdd(t *testing.T) {
 	})
 }
 
-// Coefficients of bytes that are all nothing add nothing, those that are no numbers make none, and the largest bytes and
-// coefficients fill an int32 almost to the last bit.
+// Coefficients of bytes that are all nothing add nothing, those that are no numbers make none, and
+// the largest bytes and coefficients fill an int32 almost to the last bit.
 func TestAddBytes(t *testing.T) {
 	assemblies(t, func(t *testing.T, v *Variant, r *rand.Rand) {
 		const n = 5 * weights.Group
@@ -596,9 +599,9 @@ func TestQuantize(t *testing.T) {
 					if !slices.Equal(got.d, want.d) || !slices.Equal(got.s, want.s) {
 						t.Fatalf("%s: scales %v and sums %v, want %v and %v", what, got.d, got.s, want.d, want.s)
 					}
-					for k, q := range got.Q {
-						if q != want.Q[k] && got.d[k/weights.Group] != 0 {
-							t.Fatalf("%s: quant %d is %d, want %d", what, k, q, want.Q[k])
+					for k, q := range got.q {
+						if q != want.q[k] && got.d[k/weights.Group] != 0 {
+							t.Fatalf("%s: quant %d is %d, want %d", what, k, q, want.q[k])
 						}
 					}
 				}

@@ -9,7 +9,8 @@ import (
 // RowKernel is all there is to know about rows of one dtype under one instruction set.
 // Columns may be any number; a row is the address of a row of m.
 type RowKernel struct {
-	// Prepare sets x to the form of v that rows of the dtype multiply. v must not change while x is used.
+	// Prepare sets x to the form of v that rows of the dtype multiply. v must not change while x is
+	// used.
 	Prepare func(x *Operand, v []float32)
 
 	// Dot computes r.Sum[i] = x·r.Row[i] for i < RowsPerDot and prefetches r.Next.
@@ -52,8 +53,8 @@ type Reading struct {
 	// DotStreams is the number of parts of a piece, 2 or 4, of which a Dot has equally many rows.
 	DotStreams int
 
-	// Streams is the number of parts of a piece, at most 8, of which Run rows each are added together.
-	// 1 means that rows are added in the order in which they are stored; Run is then 8.
+	// Streams is the number of parts of a piece, at most 8, of which Run rows each are added
+	// together. 1 means that rows are added in the order in which they are stored; Run is then 8.
 	Streams, Run int
 
 	// DotAhead and AddAhead are the bytes between what Dot and Add read and what they prefetch.
@@ -109,7 +110,8 @@ const (
 // mostBytes is the number of columns whose products of int8 fit an int32.
 const mostBytes = 1<<17 - 1
 
-// Product returns how a product of k inputs runs: with rows along k or, if transposed, along the outputs.
+// Product returns how a product of k inputs runs: with rows along k or, if transposed, along the
+// outputs.
 func (t *Tiles) Product(k int, transposed bool) Product {
 	p := t.products[0]
 	if transposed {
@@ -152,8 +154,8 @@ func (r *AxpyRows) fill(count, rows int) {
 	}
 }
 
-// Ahead returns the address to prefetch while a row of size bytes is read: ahead bytes further in its stream or, if the
-// next row of the stream is not adjacent, that row.
+// Ahead returns the address to prefetch while a row of size bytes is read: ahead bytes further in
+// its stream or, if the next row of the stream is not adjacent, that row.
 func Ahead(ahead int, row unsafe.Pointer, size int, next unsafe.Pointer) uintptr {
 	if gap := uintptr(next) - uintptr(row) - uintptr(size); gap < weights.RowAlign {
 		return uintptr(row) + uintptr(ahead)

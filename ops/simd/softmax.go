@@ -1,6 +1,7 @@
 package simd
 
-// Softmax computes y = exp(x)/Σexp(x) of at least one number; y may be x. A NaN or +Inf in x, or −Inf alone, gives NaN.
+// Softmax computes y = exp(x)/Σexp(x) of at least one number; y may be x. A NaN or +Inf in x, or
+// −Inf alone, gives NaN.
 func (v *Variant) Softmax(y, x []float32) {
 	largest := x[0]
 	for _, s := range x {

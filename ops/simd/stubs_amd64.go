@@ -185,7 +185,7 @@ func rowSumF16AVX2(y, coef, rows unsafe.Pointer, stride, n, count int)
 // dot2Int8GAVX2 sums products of an Operand with two rows of n groups and prefetches nextA and nextB as it reads a and b:
 //
 //	xa, xb = dot(x, a), dot(x, b)
-//	dot(x, w) = Σ scale(g)·x.d[g]·Σ x.Q[k]·w[k]    k of group g, g < n
+//	dot(x, w) = Σ scale(g)·x.d[g]·Σ x.q[k]·w[k]    k of group g, g < n
 //
 //go:noescape
 func dot2Int8GAVX2(x, a, b unsafe.Pointer, n int, nextA, nextB uintptr) (xa, xb float32)
@@ -217,7 +217,7 @@ func widenInt8GAVX2(dst unsafe.Pointer, row weights.GroupRow, n int)
 // dot2Int4AVX2 sums products of an Operand with two rows of n groups and prefetches nextA and nextB as it reads a and b:
 //
 //	xa, xb = dot(x, a), dot(x, b)
-//	dot(x, w) = Σ scale(g)·(x.d[g]·Σ x.Q[k]·nibble(k) − 8·x.s[g])    k of group g, g < n
+//	dot(x, w) = Σ scale(g)·(x.d[g]·Σ x.q[k]·nibble(k) − 8·x.s[g])    k of group g, g < n
 //
 //go:noescape
 func dot2Int4AVX2(x, a, b unsafe.Pointer, n int, nextA, nextB uintptr) (xa, xb float32)
@@ -258,7 +258,7 @@ func widenInt4AVX2(dst unsafe.Pointer, row weights.GroupRow, n int)
 // dot2Int4MAVX2 sums products of an Operand with two rows of n groups and prefetches nextA and nextB as it reads a and b:
 //
 //	xa, xb = dot(x, a), dot(x, b)
-//	dot(x, w) = Σ scale(g)·x.d[g]·Σ x.Q[k]·nibble(k) + min(g)·x.s[g]    k of group g, g < n
+//	dot(x, w) = Σ scale(g)·x.d[g]·Σ x.q[k]·nibble(k) + min(g)·x.s[g]    k of group g, g < n
 //
 //go:noescape
 func dot2Int4MAVX2(x, a, b unsafe.Pointer, n int, nextA, nextB uintptr) (xa, xb float32)
@@ -661,7 +661,7 @@ func rowSumF16AVX512(y, coef, rows unsafe.Pointer, stride, n, count int)
 // dot4Int8GAVX512 sums products of an Operand with four rows of n groups and prefetches r.Next as it reads r.Row:
 //
 //	r.Sum[i] = dot(x, r.Row[i])    i < 4
-//	dot(x, w) = Σ scale(g)·x.d[g]·Σ x.Q[k]·w[k]    k of group g, g < n
+//	dot(x, w) = Σ scale(g)·x.d[g]·Σ x.q[k]·w[k]    k of group g, g < n
 //
 //go:noescape
 func dot4Int8GAVX512(x unsafe.Pointer, r *DotRows, n int)
@@ -686,7 +686,7 @@ func widenInt8GAVX512(dst unsafe.Pointer, row weights.GroupRow, n int)
 // dot4Int4AVX512 sums products of an Operand with four rows of n groups and prefetches r.Next as it reads r.Row:
 //
 //	r.Sum[i] = dot(x, r.Row[i])    i < 4
-//	dot(x, w) = Σ scale(g)·(x.d[g]·Σ x.Q[k]·nibble(k) − 8·x.s[g])    k of group g, g < n
+//	dot(x, w) = Σ scale(g)·(x.d[g]·Σ x.q[k]·nibble(k) − 8·x.s[g])    k of group g, g < n
 //
 //go:noescape
 func dot4Int4AVX512(x unsafe.Pointer, r *DotRows, n int)
@@ -713,7 +713,7 @@ func widenInt4AVX512(dst unsafe.Pointer, row weights.GroupRow, n int)
 // dot4Int4MAVX512 sums products of an Operand with four rows of n groups and prefetches r.Next as it reads r.Row:
 //
 //	r.Sum[i] = dot(x, r.Row[i])    i < 4
-//	dot(x, w) = Σ scale(g)·x.d[g]·Σ x.Q[k]·nibble(k) + min(g)·x.s[g]    k of group g, g < n
+//	dot(x, w) = Σ scale(g)·x.d[g]·Σ x.q[k]·nibble(k) + min(g)·x.s[g]    k of group g, g < n
 //
 //go:noescape
 func dot4Int4MAVX512(x unsafe.Pointer, r *DotRows, n int)

@@ -6,8 +6,9 @@ import (
 	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
-// ungrouped are the kernels of a dtype without groups: floats, whose operand is float32, and Int8, whose operand is int16.
-// They need whole groups of columns, at least one. What is left of a row is for plain.
+// ungrouped are the kernels of a dtype without groups: floats, whose operand is float32, and Int8,
+// whose operand is int16. They need whole groups of columns, at least one. What is left of a row is
+// for plain.
 type ungrouped[X float32 | int16] struct {
 	dot        func(x []X, r *DotRows)        // r.Sum[i] = x·r.Row[i]
 	add4, add1 func(y []float32, r *AxpyRows) // y += Σ r.Coef[i]·r.Row[i] of the first 4 rows, of the first
@@ -15,7 +16,8 @@ type ungrouped[X float32 | int16] struct {
 	plain      *plainRow[X]
 }
 
-// attention are the kernels of rows, stride bytes apart, that attention needs. They need whole groups of columns.
+// attention are the kernels of rows, stride bytes apart, that attention needs. They need whole
+// groups of columns.
 type attention struct {
 	dots func(y, x []float32, rows unsafe.Pointer, stride int) // y[i] += x·row i
 	sum  func(y, x []float32, rows unsafe.Pointer, stride int) // y += Σ x[i]·row i
@@ -70,8 +72,8 @@ func (p *shared) floats(k ungrouped[float32], a attention, r Reading, t Tiles) R
 	return row
 }
 
-// int8s returns the RowKernel of Int8. k does without the scales of rows. inOrder is nil if add4 leaves sums in order and
-// needs whole groups.
+// int8s returns the RowKernel of Int8. k does without the scales of rows. inOrder is nil if add4
+// leaves sums in order and needs whole groups.
 func (p *shared) int8s(k ungrouped[int16], inOrder func(y, sums, scratch []float32), r Reading) RowKernel {
 	row := RowKernel{
 		Prepare: prepare16(p.quantize16),

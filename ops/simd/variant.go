@@ -11,13 +11,14 @@ import (
 
 // Variant is the primitives below for one instruction set. Activations are float32.
 //
-// Vectors are slices of any alignment; those of one call have the length of the first, if nothing else is said. A result
-// may be an input of the same call, but not overlap it otherwise. Sums may be taken in any order that depends on lengths
-// alone. Plain Go (generic) is the reference.
+// Vectors are slices of any alignment; those of one call have the length of the first, if nothing
+// else is said. A result may be an input of the same call, but not overlap it otherwise. Sums may
+// be taken in any order that depends on lengths alone. Plain Go (generic) is the reference.
 type Variant struct {
 	Name string
 
-	// Rows are the kernels of rows of weights, by dtype. Dtypes that are computed exactly have none.
+	// Rows are the kernels of rows of weights, by dtype. Dtypes that are computed exactly have
+	// none.
 	Rows [weights.Dtypes]RowKernel
 
 	// Tile computes c(i,j) += Σₖ w(i,k)·x(k,j).
@@ -34,12 +35,13 @@ type Variant struct {
 	//	x  K × TileCols pairs
 	//	f  TileRows × groups, row i at factors[i·factorStep]
 	//
-	// Group g is the g-th part of K, at most 128 pairs and a multiple of 4. The inner sums are exact.
+	// Group g is the g-th part of K, at most 128 pairs and a multiple of 4. The inner sums are
+	// exact.
 	TilePairs func(c []float32, w unsafe.Pointer, rowStep, colStep int, x []int16, factors []float32, factorStep, groups int)
 
-	// PackPairs rounds src, K × TileCols with K even, to pairs of int16: with s(j) = maxₖ |src(k,j)·f(k)| / Int16Limit,
-	// dst(k/2,j,k%2) = src(k,j)·f(k)/s(j). Factor f(k) is factors[k·factorStep], step 0 or 1. s is NaN if an input is not
-	// finite.
+	// PackPairs rounds src, K × TileCols with K even, to pairs of int16: with s(j) = maxₖ
+	// |src(k,j)·f(k)| / Int16Limit, dst(k/2,j,k%2) = src(k,j)·f(k)/s(j). Factor f(k) is
+	// factors[k·factorStep], step 0 or 1. s is NaN if an input is not finite.
 	PackPairs func(dst []int16, src, scales, factors []float32, factorStep int)
 
 	// Quantize16 computes scale = max|x|/Int16Limit and q[k] = x[k]/scale, rounded to nearest even.
@@ -58,13 +60,13 @@ type Variant struct {
 	SumSquares func(x []float32) float64                   // Σx²
 	expSum     func(y, x []float32, shift float32) float32 // y = exp(x−shift), Σy
 
-	// MaxColumns computes largest[j] = max(largest[j], maxᵢ x(i,j)); x has TileCols columns and one row at least.
-	// ExpColumns computes x(i,j) = exp(x(i,j)−shifts[j]) and sums[j] += Σᵢ x(i,j).
+	// MaxColumns computes largest[j] = max(largest[j], maxᵢ x(i,j)); x has TileCols columns and one
+	// row at least. ExpColumns computes x(i,j) = exp(x(i,j)−shifts[j]) and sums[j] += Σᵢ x(i,j).
 	MaxColumns func(largest, x []float32)
 	ExpColumns func(x, shifts, sums []float32)
 
-	// Read reads 1, 2 or 4 streams, which are equal parts of data, of a multiple of 256 bytes each. The result depends on
-	// all bytes.
+	// Read reads 1, 2 or 4 streams, which are equal parts of data, of a multiple of 256 bytes each.
+	// The result depends on all bytes.
 	Read [5]func(data []byte) float32
 
 	// transpose computes dst[j·dstStep+i] = src[i·srcStep+j] for a square of size square.

@@ -11,8 +11,8 @@ import (
 
 //go:generate go -C _gen run .
 
-// archVariants returns the variants of assembly that this CPU can run. It asks for every feature that they use: switching
-// one off with GODEBUG=cpu.avx2=off leaves those that depend on it on.
+// archVariants returns the variants of assembly that this CPU can run. It asks for every feature
+// that they use: switching one off with GODEBUG=cpu.avx2=off leaves those that depend on it on.
 func archVariants() []*Variant {
 	x := &cpu.X86
 	var list []*Variant

@@ -2,8 +2,9 @@ package main
 
 import "fmt"
 
-// Go's assembler knows neither AMX nor AVX512_BF16: their instructions are written as bytes. Encodings are those of the
-// Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2.
+// Go's assembler knows neither AMX nor AVX512_BF16: their instructions are written as bytes.
+// Encodings are those of the Intel 64 and IA-32 Architectures Software Developer's Manual, volume
+// 2.
 
 var registers = map[string]int{
 	"AX": 0, "CX": 1, "DX": 2, "BX": 3, "SI": 6, "DI": 7,
@@ -34,7 +35,8 @@ func (g *generator) tileStore(tile, offset int, base, step string) {
 	g.tileMove("TILESTORED", 2, tile, offset, base, step)
 }
 
-// dotProduct adds to each number of a tile the products of four bytes: pairs of bfloat16 or quads of int8.
+// dotProduct adds to each number of a tile the products of four bytes: pairs of bfloat16 or quads
+// of int8.
 type dotProduct struct {
 	name           string
 	prefix, opcode int
@@ -55,8 +57,8 @@ func (g *generator) toBF16(src, dst int) {
 	g.bytes(fmt.Sprintf("VCVTNEPS2BF16 Z%d, Y%d", src, dst), 0x62, 0xf2, 0x7e, 0x48, 0x72, 0xc0|dst<<3|src)
 }
 
-// amxKernels are the kernels of products on bfloat16, for which a float32 is split into a high and a low one, and on int8,
-// for which an int16 is.
+// amxKernels are the kernels of products on bfloat16, for which a float32 is split into a high and
+// a low one, and on int8, for which an int16 is.
 func (g *generator) amxKernels() {
 	if g.width == 8 {
 		return
@@ -75,8 +77,8 @@ func (g *generator) amxKernels() {
 	g.name = avx512.name
 }
 
-// tileSplit adds to c, 32 × 32, a·b + aLow·b + a·bLow: two by two tiles. For every 64 bytes of the rows of a and 16 rows of
-// b, two tiles of each are loaded for four products.
+// tileSplit adds to c, 32 × 32, a·b + aLow·b + a·bLow: two by two tiles. For every 64 bytes of the
+// rows of a and 16 rows of b, two tiles of each are loaded for four products.
 func (g *generator) tileSplit(name string, d dotProduct) {
 	g.fn(name, "(c unsafe.Pointer, cStep int, a, aLow unsafe.Pointer, aStep int, b, bLow unsafe.Pointer, bStep, bytes int)", 0)
 	g.load("c", "AX", "cStep", "R10", "a", "SI", "aLow", "R14", "aStep", "R8", "b", "DI", "bLow", "DX",
@@ -141,8 +143,8 @@ func (g *generator) tileSplit(name string, d dotProduct) {
 	g.p("RET")
 }
 
-// split sets register high to the bfloat16 of the float32 in register 0 and, if both, low to that of the rest. Register
-// 1 is scratch.
+// split sets register high to the bfloat16 of the float32 in register 0 and, if both, low to that
+// of the rest. Register 1 is scratch.
 func (g *generator) split(high, low int, both bool) {
 	g.toBF16(0, high)
 	if !both {
@@ -154,7 +156,8 @@ func (g *generator) split(high, low int, both bool) {
 	g.toBF16(0, low)
 }
 
-// onceOrTwice writes the loop body for both parts and, where the pointer DX to the low ones is nil, for the high ones alone.
+// onceOrTwice writes the loop body for both parts and, where the pointer DX to the low ones is nil,
+// for the high ones alone.
 func (g *generator) onceOrTwice(body func(both bool, loop string)) {
 	g.p("TESTQ DX, DX")
 	g.p("JZ   high")
@@ -221,7 +224,8 @@ func (g *generator) places() {
 	g.p("VMOVDQU32 %s, Z6", g.constant("places", places...))
 }
 
-// splitColumns splits 32 columns of 16 float32, which are rows of the panel at src, into rows of bfloat16, step bytes apart.
+// splitColumns splits 32 columns of 16 float32, which are rows of the panel at src, into rows of
+// bfloat16, step bytes apart.
 func (g *generator) splitColumns() {
 	g.fn("splitColumns", "(high, low, src unsafe.Pointer, step int)", 0)
 	g.columns()
@@ -235,7 +239,8 @@ func (g *generator) columns() {
 	g.p("MOVQ $32, CX")
 }
 
-// column is the loop of such a function: a column is gathered into register 0, of which parts makes registers 2 and 3.
+// column is the loop of such a function: a column is gathered into register 0, of which parts makes
+// registers 2 and 3.
 func (g *generator) column(loop string, both bool, parts func()) {
 	g.at(loop)
 	g.p("KXNORW K1, K1, K1")
@@ -252,7 +257,8 @@ func (g *generator) column(loop string, both bool, parts func()) {
 	g.p("JNZ  %s", loop)
 }
 
-// bytesOf sets registers high and low to the bytes of the int16 in register r = high·256 + low. The low one is signed too.
+// bytesOf sets registers high and low to the bytes of the int16 in register r = high·256 + low. The
+// low one is signed too.
 func (g *generator) bytesOf(r, high, low int) {
 	g.p("VPADDW %s, Z%d, Z1", g.repeated("half", 0x00800080), r)
 	g.p("VPSRLW $8, Z1, Z1")

@@ -71,7 +71,8 @@ var types = map[string]int{"unsafe.Pointer": 8, "*DotRows": 8, "*AxpyRows": 8, "
 
 var structures = map[string][]string{"weights.GroupRow": {"Quants", "Scales", "Mins"}} // of pointers
 
-// arguments sets the offsets of the arguments and results of a signature, as ABI0 lays them out, and returns their bytes.
+// arguments sets the offsets of the arguments and results of a signature, as ABI0 lays them out,
+// and returns their bytes.
 func (g *generator) arguments(sig string) int {
 	g.offsets = map[string]int{}
 	params, results, _ := strings.Cut(strings.TrimPrefix(sig, "("), ")")

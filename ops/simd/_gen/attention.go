@@ -106,8 +106,8 @@ func (g *generator) rowDots(d string) {
 	g.ret()
 }
 
-// rowSum: as many columns at a time as fill eight accumulators, which hide the latency of the FMA; of fewer columns, several
-// rows fill them.
+// rowSum: as many columns at a time as fill eight accumulators, which hide the latency of the FMA;
+// of fewer columns, several rows fill them.
 func (g *generator) rowSum(d string) {
 	w, size := g.width, bytes1[d]
 	g.fn("rowSum"+d, rowSumSig, 0)

@@ -4,8 +4,8 @@ import (
 	"strings"
 )
 
-// docs are the loops that functions compute, by the beginning of their names: the longest that fits counts. $d stands for
-// what follows it, the dtype of the rows.
+// docs are the loops that functions compute, by the beginning of their names: the longest that fits
+// counts. $d stands for what follows it, the dtype of the rows.
 var docs = map[string]string{
 	"dot4": `sums products of x with four rows of $d and prefetches r.Next as it reads r.Row:
 
@@ -233,9 +233,9 @@ const (
 
 	xa, xb = dot(x, a), dot(x, b)
 `
-	dotBytes   = `	dot(x, w) = Σ scale(g)·x.d[g]·Σ x.Q[k]·w[k]    k of group g, g < n`
-	dotNibbles = `	dot(x, w) = Σ scale(g)·(x.d[g]·Σ x.Q[k]·nibble(k) − 8·x.s[g])    k of group g, g < n`
-	dotMinima  = `	dot(x, w) = Σ scale(g)·x.d[g]·Σ x.Q[k]·nibble(k) + min(g)·x.s[g]    k of group g, g < n`
+	dotBytes   = `	dot(x, w) = Σ scale(g)·x.d[g]·Σ x.q[k]·w[k]    k of group g, g < n`
+	dotNibbles = `	dot(x, w) = Σ scale(g)·(x.d[g]·Σ x.q[k]·nibble(k) − 8·x.s[g])    k of group g, g < n`
+	dotMinima  = `	dot(x, w) = Σ scale(g)·x.d[g]·Σ x.q[k]·nibble(k) + min(g)·x.s[g]    k of group g, g < n`
 
 	axpy4Groups = "adds four rows of n columns of whole groups:\n\n"
 	axpy1Groups = "adds the first row of r, n columns of whole groups:\n\n"

@@ -135,8 +135,8 @@ func (g *generator) axpyStart(d string, rows int) {
 	}
 }
 
-// axpyNext prefetches n more bytes: of each stream or, of grouped rows, which are not read as streams, of one next row
-// after the other. The hardware follows that better than four short rows.
+// axpyNext prefetches n more bytes: of each stream or, of grouped rows, which are not read as
+// streams, of one next row after the other. The hardware follows that better than four short rows.
 func (g *generator) axpyNext(d string, rows, n int) {
 	if rows == 1 {
 		return
@@ -178,8 +178,8 @@ const dot4Sig = "(x unsafe.Pointer, r *DotRows, n int)"
 
 var nextRegs = []string{"R10", "R11", "R12", "R13"}
 
-// dot4: two accumulators a row. Four rows are four streams, which it takes a core to read memory as fast as it goes.
-// Grouped rows take more work a byte and gain nothing by it.
+// dot4: two accumulators a row. Four rows are four streams, which it takes a core to read memory as
+// fast as it goes. Grouped rows take more work a byte and gain nothing by it.
 func (g *generator) dot4(d string) {
 	w, size := g.width, bytes1[d]
 	g.fn("dot4"+d, dot4Sig, 0)
@@ -257,7 +257,8 @@ func (g *generator) dotRows(r string) {
 	}
 }
 
-// sums4 leaves the sums of the floats of registers 0 to 3 in the lowest lane of register 0. Registers up to 7 are scratch.
+// sums4 leaves the sums of the floats of registers 0 to 3 in the lowest lane of register 0.
+// Registers up to 7 are scratch.
 func (g *generator) sums4() {
 	if g.width == 16 {
 		for r := range 4 {

@@ -37,7 +37,8 @@ func (g *generator) groupKernels() {
 	}
 }
 
-// Registers of dotGroups: two sums a row, what the offsets add, and the factors of a vector of groups.
+// Registers of dotGroups: two sums a row, what the offsets add, and the factors of a vector of
+// groups.
 const (
 	rSum, rOffset, rFactors, rMin = 0, 4, 6, 7
 	rX, rWeights, rTail, rFactor  = 8, 9, 10, 11
@@ -48,8 +49,8 @@ func groupBytes(d string) int {
 	return quantBytes(d) + map[string]int{"Int8G": 2, "Int4": 2, "Int4M": 4}[d]
 }
 
-// offsetOf is what the sums of the input are multiplied with, times the scales of a row, and added to a dot: the quants
-// of d are read as unsigned numbers, or have a minimum. 0 for none.
+// offsetOf is what the sums of the input are multiplied with, times the scales of a row, and added
+// to a dot: the quants of d are read as unsigned numbers, or have a minimum. 0 for none.
 func (g *generator) offsetOf(d string) float64 {
 	if d == "Int8G" && g.width == 8 {
 		return 0
@@ -57,12 +58,13 @@ func (g *generator) offsetOf(d string) float64 {
 	return map[string]float64{"Int8G": -128, "Int4": -8, "Int4M": 1}[d]
 }
 
-// dotGroups is dot2 of a grouped dtype: x is an operand, n the groups of a row, whose scales follow its quants.
+// dotGroups is dot2 of a grouped dtype: x is an operand, n the groups of a row, whose scales follow
+// its quants.
 func (g *generator) dotGroups(d string) {
 	const step = 8 // groups whose scales fill a vector
 	g.fn("dot2"+d, dot2Sig, 64)
 	g.load("x", "BX", "a", "SI", "b", "DI", "n", "CX", "nextA", "R12", "nextB", "R14")
-	g.p("MOVQ Operand_Q(BX), AX")
+	g.p("MOVQ Operand_q(BX), AX")
 	g.p("MOVQ Operand_d(BX), R10")
 	g.p("MOVQ Operand_s(BX), R11")
 	g.p("MOVQ CX, R13")
@@ -127,8 +129,8 @@ func (g *generator) dotGroups(d string) {
 	g.ret()
 }
 
-// products sets register r to the sums of four products each of the weights at mem with the input in rX, as float32.
-// The nibbles are unsigned.
+// products sets register r to the sums of four products each of the weights at mem with the input
+// in rX, as float32. The nibbles are unsigned.
 func (g *generator) products(d, mem string, r int) {
 	if d != "Int8G" {
 		g.p("VBROADCASTI128 %s, Y%d", mem, r)
@@ -328,9 +330,10 @@ func (g *generator) widenGroups(d string) {
 	g.ret()
 }
 
-// dot4Groups is dot4 of a grouped dtype for AVX-512: x is an operand, n the groups of a row, whose scales follow its
-// quants. A pass takes 64 bytes of quants of each row, which are four groups of nibbles or two of bytes; their scales are
-// made for 16 groups at a time. The last groups, fewer than 16, are read under a mask.
+// dot4Groups is dot4 of a grouped dtype for AVX-512: x is an operand, n the groups of a row, whose
+// scales follow its quants. A pass takes 64 bytes of quants of each row, which are four groups of
+// nibbles or two of bytes; their scales are made for 16 groups at a time. The last groups, fewer
+// than 16, are read under a mask.
 func (g *generator) dot4Groups(d string) {
 	const (
 		sums, offsets, factors, places = 0, 4, 8, 12 // a register a row; where the factors of a pass stand
@@ -345,7 +348,7 @@ func (g *generator) dot4Groups(d string) {
 	g.fn("dot4"+d, dot4Sig, 8)
 	g.load("x", "BX", "r", "DX", "n", "R15")
 	g.dotRows("DX")
-	g.p("MOVQ Operand_Q(BX), AX")
+	g.p("MOVQ Operand_q(BX), AX")
 	g.p("MOVQ Operand_s(BX), CX")
 	g.p("MOVQ Operand_d(BX), BX")
 	g.p("MOVQ R15, left-8(SP)")

@@ -12,7 +12,8 @@ import "fmt"
 func (g *generator) axpy8(d string) {
 	const (
 		rows = 8
-		// registers: sums of the columns 0–7, 8–15, 16–23 and 24–31 of the groups in a vector, then scratch
+		// registers: sums of the columns 0–7, 8–15, 16–23 and 24–31 of the groups in a vector, then
+		// scratch
 		rOff, rA, rB, rLow, rHigh, rCoef, rLanes, rScale, rNibbles = 7, 8, 9, 10, 11, 12, 13, 14, 15
 	)
 	const w = 8
@@ -69,7 +70,8 @@ func (g *generator) axpy8(d string) {
 		g.p("VMULPS Y%d, Y%d, Y%d", rA, r, r)
 		g.p("VCVTPS2DQ Y%d, Y%d", r, r)
 	}
-	// The middle of the nibbles is taken off with the rounded coefficients and, where it belongs to the weights, added with the exact ones.
+	// The middle of the nibbles is taken off with the rounded coefficients and, where it belongs to
+	// the weights, added with the exact ones.
 	g.p("VPADDD Y1, Y0, Y%d", rLow)
 	for r := 2; r < rows; r++ {
 		g.p("VPADDD Y%d, Y%d, Y%d", r, rLow, rLow)
@@ -193,10 +195,11 @@ func (g *generator) axpy8(d string) {
 	g.ret()
 }
 
-// axpy8VNNI is axpy8 for AVX-512, of any number of groups. Coefficients are made for 16 groups at a time, under a mask; a
-// pass then takes four groups of the rows. The bytes of four rows are interleaved, so that one instruction multiplies them
-// with their coefficients: once the low nibbles, once whole bytes, of which the low ones are taken off for all rows
-// together. Lane l of the sums belongs to group l, and they are left so: RowKernel.InOrder.
+// axpy8VNNI is axpy8 for AVX-512, of any number of groups. Coefficients are made for 16 groups at a
+// time, under a mask; a pass then takes four groups of the rows. The bytes of four rows are
+// interleaved, so that one instruction multiplies them with their coefficients: once the low
+// nibbles, once whole bytes, of which the low ones are taken off for all rows together. Lane l of
+// the sums belongs to group l, and they are left so: RowKernel.InOrder.
 func (g *generator) axpy8VNNI(d string) {
 	const (
 		rows                                               = 8
@@ -275,7 +278,8 @@ func (g *generator) axpy8VNNI(d string) {
 		g.p("VMULPS Z%d, Z%d, Z%d", a, r, r)
 		g.p("VCVTPS2DQ Z%d, Z%d", r, r)
 	}
-	// Sums start at what the nibbles less 8 leave out: at −8 of the coefficients, and those of bytes at −136.
+	// Sums start at what the nibbles less 8 leave out: at −8 of the coefficients, and those of
+	// bytes at −136.
 	g.p("VPADDD Z1, Z0, Z%d", a)
 	for r := 2; r < rows; r++ {
 		g.p("VPADDD Z%d, Z%d, Z%d", r, a, a)

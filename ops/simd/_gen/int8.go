@@ -2,12 +2,12 @@ package main
 
 import "fmt"
 
-// pairLimit is the largest coefficient, as int16, with which four rows of bytes, in the upper half of an int16, fit the
-// int32 of a column.
+// pairLimit is the largest coefficient, as int16, with which four rows of bytes, in the upper half
+// of an int16, fit the int32 of a column.
 const pairLimit = 16383
 
-// axpyPairs is axpy4 of Int8 without floats: the coefficients are rounded to int16, up to pairLimit, so that the bytes of
-// two rows meet them in one instruction.
+// axpyPairs is axpy4 of Int8 without floats: the coefficients are rounded to int16, up to
+// pairLimit, so that the bytes of two rows meet them in one instruction.
 func (g *generator) axpyPairs() {
 	const (
 		rA, rB, rLow, rHigh    = 8, 9, 10, 11
@@ -74,9 +74,10 @@ func (g *generator) axpyPairs() {
 	g.ret()
 }
 
-// axpyBytes is axpy4 of Int8 and Int8G for AVX-512, of any number of columns or groups. Coefficients, of Int8G with the
-// scales of 16 groups at a time, are rounded to int16 as in axpyPairs. A pass takes 64 columns, the last one under a mask.
-// Lane l of its sums belongs to columns 16l to 16l+15, and they are left so: RowKernel.InOrder.
+// axpyBytes is axpy4 of Int8 and Int8G for AVX-512, of any number of columns or groups.
+// Coefficients, of Int8G with the scales of 16 groups at a time, are rounded to int16 as in
+// axpyPairs. A pass takes 64 columns, the last one under a mask. Lane l of its sums belongs to
+// columns 16l to 16l+15, and they are left so: RowKernel.InOrder.
 func (g *generator) axpyBytes(d string) {
 	const (
 		sums, rows, pairs, words = 0, 4, 8, 12 // of a pass
@@ -100,8 +101,8 @@ func (g *generator) axpyBytes(d string) {
 			g.p("PREFETCHT0 (%s)(%s*1)", next, at)
 		}
 	}
-	// round rounds the coefficients in registers 0 to 3. It sets registers "to" and to+1 to pairs of them, and register
-	// "by" to the factor that makes numbers of sums.
+	// round rounds the coefficients in registers 0 to 3. It sets registers "to" and to+1 to pairs
+	// of them, and register "by" to the factor that makes numbers of sums.
 	round := func(to, by int) {
 		const largest, t = 4, 5
 		g.p("VPANDD %s, Z0, Z%d", g.repeated("magnitudes", 0x7fffffff), largest)

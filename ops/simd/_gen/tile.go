@@ -195,8 +195,8 @@ func (g *generator) packPairs() {
 	g.ret()
 }
 
-// transpose transposes a square of as many rows and columns as a vector has: rows are interleaved by numbers, pairs of numbers
-// and, what is left, the 128-bit lanes.
+// transpose transposes a square of as many rows and columns as a vector has: rows are interleaved
+// by numbers, pairs of numbers and, what is left, the 128-bit lanes.
 func (g *generator) transpose() {
 	w := g.width
 	g.fn("transpose", "(dst, src unsafe.Pointer, dstStep, srcStep int)", 0)
@@ -250,8 +250,8 @@ func (g *generator) lanes(r, t [4]int) {
 	}
 }
 
-// inOrder puts 64 sums, of which lane l of register k belongs to columns 4k to 4k+3 of a row of 16, into four such
-// rows, step bytes apart.
+// inOrder puts 64 sums, of which lane l of register k belongs to columns 4k to 4k+3 of a row of 16,
+// into four such rows, step bytes apart.
 func (g *generator) inOrder() {
 	g.fn("inOrder", "(dst, src unsafe.Pointer, step int)", 0)
 	g.load("dst", "DI", "src", "SI", "step", "R8")
