@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/chewxy/math32"
+
 	"github.com/sparsegonia/sparsegonia/ops/activation"
 	"github.com/sparsegonia/sparsegonia/ops/kernel"
 )
@@ -74,7 +76,7 @@ func (c *Config) validate(name func(field string) string) error {
 		return fmt.Errorf("%s %d is odd", name("head_dim"), c.HeadDim)
 	case c.Heads*c.HeadDim > maxWidth:
 		return fmt.Errorf("%s %d × %s %d is over %d", name("num_attention_heads"), c.Heads, name("head_dim"), c.HeadDim, maxWidth)
-	case !(c.RMSNormEps >= 0) || math.IsInf(float64(c.RMSNormEps), 0):
+	case !(c.RMSNormEps >= 0) || math32.IsInf(c.RMSNormEps, 0):
 		return fmt.Errorf("%s %v is not a finite number from 0 up", name("rms_norm_eps"), c.RMSNormEps)
 	case !positive(c.RoPE.Theta):
 		return fmt.Errorf("%s %v is not a positive number", name("rope_theta"), c.RoPE.Theta)

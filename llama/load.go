@@ -163,6 +163,7 @@ func (l *loader) matrix(name string, first, end int) (*weights.Matrix, error) {
 // mlp returns the tensors of a layer's MLP; gate has no name in a plain one.
 func (l *loader) mlp(i int) (gate, up, down checkpoint.Tensor, err error) {
 	var to layer
+	into := map[*ops.Weight]*checkpoint.Tensor{&to.gate: &gate, &to.up: &up, &to.down: &down}
 	for _, t := range l.model.arch.layer(&l.model.Config, &to) {
 		first := 0
 		for _, p := range t.parts {
@@ -171,7 +172,7 @@ func (l *loader) mlp(i int) (gate, up, down checkpoint.Tensor, err error) {
 				if err != nil {
 					return gate, up, down, err
 				}
-				*map[*ops.Weight]*checkpoint.Tensor{&to.gate: &gate, &to.up: &up, &to.down: &down}[p.to] = stored.Slice(first, first+p.outputs)
+				*into[p.to] = stored.Slice(first, first+p.outputs)
 			}
 			first += p.outputs
 		}
