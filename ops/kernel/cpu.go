@@ -101,6 +101,7 @@ type worker struct {
 	dots   simd.DotRows
 	rows   simd.AxpyRows
 	block  block
+	split  splitWeights
 	_      [64]byte
 }
 

@@ -145,8 +145,9 @@ type gemmTask struct {
 	factors []float32 // of the inputs: the scales of rows, if they run along k
 
 	// OnSplit and OnBytes
-	raw   []float32  // inputs that are not packed
-	split simd.Split // [⌈T/32⌉][k/2] rows of 32 pairs, [⌈T/32⌉][k/4] of quads or, if transposed, T rows of k
+	raw         []float32  // inputs that are not packed
+	highs, lows simd.Split // the parts of split
+	split       simd.Split // [⌈T/32⌉][k/2] rows of 32 pairs, [⌈T/32⌉][k/4] of quads or, if transposed, T rows of k
 }
 
 // scaleInputs makes room for the scales of the tokens, and gathers those of the rows if they run
@@ -230,9 +231,9 @@ func (g *gemmTask) Piece(thread *parallel.Worker, i int) {
 	buf := w.scratch(2*size + tileScratch)
 	c, low, scratch := buf[:size], buf[size:2*size], buf[2*size:]
 	if g.transposed {
-		g.columns(v, c, low, scratch, first, n)
+		g.columns(w, c, low, scratch, first, n)
 	} else {
-		g.rows(v, c, low, scratch, g.w, first, n)
+		g.rows(w, c, low, scratch, g.w, first, n)
 	}
 	g.unpack(v, c, first, n)
 	if g.bias == nil {
@@ -255,7 +256,8 @@ const (
 //
 //	c    [T/TileCols][panelOutputs/TileRows] tiles of TileRows × TileCols
 //	low  as long as c
-func (g *gemmTask) rows(v *simd.Variant, c, low, scratch []float32, m *weights.Matrix, first, n int) {
+func (g *gemmTask) rows(w *worker, c, low, scratch []float32, m *weights.Matrix, first, n int) {
+	v := g.cpu.variant
 	clear(c)
 	switch g.product {
 	case simd.OnFloats:
@@ -263,15 +265,16 @@ func (g *gemmTask) rows(v *simd.Variant, c, low, scratch []float32, m *weights.M
 	case simd.OnPairs:
 		g.rowPairs(v, c, scratch, m, first, n)
 	case simd.OnSplit:
-		g.rowSplits(v, c, scratch, m, first, n)
+		g.rowSplits(v, &w.split, c, scratch, m, first, n)
 	case simd.OnBytes:
-		g.rowBytes(v, c, low, scratch, m, first, n)
+		g.rowBytes(v, &w.split, c, low, scratch, m, first, n)
 	}
 }
 
 // columns is rows of a product whose weight rows run along the outputs. On AMX it leaves a row of
 // panelOutputs outputs of each token in c.
-func (g *gemmTask) columns(v *simd.Variant, c, low, scratch []float32, first, n int) {
+func (g *gemmTask) columns(w *worker, c, low, scratch []float32, first, n int) {
+	v := g.cpu.variant
 	clear(c)
 	switch g.product {
 	case simd.OnFloats:
@@ -279,9 +282,9 @@ func (g *gemmTask) columns(v *simd.Variant, c, low, scratch []float32, first, n 
 	case simd.OnPairs:
 		g.columnPairs(v, c, scratch, first, n)
 	case simd.OnSplit:
-		g.columnSplits(v, c, scratch, first, n)
+		g.columnSplits(v, &w.split, c, scratch, first, n)
 	case simd.OnBytes:
-		g.columnBytes(v, c, low, scratch, first, n)
+		g.columnBytes(v, &w.split, c, low, scratch, first, n)
 	}
 }
 

@@ -48,6 +48,8 @@ func (g *gemmTask) splitInputs(x []float32) {
 	bytes := padded * (size*g.panelRows + weights.RowAlign)
 	buf := resizeTo(&gemmScratch.of(cpu).split, 2*bytes)
 	g.split = newSplit(buf[:bytes], buf[bytes:], step, g.product == simd.OnBytes || g.kernel.SplitInputs)
+	g.highs = simd.Split{High: g.split.High, Step: step}
+	g.lows = simd.Split{High: g.split.Low, Step: step}
 	g.raw = x
 	pieces := padded / simd.TileAMX * packParts
 	if x != nil {
@@ -75,26 +77,22 @@ func (u *splitTask) Piece(thread *parallel.Worker, i int) {
 	case u.product == simd.OnBytes && u.transposed:
 		x := u.pairs[panel*rows:][:rows]
 		for k := first; k < last; k += 32 {
-			to := u.split.At(panel*tile*u.split.Step + k)
-			amx.BytesOfColumns(to.High, to.Low, x[k*tile:], to.Step)
+			amx.BytesOfColumns(&u.split, panel*tile*u.split.Step+k, x[k*tile:])
 		}
 	case u.product == simd.OnBytes:
 		x := u.pairs[panel*rows:][:rows]
 		for k := first; k < last; k += 4 {
-			to := u.split.At((panel*u.panelRows + k) / 4 * u.split.Step)
-			amx.BytesOfPairs(to.High, to.Low, x[k*tile:][:2*tile], x[(k+2)*tile:][:2*tile])
+			amx.BytesOfPairs(&u.split, (panel*u.panelRows+k)/4*u.split.Step, x[k*tile:][:2*tile], x[(k+2)*tile:][:2*tile])
 		}
 	case u.transposed:
 		x := u.x[panel*rows:][:rows]
 		for k := first; k < last; k += 16 {
-			to := u.split.At(panel*tile*u.split.Step + 2*k)
-			amx.SplitColumns(to.High, to.Low, x[k*tile:], to.Step)
+			amx.SplitColumns(&u.split, panel*tile*u.split.Step+2*k, x[k*tile:])
 		}
 	default:
 		x := u.x[panel*rows:][:rows]
 		for k := first; k < last; k += 2 {
-			to := u.split.At((panel*u.panelRows + k) / 2 * u.split.Step)
-			amx.SplitPairs(to.High, to.Low, x[k*tile:][:tile], x[(k+1)*tile:][:tile])
+			amx.SplitPairs(&u.split, (panel*u.panelRows+k)/2*u.split.Step, x[k*tile:][:tile], x[(k+1)*tile:][:tile])
 		}
 	}
 }
@@ -112,15 +110,14 @@ func (u *splitTask) token(w *worker, i int) {
 		clear(buf[u.k:n])
 		x = buf[:n]
 	}
-	to := u.split.At(i * u.split.Step)
 	if u.product != simd.OnBytes {
-		v.AMX.SplitRow(to.High, to.Low, x)
+		v.AMX.SplitRow(&u.split, i*u.split.Step, x)
 		return
 	}
 	v.Mul(x, x, u.factors)
 	q := as[int16](buf[n:])
 	u.scales[i] = v.Quantize16(q, x)
-	v.AMX.BytesOfRow(to.High, to.Low, q)
+	v.AMX.BytesOfRow(&u.split, i*u.split.Step, q)
 }
 
 // splitWeights is room for a block of weights in either orientation.
@@ -132,19 +129,19 @@ type splitWeights struct {
 // splitScratch is the length of that room.
 const splitScratch = 2*panelOutputs*amxStep/4 + 4*panelCols
 
-func newSplitWeights(scratch []float32, step int, both bool) splitWeights {
+// set sets w to room in scratch, of rows step bytes apart. Without both there is no low part.
+func (w *splitWeights) set(scratch []float32, step int, both bool) {
 	const part = panelOutputs * amxStep / 4
-	w := splitWeights{Split: newSplit(as[byte](scratch[:part]), as[byte](scratch[part:2*part]), step, both)}
+	w.Split = newSplit(as[byte](scratch[:part]), as[byte](scratch[part:2*part]), step, both)
 	for i := range w.rows {
 		w.rows[i] = scratch[2*part+i*panelCols:][:panelCols]
 	}
-	return w
 }
 
 // rowSplits is gemmTask.rows of bfloat16.
-func (g *gemmTask) rowSplits(v *simd.Variant, c, scratch []float32, m *weights.Matrix, first, n int) {
+func (g *gemmTask) rowSplits(v *simd.Variant, w *splitWeights, c, scratch []float32, m *weights.Matrix, first, n int) {
 	const tile = simd.TileAMX
-	w := newSplitWeights(scratch, amxStep, g.kernel.SplitWeights)
+	w.set(scratch, amxStep, g.kernel.SplitWeights)
 	for k := 0; k < g.k; k += panelCols {
 		width := min(panelCols, g.k-k)
 		padded := weights.Groups(width) * weights.Group
@@ -153,21 +150,20 @@ func (g *gemmTask) rowSplits(v *simd.Variant, c, scratch []float32, m *weights.M
 			g.prefetch(m, first, i, n, k)
 			g.kernel.Widen(row, m, g.rowOf(m, first+i), k, width)
 			clear(row[width:])
-			to := w.At(i * w.Step)
-			v.AMX.SplitRow(to.High, to.Low, row)
+			v.AMX.SplitRow(&w.Split, i*w.Step, row)
 		}
 		for t := 0; t*tile < g.tokens; t++ {
-			x := g.split.At((t*g.panelRows + k) / 2 * g.split.Step)
+			at := (t*g.panelRows + k) / 2 * g.split.Step
 			for i := 0; i < n; i += tile {
-				v.AMX.TileSplit(c[(t*panelOutputs+i)*tile:], tile, w.At(i*w.Step), x, 2*padded)
+				v.AMX.TileSplit(c[(t*panelOutputs+i)*tile:], tile, &w.Split, i*w.Step, &g.split, at, 2*padded)
 			}
 		}
 	}
 }
 
 // columnSplits is gemmTask.columns of bfloat16.
-func (g *gemmTask) columnSplits(v *simd.Variant, c, scratch []float32, first, n int) {
-	w := newSplitWeights(scratch, 4*panelOutputs, g.kernel.SplitWeights)
+func (g *gemmTask) columnSplits(v *simd.Variant, w *splitWeights, c, scratch []float32, first, n int) {
+	w.set(scratch, 4*panelOutputs, g.kernel.SplitWeights)
 	padded := weights.Groups(n) * weights.Group
 	for k := 0; k < g.k; k += panelCols {
 		width := min(panelCols, g.k-k)
@@ -180,15 +176,14 @@ func (g *gemmTask) columnSplits(v *simd.Variant, c, scratch []float32, first, n 
 				g.prefetchColumns(k+i+j, first, n)
 				g.kernel.Widen(row, g.w, g.row(k+i+j), first, n)
 			}
-			to := w.At(i / 2 * w.Step)
-			v.AMX.SplitPairs(to.High, to.Low, w.rows[0][:padded], w.rows[1][:padded])
+			v.AMX.SplitPairs(&w.Split, i/2*w.Step, w.rows[0][:padded], w.rows[1][:padded])
 		}
 		columns := weights.Groups(width) * weights.Group
 		w.clear((width+1)/2, columns/2)
 		for t := 0; t < g.tokens; t += simd.TileAMX {
-			x := g.split.At(t*g.split.Step + 2*k)
+			at := t*g.split.Step + 2*k
 			for i := 0; i < n; i += simd.TileAMX {
-				v.AMX.TileSplit(c[t*panelOutputs+i:], panelOutputs, x, w.At(4*i), 2*columns)
+				v.AMX.TileSplit(c[t*panelOutputs+i:], panelOutputs, &g.split, at, &w.Split, 4*i, 2*columns)
 			}
 		}
 	}
@@ -203,9 +198,9 @@ func (w *splitWeights) clear(first, last int) {
 }
 
 // rowBytes is gemmTask.rows of int8.
-func (g *gemmTask) rowBytes(v *simd.Variant, c, low, scratch []float32, m *weights.Matrix, first, n int) {
+func (g *gemmTask) rowBytes(v *simd.Variant, w *splitWeights, c, low, scratch []float32, m *weights.Matrix, first, n int) {
 	const tile = simd.TileAMX
-	w := newSplitWeights(scratch, amxStep, false)
+	w.set(scratch, amxStep, false)
 	clear(low)
 	for k := 0; k < g.k; k += amxBytes {
 		width := min(amxBytes, g.k-k)
@@ -216,12 +211,11 @@ func (g *gemmTask) rowBytes(v *simd.Variant, c, low, scratch []float32, m *weigh
 			copy(weights.SliceAt[int8](simd.Address(w.High[i*w.Step:]), width), row) // behind them the inputs are 0
 		}
 		for t := 0; t*tile < g.tokens; t++ {
-			x := g.split.At((t*g.panelRows + k) / 4 * g.split.Step)
+			x := (t*g.panelRows + k) / 4 * g.split.Step
 			for i := 0; i < n; i += tile {
 				at := (t*panelOutputs + i) * tile
-				a := w.At(i * w.Step)
-				v.AMX.TileBytes(c[at:], tile, a, simd.Split{High: x.High, Step: x.Step}, padded)
-				v.AMX.TileBytes(low[at:], tile, a, simd.Split{High: x.Low, Step: x.Step}, padded)
+				v.AMX.TileBytes(c[at:], tile, &w.Split, i*w.Step, &g.highs, x, padded)
+				v.AMX.TileBytes(low[at:], tile, &w.Split, i*w.Step, &g.lows, x, padded)
 			}
 		}
 	}
@@ -236,8 +230,8 @@ func (g *gemmTask) rowBytes(v *simd.Variant, c, low, scratch []float32, m *weigh
 }
 
 // columnBytes is gemmTask.columns of int8.
-func (g *gemmTask) columnBytes(v *simd.Variant, c, low, scratch []float32, first, n int) {
-	w := newSplitWeights(scratch, 4*panelOutputs, false)
+func (g *gemmTask) columnBytes(v *simd.Variant, w *splitWeights, c, low, scratch []float32, first, n int) {
+	w.set(scratch, 4*panelOutputs, false)
 	clear(low)
 	padded := weights.Groups(n) * weights.Group
 	for k := 0; k < g.k; k += amxBytes {
@@ -261,13 +255,12 @@ func (g *gemmTask) columnBytes(v *simd.Variant, c, low, scratch []float32, first
 			v.AMX.Quads(w.High[i/4*w.Step:], rows[0], rows[1], rows[2], rows[3])
 		}
 		for t := 0; t < g.tokens; t += simd.TileAMX {
-			x := g.split.At(t*g.split.Step + k)
+			x := t*g.split.Step + k
 			for i := 0; i < n; i += simd.TileAMX {
 				at := t*panelOutputs + i
 				bytes := (width + 63) &^ 63
-				b := w.At(4 * i)
-				v.AMX.TileBytes(c[at:], panelOutputs, simd.Split{High: x.High, Step: x.Step}, b, bytes)
-				v.AMX.TileBytes(low[at:], panelOutputs, simd.Split{High: x.Low, Step: x.Step}, b, bytes)
+				v.AMX.TileBytes(c[at:], panelOutputs, &g.highs, x, &w.Split, 4*i, bytes)
+				v.AMX.TileBytes(low[at:], panelOutputs, &g.lows, x, &w.Split, 4*i, bytes)
 			}
 		}
 	}

@@ -337,10 +337,10 @@ func (t *neuronGEMM) Piece(thread *parallel.Worker, i int) {
 	buf := w.scratch(3*size + tileScratch)
 	gates, ups, low, scratch := buf[:size], buf[size:2*size], buf[2*size:3*size], buf[3*size:]
 	if !t.known {
-		g.rows(v, ups, low, scratch, t.up, first, n)
+		g.rows(w, ups, low, scratch, t.up, first, n)
 	}
 	if t.gate != nil {
-		g.rows(v, gates, low, scratch, t.gate, first, n)
+		g.rows(w, gates, low, scratch, t.gate, first, n)
 	}
 	for panel := 0; panel*width < g.tokens; panel++ {
 		if first+n == g.out {

@@ -66,7 +66,7 @@ func TestSplits(t *testing.T) {
 					return high, low, p
 				}
 				high, low, p := two(2 * n)
-				v.AMX.SplitRow(slice[byte](high), p, slice[float32](x))
+				v.AMX.SplitRow(&Split{slice[byte](high), p, 0}, 0, slice[float32](x))
 				for k := range n {
 					compare(high, low, k, a[k])
 				}
@@ -74,7 +74,7 @@ func TestSplits(t *testing.T) {
 				low.check(t, what)
 
 				high, low, p = two(4 * n)
-				v.AMX.SplitPairs(slice[byte](high), p, slice[float32](x), slice[float32](y))
+				v.AMX.SplitPairs(&Split{slice[byte](high), p, 0}, 0, slice[float32](x), slice[float32](y))
 				for k := range n {
 					compare(high, low, 2*k, a[k])
 					compare(high, low, 2*k+1, b[k])
@@ -85,7 +85,7 @@ func TestSplits(t *testing.T) {
 				panel, step := randoms(r, 16*TileAMX), 32+2*r.IntN(20)
 				z := fencedValues(panel, 4*r.IntN(16))
 				high, low, p = two(31*step + 32)
-				v.AMX.SplitColumns(slice[byte](high), p, slice[float32](z), step)
+				v.AMX.SplitColumns(&Split{slice[byte](high), p, step}, 0, slice[float32](z))
 				for i, x := range panel {
 					compare(high, low, i%TileAMX*step/2+i/TileAMX, x)
 				}
@@ -142,7 +142,7 @@ func TestTileSplit(t *testing.T) {
 						}
 					}
 				}
-				v.AMX.TileSplit(sums, cStep/4, Split{slice[byte](a), al, aStep}, Split{slice[byte](b), bl, bStep}, 2*k)
+				v.AMX.TileSplit(sums, cStep/4, &Split{slice[byte](a), al, aStep}, 0, &Split{slice[byte](b), bl, bStep}, 0, 2*k)
 				what := fmt.Sprintf("k=%d low halves %02b", k, lows)
 				c.check(t, what)
 				near(t, what, sums, want, terms, 1e-6)
@@ -171,11 +171,11 @@ func TestBytes(t *testing.T) {
 			}
 			a, b := integers(2*n), integers(2*n)
 			x, y := fencedValues(a, 2*r.IntN(32)), fencedValues(b, 2*r.IntN(32))
-			v.AMX.BytesOfRow(slice[byte](high), slice[byte](low), slice[int16](x))
+			v.AMX.BytesOfRow(&Split{slice[byte](high), slice[byte](low), 0}, 0, slice[int16](x))
 			for k, want := range a {
 				check(k, want)
 			}
-			v.AMX.BytesOfPairs(slice[byte](high), slice[byte](low), slice[int16](x), slice[int16](y))
+			v.AMX.BytesOfPairs(&Split{slice[byte](high), slice[byte](low), 0}, 0, slice[int16](x), slice[int16](y))
 			for k := range a {
 				check(k/2*4+k%2, a[k])
 				check(k/2*4+2+k%2, b[k])
@@ -186,7 +186,7 @@ func TestBytes(t *testing.T) {
 			panel, step := integers(16*2*TileAMX), 32+r.IntN(40)
 			z := fencedValues(panel, 2*r.IntN(32))
 			high, low = newFenced(31*step+32, r.IntN(64)), newFenced(31*step+32, r.IntN(64))
-			v.AMX.BytesOfColumns(slice[byte](high), slice[byte](low), slice[int16](z), step)
+			v.AMX.BytesOfColumns(&Split{slice[byte](high), slice[byte](low), step}, 0, slice[int16](z))
 			for i, want := range panel {
 				row, at := i/2/TileAMX, i/2%TileAMX
 				check(at*step+2*row+i%2, want)
@@ -232,7 +232,7 @@ func TestTileBytes(t *testing.T) {
 			a, b := bytes(31*aStep+k), bytes((k/4-1)*bStep+128)
 			before := numbers((31*cStep+128)/4, func(int) int32 { return int32(r.IntN(1000)) })
 			c := fencedValues(before, 4*r.IntN(16))
-			v.AMX.TileBytes(slice[float32](c), cStep/4, Split{High: slice[byte](a), Step: aStep}, Split{High: slice[byte](b), Step: bStep}, k)
+			v.AMX.TileBytes(slice[float32](c), cStep/4, &Split{High: slice[byte](a), Step: aStep}, 0, &Split{High: slice[byte](b), Step: bStep}, 0, k)
 			c.check(t, fmt.Sprint("k=", k))
 			for at, got := range weights.SliceAt[int32](c.p(), len(before)) {
 				want := before[at]

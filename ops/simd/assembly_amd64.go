@@ -90,7 +90,7 @@ func expColumnsOf(cols int, f func(x, shifts, sums unsafe.Pointer, rows int)) fu
 
 func tiles(rows, cols int, f func(c, w unsafe.Pointer, rowStep, colStep int, x unsafe.Pointer, k int)) func(c []float32, w unsafe.Pointer, rowStep, colStep int, x []float32) {
 	return func(c []float32, w unsafe.Pointer, rowStep, colStep int, x []float32) {
-		k := len(x) / cols
+		k := int(uint32(len(x)) / uint32(cols)) // a division of 64 bits takes longer
 		if RaceEnabled {
 			for i := range rows {
 				if colStep == 4 {
@@ -109,7 +109,7 @@ func tiles(rows, cols int, f func(c, w unsafe.Pointer, rowStep, colStep int, x u
 
 func pairTiles(rows, cols int, f func(c, w unsafe.Pointer, rowStep, colStep int, x, factors unsafe.Pointer, factorStep, pairs, groups int)) func(c []float32, w unsafe.Pointer, rowStep, colStep int, x []int16, factors []float32, factorStep, groups int) {
 	return func(c []float32, w unsafe.Pointer, rowStep, colStep int, x []int16, factors []float32, factorStep, groups int) {
-		pairs := len(x) / (2 * cols * groups)
+		pairs := int(uint32(len(x)) / uint32(2*cols*groups))
 		f(write(c[:rows*cols]), w, rowStep, colStep, read(x), read(factors[:(rows-1)*factorStep+groups]), 4*factorStep, pairs, groups)
 	}
 }
@@ -256,50 +256,62 @@ func quantizeGroupsVectors(q []int8, d, s, x []float32) {
 	quantizeGroups(q[n*weights.Group:], d[n:], s[n:], x[n*weights.Group:])
 }
 
-// some returns the first n numbers of s, if it is not nil.
-func some[E any](s []E, n int) []E {
-	if s == nil {
-		return nil
+// part returns the addresses of n bytes of both parts of s, and announces that they are written.
+func (s *Split) part(at, n int) (high, low unsafe.Pointer) {
+	high = write(s.High[at:][:n])
+	if s.Low != nil {
+		low = write(s.Low[at:][:n])
 	}
-	return s[:n]
+	return high, low
 }
 
-func splitTiles(f func(c unsafe.Pointer, cStep int, a, aLow unsafe.Pointer, aStep int, b, bLow unsafe.Pointer, bStep, bytes int)) func(c []float32, cStep int, a, b Split, bytes int) {
-	return func(c []float32, cStep int, a, b Split, bytes int) {
-		_, _, _ = c[(TileAMX-1)*(cStep+1)], a.High[(TileAMX-1)*a.Step+bytes-1], b.High[(bytes/4-1)*b.Step+4*TileAMX-1]
+// address returns the addresses of both parts of s, of which bytes up to last are used.
+func (s *Split) address(at, last int) (high, low unsafe.Pointer) {
+	high = Address(s.High[at:][:last+1])
+	if s.Low != nil {
+		low = Address(s.Low[at:][:last+1])
+	}
+	return high, low
+}
+
+func splitTiles(f func(c unsafe.Pointer, cStep int, a, aLow unsafe.Pointer, aStep int, b, bLow unsafe.Pointer, bStep, bytes int)) func(c []float32, cStep int, a *Split, aAt int, b *Split, bAt, bytes int) {
+	return func(c []float32, cStep int, a *Split, aAt int, b *Split, bAt, bytes int) {
+		_ = c[(TileAMX-1)*(cStep+1)]
 		writeSteps(c, TileAMX, cStep, TileAMX)
-		f(Address(c), 4*cStep, Address(a.High), Address(a.Low), a.Step, Address(b.High), Address(b.Low), b.Step, bytes)
+		high, low := a.address(aAt, (TileAMX-1)*a.Step+bytes-1)
+		bHigh, bLow := b.address(bAt, (bytes/4-1)*b.Step+4*TileAMX-1)
+		f(Address(c), 4*cStep, high, low, a.Step, bHigh, bLow, b.Step, bytes)
 	}
 }
 
 // splitRows makes a function of rows of numbers of that many bytes, which become parts of half as
 // many.
-func splitRows[E float32 | int16](f func(high, low, src unsafe.Pointer, n int)) func(high, low []byte, src []E) {
-	return func(high, low []byte, src []E) {
-		n := len(src) * int(unsafe.Sizeof(src[0])) / 2
-		f(write(high[:n]), write(some(low, n)), read(src), len(src))
+func splitRows[E float32 | int16](f func(high, low, src unsafe.Pointer, n int)) func(dst *Split, at int, src []E) {
+	return func(dst *Split, at int, src []E) {
+		var e E
+		high, low := dst.part(at, len(src)*int(unsafe.Sizeof(e))/2)
+		f(high, low, read(src), len(src))
 	}
 }
 
 // splitPairs makes a function of two rows, of whose numbers, per at a time, it makes pairs.
-func splitPairs[E float32 | int16](per int, f func(high, low, a, b unsafe.Pointer, n int)) func(high, low []byte, a, b []E) {
-	return func(high, low []byte, a, b []E) {
-		n := len(a) * int(unsafe.Sizeof(a[0]))
-		f(write(high[:n]), write(some(low, n)), read(a), read(b[:len(a)]), len(a)/per)
+func splitPairs[E float32 | int16](per int, f func(high, low, a, b unsafe.Pointer, n int)) func(dst *Split, at int, a, b []E) {
+	return func(dst *Split, at int, a, b []E) {
+		var e E
+		high, low := dst.part(at, len(a)*int(unsafe.Sizeof(e)))
+		f(high, low, read(a), read(b[:len(a)]), len(a)/per)
 	}
 }
 
-func splitColumns[E float32 | int16](f func(high, low, src unsafe.Pointer, step int)) func(high, low []byte, src []E, step int) {
-	return func(high, low []byte, src []E, step int) {
-		_ = high[(TileAMX-1)*step+31]
+func splitColumns[E float32 | int16](f func(high, low, src unsafe.Pointer, step int)) func(dst *Split, at int, src []E) {
+	return func(dst *Split, at int, src []E) {
+		var e E
 		if RaceEnabled {
 			for i := range TileAMX {
-				write(high[i*step:][:32])
-				if low != nil {
-					write(low[i*step:][:32])
-				}
+				dst.part(at+i*dst.Step, 32)
 			}
 		}
-		f(Address(high), Address(low), read(src[:16*TileAMX*4/int(unsafe.Sizeof(src[0]))]), step)
+		high, low := dst.address(at, (TileAMX-1)*dst.Step+31)
+		f(high, low, read(src[:16*TileAMX*4/int(unsafe.Sizeof(e))]), dst.Step)
 	}
 }

@@ -28,16 +28,12 @@ type grouped struct {
 func (p *shared) groups(k grouped, inOrder func(y, sums, scratch []float32), r Reading) RowKernel {
 	quantBytes := weights.QuantBytes[k.dtype]
 	minima := k.dtype == weights.Int4M
-	part := func(m *weights.Matrix, row unsafe.Pointer, c int) weights.GroupRow {
-		g := weights.GroupedRow(k.dtype, row, m.Cols())
-		return g.From(k.dtype, c/weights.Group)
-	}
 	row := RowKernel{
 		Prepare: prepareGroups(p.quantizeGroups),
 		Dot:     func(x *Operand, r *DotRows, m *weights.Matrix) { k.dot(x, r, weights.Groups(m.Cols())) },
 		PerAdd:  4, InOrder: inOrder, Reading: r,
 		Widen: func(dst []float32, m *weights.Matrix, row unsafe.Pointer, c, n int) {
-			k.widen(dst[:weights.Groups(n)*weights.Group], part(m, row, c))
+			k.widen(dst[:weights.Groups(n)*weights.Group], part(m.Cols(), row, c, quantBytes))
 		},
 		Prefetch: func(m *weights.Matrix, row unsafe.Pointer, c, n int) {
 			at := uintptr(row)
@@ -46,7 +42,7 @@ func (p *shared) groups(k grouped, inOrder func(y, sums, scratch []float32), r R
 		},
 		Integers: Integers{
 			Widen16: func(dst []int16, factors, mins []float32, m *weights.Matrix, row unsafe.Pointer, c, n int) {
-				g, count := part(m, row, c), weights.Groups(n)
+				g, count := part(m.Cols(), row, c, quantBytes), weights.Groups(n)
 				k.widen16(dst[:count*weights.Group], g.Quants)
 				for i, h := range weights.SliceAt[uint16](g.Scales, count) {
 					factors[i] = weights.FromF16(h)
@@ -90,6 +86,14 @@ func (p *shared) groups(k grouped, inOrder func(y, sums, scratch []float32), r R
 		}
 	}
 	return row
+}
+
+// part returns a row of that many columns from column c on. Its minima are behind all scales, also
+// where it has none.
+func part(cols int, row unsafe.Pointer, c, quantBytes int) weights.GroupRow {
+	n, at := weights.Groups(cols), c/weights.Group
+	scales := unsafe.Add(row, n*quantBytes+2*at)
+	return weights.GroupRow{Quants: unsafe.Add(row, at*quantBytes), Scales: scales, Mins: unsafe.Add(scales, 2*n)}
 }
 
 func (k *grouped) addUpTo4(y []float32, r *AxpyRows, count int) {
