@@ -123,7 +123,8 @@ func (u *splitTask) token(w *worker, i int) {
 // splitWeights is room for a block of weights in either orientation.
 type splitWeights struct {
 	simd.Split
-	rows [4][]float32 // of them as they are or as float32
+	rows  [4][]float32 // of them as they are or as float32
+	quads [4][]int8    // four rows of bytes
 }
 
 // splitScratch is the length of that room.
@@ -149,7 +150,9 @@ func (g *gemmTask) rowSplits(v *simd.Variant, w *splitWeights, c, scratch []floa
 		for i := range n {
 			g.prefetch(m, first, i, n, k)
 			g.kernel.Widen(row, m, g.rowOf(m, first+i), k, width)
-			clear(row[width:])
+			if width < padded {
+				clear(row[width:])
+			}
 			v.AMX.SplitRow(&w.Split, i*w.Step, row)
 		}
 		for t := 0; t*tile < g.tokens; t++ {
@@ -237,7 +240,7 @@ func (g *gemmTask) columnBytes(v *simd.Variant, w *splitWeights, c, low, scratch
 	for k := 0; k < g.k; k += amxBytes {
 		width := min(amxBytes, g.k-k)
 		for i := 0; i < width; i += 4 {
-			var rows [4][]int8
+			rows := &w.quads
 			for j := range rows {
 				rows[j] = as[int8](w.rows[j])[:padded]
 				if i+j >= width {
@@ -252,7 +255,7 @@ func (g *gemmTask) columnBytes(v *simd.Variant, w *splitWeights, c, low, scratch
 					rows[j] = row
 				}
 			}
-			v.AMX.Quads(w.High[i/4*w.Step:], rows[0], rows[1], rows[2], rows[3])
+			v.AMX.Quads(w.High[i/4*w.Step:], rows)
 		}
 		for t := 0; t < g.tokens; t += simd.TileAMX {
 			x := t*g.split.Step + k

@@ -35,8 +35,8 @@ type AMX struct {
 	// dst.
 	BytesOfColumns func(dst *Split, at int, src []int16)
 
-	// Quads computes dst[4k…4k+3] = a[k], b[k], c[k], d[k]; len(a) is a multiple of 32.
-	Quads func(dst []byte, a, b, c, d []int8)
+	// Quads computes dst[4k+i] = rows[i][k]; the length of the rows is a multiple of 32.
+	Quads func(dst []byte, rows *[4][]int8)
 
 	// JoinBytes computes dst = (256·high + low)·factor of the int32 in the memory of high and low;
 	// len(dst) is a multiple of 16.

@@ -199,7 +199,7 @@ func TestBytes(t *testing.T) {
 				rows[i] = fencedValues(numbers(n, func(int) int8 { return int8(r.Uint32()) }), r.IntN(64))
 			}
 			quads := newFenced(4*n, r.IntN(64))
-			v.AMX.Quads(slice[byte](quads), slice[int8](rows[0]), slice[int8](rows[1]), slice[int8](rows[2]), slice[int8](rows[3]))
+			v.AMX.Quads(slice[byte](quads), &[4][]int8{slice[int8](rows[0]), slice[int8](rows[1]), slice[int8](rows[2]), slice[int8](rows[3])})
 			quads.check(t, what)
 			for i, got := range weights.SliceAt[int8](quads.p(), 4*n) {
 				if want := weights.SliceAt[int8](rows[i%4].p(), n)[i/4]; got != want {

@@ -10,7 +10,8 @@ import (
 
 // The functions of this file make primitives on slices of assembly, which takes addresses. They
 // check lengths and announce to the race detector, which does not see assembly, what it reads and
-// writes.
+// writes. They are not inlined into the initialisation of the variants: into the closures of so big
+// a function nothing would be inlined.
 
 // read announces that s is read and returns its address.
 func read[E any](s []E) unsafe.Pointer {
@@ -52,42 +53,51 @@ func readSteps(s []float32, rows, step, n int) {
 	}
 }
 
+//go:noinline
 func unary(f func(y, x unsafe.Pointer, n int)) func(y, x []float32) {
 	return func(y, x []float32) { f(write(y), read(x[:len(y)]), len(y)) }
 }
 
+//go:noinline
 func binary(f func(y, a, b unsafe.Pointer, n int)) func(y, a, b []float32) {
 	return func(y, a, b []float32) { f(write(y), read(a[:len(y)]), read(b[:len(y)]), len(y)) }
 }
 
+//go:noinline
 func scaled(f func(y unsafe.Pointer, factor float32, n int)) func(y []float32, factor float32) {
 	return func(y []float32, factor float32) { f(write(y), factor, len(y)) }
 }
 
+//go:noinline
 func normed(f func(y, x, w unsafe.Pointer, scale float32, n int)) func(y, x, w []float32, scale float32) {
 	return func(y, x, w []float32, scale float32) {
 		f(write(y), read(x[:len(y)]), read(w[:len(y)]), scale, len(y))
 	}
 }
 
+//go:noinline
 func summed(f func(x unsafe.Pointer, n int) float64) func(x []float32) float64 {
 	return func(x []float32) float64 { return f(read(x), len(x)) }
 }
 
+//go:noinline
 func expSummed(f func(y, x unsafe.Pointer, shift float32, n int) float32) func(y, x []float32, shift float32) float32 {
 	return func(y, x []float32, shift float32) float32 { return f(write(y), read(x[:len(y)]), shift, len(y)) }
 }
 
+//go:noinline
 func maxColumnsOf(cols int, f func(largest, x unsafe.Pointer, rows int)) func(largest, x []float32) {
 	return func(largest, x []float32) { f(write(largest[:cols]), read(x), len(x)/cols) }
 }
 
+//go:noinline
 func expColumnsOf(cols int, f func(x, shifts, sums unsafe.Pointer, rows int)) func(x, shifts, sums []float32) {
 	return func(x, shifts, sums []float32) {
 		f(write(x), read(shifts[:cols]), write(sums[:cols]), len(x)/cols)
 	}
 }
 
+//go:noinline
 func tiles(rows, cols int, f func(c, w unsafe.Pointer, rowStep, colStep int, x unsafe.Pointer, k int)) func(c []float32, w unsafe.Pointer, rowStep, colStep int, x []float32) {
 	return func(c []float32, w unsafe.Pointer, rowStep, colStep int, x []float32) {
 		k := int(uint32(len(x)) / uint32(cols)) // a division of 64 bits takes longer
@@ -107,6 +117,7 @@ func tiles(rows, cols int, f func(c, w unsafe.Pointer, rowStep, colStep int, x u
 	}
 }
 
+//go:noinline
 func pairTiles(rows, cols int, f func(c, w unsafe.Pointer, rowStep, colStep int, x, factors unsafe.Pointer, factorStep, pairs, groups int)) func(c []float32, w unsafe.Pointer, rowStep, colStep int, x []int16, factors []float32, factorStep, groups int) {
 	return func(c []float32, w unsafe.Pointer, rowStep, colStep int, x []int16, factors []float32, factorStep, groups int) {
 		pairs := int(uint32(len(x)) / uint32(2*cols*groups))
@@ -114,6 +125,7 @@ func pairTiles(rows, cols int, f func(c, w unsafe.Pointer, rowStep, colStep int,
 	}
 }
 
+//go:noinline
 func packed(cols int, f func(dst, src, scales, factors unsafe.Pointer, factorStep, n int)) func(dst []int16, src, scales, factors []float32, factorStep int) {
 	return func(dst []int16, src, scales, factors []float32, factorStep int) {
 		n := len(src) / cols
@@ -121,6 +133,7 @@ func packed(cols int, f func(dst, src, scales, factors unsafe.Pointer, factorSte
 	}
 }
 
+//go:noinline
 func transposed(n int, f func(dst, src unsafe.Pointer, dstStep, srcStep int)) func(dst, src []float32, dstStep, srcStep int) {
 	return func(dst, src []float32, dstStep, srcStep int) {
 		_, _ = dst[(n-1)*dstStep+n-1], src[(n-1)*srcStep+n-1]
@@ -130,6 +143,7 @@ func transposed(n int, f func(dst, src unsafe.Pointer, dstStep, srcStep int)) fu
 	}
 }
 
+//go:noinline
 func reordered(f func(dst, src unsafe.Pointer, step int)) func(dst, src []float32, step int) {
 	return func(dst, src []float32, step int) {
 		_ = dst[3*step+15]
@@ -138,11 +152,14 @@ func reordered(f func(dst, src unsafe.Pointer, step int)) func(dst, src []float3
 	}
 }
 
+//go:noinline
 func streams(n int, f func(p unsafe.Pointer, step, n int) float32) func(data []byte) float32 {
 	return func(data []byte) float32 { return f(read(data), len(data)/n, len(data)/n) }
 }
 
 // dots4 makes a dot of rows of numbers of that many bytes.
+//
+//go:noinline
 func dots4[X float32 | int16](size int, f func(x unsafe.Pointer, r *DotRows, n int)) func(x []X, r *DotRows) {
 	return func(x []X, r *DotRows) {
 		readRows(r.Row[:], size*len(x))
@@ -152,6 +169,8 @@ func dots4[X float32 | int16](size int, f func(x unsafe.Pointer, r *DotRows, n i
 
 // groupDots makes a dot of grouped rows of that many bytes a group, groupDots2 of assembly that
 // takes two rows.
+//
+//go:noinline
 func groupDots(bytes int, f func(x unsafe.Pointer, r *DotRows, n int)) func(x *Operand, r *DotRows, groups int) {
 	return func(x *Operand, r *DotRows, groups int) {
 		readRows(r.Row[:], bytes*groups)
@@ -159,6 +178,7 @@ func groupDots(bytes int, f func(x unsafe.Pointer, r *DotRows, n int)) func(x *O
 	}
 }
 
+//go:noinline
 func groupDots2(bytes int, f func(x, a, b unsafe.Pointer, n int, nextA, nextB uintptr) (xa, xb float32)) func(x *Operand, r *DotRows, groups int) {
 	return func(x *Operand, r *DotRows, groups int) {
 		readRows(r.Row[:], bytes*groups)
@@ -168,6 +188,8 @@ func groupDots2(bytes int, f func(x, a, b unsafe.Pointer, n int, nextA, nextB ui
 }
 
 // adds makes a sum of count rows of numbers of that many bytes.
+//
+//go:noinline
 func adds(count, size int, f func(y unsafe.Pointer, r *AxpyRows, n int)) func(y []float32, r *AxpyRows) {
 	return func(y []float32, r *AxpyRows) {
 		readRows(r.Row[:count], size*len(y))
@@ -177,6 +199,8 @@ func adds(count, size int, f func(y unsafe.Pointer, r *AxpyRows, n int)) func(y 
 
 // groupAdds makes a sum of count grouped rows. per is the columns for which the assembly counts
 // one.
+//
+//go:noinline
 func groupAdds(count, quantBytes, per int, f func(y unsafe.Pointer, r *AxpyRows, n int)) func(y []float32, r *AxpyRows) {
 	return func(y []float32, r *AxpyRows) {
 		readRows(r.Row[:count], len(y)/weights.Group*quantBytes)
@@ -185,6 +209,7 @@ func groupAdds(count, quantBytes, per int, f func(y unsafe.Pointer, r *AxpyRows,
 	}
 }
 
+//go:noinline
 func widens(size int, f func(dst, src unsafe.Pointer, n int)) func(dst []float32, row unsafe.Pointer) {
 	return func(dst []float32, row unsafe.Pointer) {
 		raceRead(row, size*len(dst))
@@ -192,6 +217,7 @@ func widens(size int, f func(dst, src unsafe.Pointer, n int)) func(dst []float32
 	}
 }
 
+//go:noinline
 func groupWidens(quantBytes int, f func(dst unsafe.Pointer, row weights.GroupRow, n int)) func(dst []float32, row weights.GroupRow) {
 	return func(dst []float32, row weights.GroupRow) {
 		n := len(dst) / weights.Group
@@ -202,6 +228,8 @@ func groupWidens(quantBytes int, f func(dst unsafe.Pointer, row weights.GroupRow
 }
 
 // widens16 makes a Widen16 of whole groups of that many bytes of quants.
+//
+//go:noinline
 func widens16(quantBytes int, f func(dst, src unsafe.Pointer, n int)) func(dst []int16, src unsafe.Pointer) {
 	return func(dst []int16, src unsafe.Pointer) {
 		n := len(dst) / weights.Group
@@ -210,6 +238,7 @@ func widens16(quantBytes int, f func(dst, src unsafe.Pointer, n int)) func(dst [
 	}
 }
 
+//go:noinline
 func attentionRows(size int, dots, sum func(y, x, rows unsafe.Pointer, stride, n, count int)) attention {
 	return attention{
 		func(y, x []float32, rows unsafe.Pointer, stride int) {
@@ -274,6 +303,7 @@ func (s *Split) address(at, last int) (high, low unsafe.Pointer) {
 	return high, low
 }
 
+//go:noinline
 func splitTiles(f func(c unsafe.Pointer, cStep int, a, aLow unsafe.Pointer, aStep int, b, bLow unsafe.Pointer, bStep, bytes int)) func(c []float32, cStep int, a *Split, aAt int, b *Split, bAt, bytes int) {
 	return func(c []float32, cStep int, a *Split, aAt int, b *Split, bAt, bytes int) {
 		_ = c[(TileAMX-1)*(cStep+1)]
@@ -286,6 +316,8 @@ func splitTiles(f func(c unsafe.Pointer, cStep int, a, aLow unsafe.Pointer, aSte
 
 // splitRows makes a function of rows of numbers of that many bytes, which become parts of half as
 // many.
+//
+//go:noinline
 func splitRows[E float32 | int16](f func(high, low, src unsafe.Pointer, n int)) func(dst *Split, at int, src []E) {
 	return func(dst *Split, at int, src []E) {
 		var e E
@@ -295,6 +327,8 @@ func splitRows[E float32 | int16](f func(high, low, src unsafe.Pointer, n int)) 
 }
 
 // splitPairs makes a function of two rows, of whose numbers, per at a time, it makes pairs.
+//
+//go:noinline
 func splitPairs[E float32 | int16](per int, f func(high, low, a, b unsafe.Pointer, n int)) func(dst *Split, at int, a, b []E) {
 	return func(dst *Split, at int, a, b []E) {
 		var e E
@@ -303,6 +337,7 @@ func splitPairs[E float32 | int16](per int, f func(high, low, a, b unsafe.Pointe
 	}
 }
 
+//go:noinline
 func splitColumns[E float32 | int16](f func(high, low, src unsafe.Pointer, step int)) func(dst *Split, at int, src []E) {
 	return func(dst *Split, at int, src []E) {
 		var e E
@@ -314,4 +349,13 @@ func splitColumns[E float32 | int16](f func(high, low, src unsafe.Pointer, step 
 		high, low := dst.address(at, (TileAMX-1)*dst.Step+31)
 		f(high, low, read(src[:16*TileAMX*4/int(unsafe.Sizeof(e))]), dst.Step)
 	}
+}
+
+func quads(dst []byte, rows *[4][]int8) {
+	n := len(rows[0])
+	quadsAMX(write(dst[:4*n]), read(rows[0]), read(rows[1][:n]), read(rows[2][:n]), read(rows[3][:n]), n)
+}
+
+func joinBytes(dst, high, low []float32, factor float32) {
+	joinBytesAMX(write(dst), read(high[:len(dst)]), read(low[:len(dst)]), factor, len(dst))
 }

@@ -28,6 +28,7 @@ type grouped struct {
 func (p *shared) groups(k grouped, inOrder func(y, sums, scratch []float32), r Reading) RowKernel {
 	quantBytes := weights.QuantBytes[k.dtype]
 	minima := k.dtype == weights.Int4M
+	prefetch := p.prefetch
 	row := RowKernel{
 		Prepare: prepareGroups(p.quantizeGroups),
 		Dot:     func(x *Operand, r *DotRows, m *weights.Matrix) { k.dot(x, r, weights.Groups(m.Cols())) },
@@ -37,8 +38,8 @@ func (p *shared) groups(k grouped, inOrder func(y, sums, scratch []float32), r R
 		},
 		Prefetch: func(m *weights.Matrix, row unsafe.Pointer, c, n int) {
 			at := uintptr(row)
-			p.prefetch(at+uintptr(c/weights.Group*quantBytes), weights.Groups(n)*quantBytes)
-			p.prefetch(at+uintptr(weights.Groups(m.Cols())*quantBytes+c/weights.Group*2), 1)
+			prefetch(at+uintptr(c/weights.Group*quantBytes), weights.Groups(n)*quantBytes)
+			prefetch(at+uintptr(weights.Groups(m.Cols())*quantBytes+c/weights.Group*2), 1)
 		},
 		Integers: Integers{
 			Widen16: func(dst []int16, factors, mins []float32, m *weights.Matrix, row unsafe.Pointer, c, n int) {

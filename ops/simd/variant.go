@@ -85,8 +85,9 @@ type shared struct {
 
 // prefetchNumbers returns Prefetch of rows of numbers of that many bytes.
 func (p *shared) prefetchNumbers(size int) func(m *weights.Matrix, row unsafe.Pointer, c, n int) {
+	prefetch := p.prefetch
 	return func(_ *weights.Matrix, row unsafe.Pointer, c, n int) {
-		p.prefetch(uintptr(row)+uintptr(c*size), n*size)
+		prefetch(uintptr(row)+uintptr(c*size), n*size)
 	}
 }
 

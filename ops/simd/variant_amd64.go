@@ -148,13 +148,7 @@ var amx = func() Variant {
 		SplitRow: splitRows[float32](splitRowAMX), BytesOfRow: splitRows[int16](bytesOfRowAMX),
 		SplitPairs: splitPairs[float32](1, splitPairsAMX), BytesOfPairs: splitPairs[int16](2, bytesOfPairsAMX),
 		SplitColumns: splitColumns[float32](splitColumnsAMX), BytesOfColumns: splitColumns[int16](bytesOfColumnsAMX),
-		Quads: func(dst []byte, a, b, c, d []int8) {
-			n := len(a)
-			quadsAMX(write(dst[:4*n]), read(a), read(b[:n]), read(c[:n]), read(d[:n]), n)
-		},
-		JoinBytes: func(dst, high, low []float32, factor float32) {
-			joinBytesAMX(write(dst), read(high[:len(dst)]), read(low[:len(dst)]), factor, len(dst))
-		},
+		Quads: quads, JoinBytes: joinBytes,
 	}
 	split, bytes := [2]Product{OnSplit, OnSplit}, [2]Product{OnBytes, OnBytes}
 	v.Rows[weights.F16].Tiles = Tiles{products: split, SplitInputs: true, SplitWeights: true}
