@@ -118,9 +118,6 @@ func (l *StreamLayer) Shape() weights.Shape {
 	return l.stream.file.header.layers[l.index].Shape
 }
 
-// Outputs returns the length of a down row.
-func (l *StreamLayer) Outputs() int { return l.Shape().Hidden }
-
 // Blocks implements weights.Source. It allocates nothing.
 func (l *StreamLayer) Blocks(do func(first int, n *weights.Neurons) error) error {
 	s := l.stream

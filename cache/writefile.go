@@ -94,12 +94,6 @@ func writeNeurons(f io.WriteSeeker, label string, layers int, layer func(i int) 
 }
 
 func writeLayer(w io.Writer, n *weights.Neurons, offset int64) (layer, error) {
-	if n == nil {
-		return layer{}, fmt.Errorf("no neurons")
-	}
-	if err := n.CheckSquare(); err != nil {
-		return layer{}, err
-	}
 	l := layer{Shape: n.Shape(), offset: offset}
 	if err := l.Check(); err != nil {
 		return layer{}, err
@@ -108,11 +102,9 @@ func writeLayer(w io.Writer, n *weights.Neurons, offset int64) (layer, error) {
 	table := make([]byte, l.end()-l.tableOffset())
 	for i := range l.Intermediate {
 		to := bundle
-		for _, m := range n.Matrices() {
-			if m != nil {
-				copy(to, m.Row(i))
-				to = to[l.Row():]
-			}
+		for k, p := range n.Parts() {
+			copy(to, p.Row(i))
+			to = to[l.Parts[k].Stride():]
 		}
 		binary.LittleEndian.PutUint32(table[i*checksumSize:], checksum(bundle))
 		if _, err := w.Write(bundle); err != nil {

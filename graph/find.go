@@ -36,21 +36,21 @@ func (m *MLP) Shape() weights.Shape {
 	if m.Source != nil {
 		return m.Source.Shape()
 	}
-	return weights.Shape{
-		Dtype: m.Up.Matrix.Dtype(), Intermediate: m.Up.Outputs(), Hidden: m.Up.Inputs(), Gated: m.Gate.Matrix != nil,
-	}
+	s := weights.MLPShape(m.Up.Matrix.Dtype(), m.Up.Outputs(), m.Up.Inputs(), m.Gate.Matrix != nil)
+	s.Parts[len(s.Parts)-1].Cols = m.Down.Outputs()
+	return s
 }
 
 // Gated reports whether the MLP has a gate.
-func (m *MLP) Gated() bool { return m.Shape().Gated }
+func (m *MLP) Gated() bool { return m.Shape().Gated() }
 
 // setSource makes n the neurons of m, and the weights views of it if they are in memory.
 func (m *MLP) setSource(source weights.Source) {
 	m.Source = source
 	if n, ok := source.(*weights.Neurons); ok {
-		m.Gate.Matrix, m.Gate.InputMajor = n.Gate, false
-		m.Up.Matrix, m.Up.InputMajor = n.Up, false
-		m.Down.Matrix, m.Down.InputMajor = n.Down, true
+		m.Gate.Matrix, m.Gate.InputMajor = n.Gate(), false
+		m.Up.Matrix, m.Up.InputMajor = n.Up(), false
+		m.Down.Matrix, m.Down.InputMajor = n.Down(), true
 	}
 }
 

@@ -124,9 +124,9 @@ func TestSwapFusedCopiesNoWeights(t *testing.T) {
 	for _, s := range []*Swapped{fused, sparse} {
 		require.Len(t, s.MLPs, 1)
 		rows := s.MLPs[0].MLP.Source.(*weights.Neurons)
-		assert.Same(t, gate.Matrix, rows.Gate)
-		assert.Same(t, up.Matrix, rows.Up)
-		assert.Same(t, down.Matrix, rows.Down)
+		assert.Same(t, gate.Matrix, rows.Gate())
+		assert.Same(t, up.Matrix, rows.Up())
+		assert.Same(t, down.Matrix, rows.Down())
 	}
 	assert.Same(t, gate.Bias, found[0].Gate.Bias)
 	assert.Same(t, up.Bias, found[0].Up.Bias)

@@ -34,7 +34,7 @@ func newStored(t *testing.T, gates bool) *stored {
 	for i := range uint64(layers) {
 		n, err := weights.AllocateNeurons(weights.F32, intermediate, hidden, true)
 		require.NoError(t, err)
-		for k, m := range []*weights.Matrix{n.Gate, n.Up, n.Down} {
+		for k, m := range []*weights.Matrix{n.Gate(), n.Up(), n.Down()} {
 			values := small(10*i+uint64(k), tensor.Float32, hidden, intermediate, hidden).Float32s()
 			for r := range intermediate {
 				weights.SetRow(m, r, values[r*hidden:][:hidden])
@@ -60,7 +60,7 @@ func newStored(t *testing.T, gates bool) *stored {
 		m := ops.MLP{Source: layer, Act: activation.SiLU}
 		if gates {
 			m.GateCopy = weights.NewMatrix(weights.Int4, intermediate, hidden) // far from exact
-			require.NoError(t, weights.Copy(nil, m.GateCopy, s.layers[i].Gate))
+			require.NoError(t, weights.Copy(nil, m.GateCopy, s.layers[i].Gate()))
 		}
 		x = gorgonia.Must(ops.DenseMLP(gorgonia.Must(gorgonia.Square(score)), m))
 	}

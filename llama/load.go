@@ -218,9 +218,9 @@ func (l *loader) layer(to *layer, i int) (err error) {
 
 // viewNeurons makes the linears of the MLP views of its store.
 func (l *layer) viewNeurons() {
-	l.gate.Matrix = l.neurons.Gate
-	l.up.Matrix = l.neurons.Up
-	l.down.Matrix, l.down.InputMajor = l.neurons.Down, true
+	l.gate.Matrix = l.neurons.Gate()
+	l.up.Matrix = l.neurons.Up()
+	l.down.Matrix, l.down.InputMajor = l.neurons.Down(), true
 }
 
 // vector reads a tensor as float32.
@@ -285,13 +285,13 @@ func (l *loader) neurons(layer int) (*weights.Neurons, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := l.fill(n.Gate, gate); err != nil {
+	if err := l.fill(n.Gate(), gate); err != nil {
 		return nil, err
 	}
-	if err := l.fill(n.Up, up); err != nil {
+	if err := l.fill(n.Up(), up); err != nil {
 		return nil, err
 	}
-	return n, l.fillTransposed(n.Down, down)
+	return n, l.fillTransposed(n.Down(), down)
 }
 
 // width is what a matrix stored as t is kept in.

@@ -42,9 +42,9 @@ func Random(c Config, d weights.Dtype, seed uint64, p *parallel.Pool) (*Model, e
 		if err != nil {
 			return nil, err
 		}
-		r.fill(neurons.Gate, c.HiddenSize)
-		r.fill(neurons.Up, c.HiddenSize)
-		r.fill(neurons.Down, c.IntermediateSize)
+		r.fill(neurons.Gate(), c.HiddenSize)
+		r.fill(neurons.Up(), c.HiddenSize)
+		r.fill(neurons.Down(), c.IntermediateSize)
 		l.neurons = neurons
 		l.viewNeurons()
 		if c.MLPBias {

@@ -30,7 +30,7 @@ func TestSparseGraphsShareTheNeurons(t *testing.T) {
 		for _, p := range s.programs {
 			for i, mlp := range p.sparse.MLPs {
 				got, want := mlp.Cache.Rows(), m.Neurons(i)
-				for _, pair := range [][2]*weights.Matrix{{got.Gate, want.Gate}, {got.Up, want.Up}, {got.Down, want.Down}} {
+				for _, pair := range [][2]*weights.Matrix{{got.Gate(), want.Gate()}, {got.Up(), want.Up()}, {got.Down(), want.Down()}} {
 					if unsafe.SliceData(pair[0].Row(1)) != unsafe.SliceData(pair[1].Row(1)) {
 						t.Errorf("%v: layer %d: a copy of the weights", d, i)
 					}

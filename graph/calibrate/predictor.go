@@ -35,7 +35,7 @@ func (s *predictors) of(p *Plan, i int, m *graph.MLP) (ops.Predictor, error) {
 			return ops.Predictor{}, err
 		}
 	}
-	if got, want := predictor.Down.Cols(), m.Shape().Hidden; got != want {
+	if got, want := predictor.Down.Cols(), m.Shape().Hidden(); got != want {
 		return ops.Predictor{}, fmt.Errorf("the predictor takes %d inputs, %s has %d", got, m.Name, want)
 	}
 	if got, want := predictor.Up.Rows(), m.Shape().Intermediate; got != want {
@@ -101,11 +101,11 @@ func readMatrix(c *checkpoint.Checkpoint, name string) (*weights.Matrix, error) 
 // randomPredictor has normally distributed weights (Glorot and Bengio, 2010), as sparse_transformers has without
 // trained predictors.
 func randomPredictor(rank int, m *graph.MLP, seed uint64) (ops.Predictor, error) {
-	hidden, intermediate := m.Shape().Hidden, m.Shape().Intermediate
+	hidden, intermediate := m.Shape().Hidden(), m.Shape().Intermediate
 	if rank > intermediate {
 		return ops.Predictor{}, fmt.Errorf("rank %d, %s has %d neurons", rank, m.Name, intermediate)
 	}
-	d := m.Shape().Dtype.Compute()
+	d := m.Shape().Dtype().Compute()
 	if d != weights.F32 && d != weights.F64 {
 		return ops.Predictor{}, fmt.Errorf("%s computes in %v: no predictor with random weights", m.Name, d)
 	}
