@@ -47,6 +47,9 @@ func NewStream(f *File, blockBytes int64) (*Stream, error) {
 }
 
 func newStream(f *File, blockBytes int64) (*Stream, error) {
+	if f == nil {
+		return nil, errors.New("there is no file")
+	}
 	if blockBytes < 0 {
 		return nil, fmt.Errorf("blocks of %d bytes", blockBytes)
 	}
@@ -104,8 +107,13 @@ func (s *Stream) Layer(i int) (*StreamLayer, error) {
 	return &s.layers[i], nil
 }
 
-// File returns the file that the layer lies in.
-func (l *StreamLayer) File() *File { return l.stream.file }
+// File returns the file that the layer lies in, nil of the zero StreamLayer.
+func (l *StreamLayer) File() *File {
+	if l == nil || l.stream == nil {
+		return nil
+	}
+	return l.stream.file
+}
 
 // Index returns the number of the layer in its file.
 func (l *StreamLayer) Index() int { return l.index }

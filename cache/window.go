@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"errors"
 	"fmt"
 	"math/bits"
 	"os"
@@ -67,6 +68,9 @@ func NewWindow(f *File, layer int, o WindowOptions) (*Window, error) {
 }
 
 func newWindow(f *File, number int, o WindowOptions) (*Window, error) {
+	if f == nil {
+		return nil, errors.New("there is no file")
+	}
 	l, err := f.layer(number)
 	if err != nil {
 		return nil, err

@@ -33,10 +33,10 @@ func mlp() (g *gorgonia.ExprGraph, x, y *gorgonia.Node) {
 func ExampleSwap() {
 	g, x, y := mlp()
 
-	sparse, err := graph.Swap(g, gorgonia.Nodes{y}, func(i int, m *graph.MLP) (graph.Selector, error) {
+	sparse, err := graph.Swap(g, gorgonia.Nodes{y}, graph.Choose{MLP: func(i int, m *graph.MLP) (graph.Selector, error) {
 		fmt.Println("found", m.Name, m.Activation, m.Up.Outputs(), "neurons")
-		return graph.Gate{Threshold: []float64{0.5}}, nil
-	})
+		return graph.GateSelector{Threshold: []float64{0.5}}, nil
+	}})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -80,9 +80,9 @@ func (s strongest) Select(site graph.Site) (graph.Selection, error) {
 // gradients faster than a tape machine.
 func ExampleSelector() {
 	g, _, y := mlp()
-	sparse, err := graph.Swap(g, gorgonia.Nodes{y}, func(int, *graph.MLP) (graph.Selector, error) {
+	sparse, err := graph.Swap(g, gorgonia.Nodes{y}, graph.Choose{MLP: func(int, *graph.MLP) (graph.Selector, error) {
 		return strongest{1}, nil
-	})
+	}})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -127,8 +127,8 @@ func ExampleFindMLPs() {
 // output, and nothing changes but the order of sums.
 func ExampleGate() {
 	g, _, y := mlp()
-	exact := graph.Gate{Threshold: []float64{math.SmallestNonzeroFloat32}}
-	sparse, err := graph.Swap(g, gorgonia.Nodes{y}, func(int, *graph.MLP) (graph.Selector, error) { return exact, nil })
+	exact := graph.GateSelector{Threshold: []float64{math.SmallestNonzeroFloat32}}
+	sparse, err := graph.Swap(g, gorgonia.Nodes{y}, graph.Choose{MLP: func(int, *graph.MLP) (graph.Selector, error) { return exact, nil }})
 	if err != nil {
 		log.Fatal(err)
 	}

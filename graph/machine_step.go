@@ -28,7 +28,7 @@ type step struct {
 	into     *gorgonia.Value // of a Read
 
 	lateValue gorgonia.Value // of a Read that is put off
-	from      *tensor.Dense  // of a reshape: what the value was made of
+	from     *tensor.Dense   // of a reshape: what the value was made of
 
 	overwrites int // the input that Do overwrites, or −1
 	dtype      tensor.Dtype

@@ -68,8 +68,17 @@ func newStored(t *testing.T, gates bool) *stored {
 	return s
 }
 
+func withWindow(o cache.WindowOptions) Option {
+	return WithCache(func(_ int, s weights.Source) (cache.Cache, error) {
+		l := s.(*cache.StreamLayer)
+		return cache.NewWindow(l.File(), l.Index(), o)
+	})
+}
+
 // scoreInput is the score input of an MLP.
-func (s *stored) scoreInput(m *MLP) *gorgonia.Node { return s.score[m.Source.(fileLayer).Index()] }
+func (s *stored) scoreInput(m *MLP) *gorgonia.Node {
+	return s.score[m.Source.(*cache.StreamLayer).Index()]
+}
 
 func TestSwapStored(t *testing.T) {
 	s := newStored(t, true)
@@ -85,13 +94,13 @@ func TestSwapStored(t *testing.T) {
 	cpu := kernel.NewCPU(2)
 	predictor := ops.Predictor{Down: weights.NewMatrix(weights.F32, 3, 12), Up: weights.NewMatrix(weights.F32, 50, 3)}
 	for name, selector := range map[string]Selector{
-		"gate":     Gate{Threshold: []float64{0}},
+		"gate":     GateSelector{Threshold: []float64{0}},
 		"low rank": LowRank{Predictor: predictor, Mask: ops.Threshold(0)}, // all scores are 0
 	} {
 		t.Run(name, func(t *testing.T) {
-			swapped, err := Swap(s.graph, gorgonia.Nodes{s.output}, func(int, *MLP) (Selector, error) { return selector, nil },
+			swapped, err := Swap(s.graph, gorgonia.Nodes{s.output}, Choose{MLP: func(int, *MLP) (Selector, error) { return selector, nil }},
 				WithScoreInput(s.scoreInput),
-				WithWindow(cache.WindowOptions{Tokens: 2}))
+				withWindow(cache.WindowOptions{Tokens: 2}))
 			require.NoError(t, err)
 			assertClose(t, want, run(t, swapped.Graph, swapped.Outputs...)[0], 1e-5)
 			m, err := NewMachine(swapped.Graph, swapped.Outputs, WithCPU(cpu))
@@ -110,10 +119,10 @@ func TestSwapStored(t *testing.T) {
 func TestSwapStoredPrefetches(t *testing.T) {
 	s := newStored(t, false)
 	predictor := ops.Predictor{Down: weights.NewMatrix(weights.F32, 3, 12), Up: weights.NewMatrix(weights.F32, 50, 3)}
-	swapped, err := Swap(s.graph, gorgonia.Nodes{s.output},
-		func(int, *MLP) (Selector, error) {
-			return LowRank{Predictor: predictor, Mask: ops.Threshold(0)}, nil
-		}, WithScoreInput(s.scoreInput))
+	swapped, err := Swap(s.graph, gorgonia.Nodes{s.output}, Choose{MLP: func(int, *MLP) (Selector, error) {
+		return LowRank{Predictor: predictor, Mask: ops.Threshold(0)}, nil
+	}},
+		WithScoreInput(s.scoreInput))
 	require.NoError(t, err)
 	order, _, err := schedule(swapped.Graph, swapped.Outputs)
 	require.NoError(t, err)
@@ -129,13 +138,13 @@ func TestSwapStoredPrefetches(t *testing.T) {
 
 func TestSwapStoredErrors(t *testing.T) {
 	s := newStored(t, false)
-	_, err := Swap(s.graph, gorgonia.Nodes{s.output}, always)
+	_, err := Swap(s.graph, gorgonia.Nodes{s.output}, Choose{MLP: always})
 	assert.ErrorContains(t, err, "needs the gate in memory, or a copy of it")
 	gated := newStored(t, true)
-	_, err = Swap(gated.graph, gorgonia.Nodes{gated.output}, always, WithWindow(cache.WindowOptions{}))
+	_, err = Swap(gated.graph, gorgonia.Nodes{gated.output}, Choose{MLP: always}, withWindow(cache.WindowOptions{}))
 	assert.ErrorContains(t, err, "0 tokens")
 
-	swapped, err := Swap(gated.graph, gorgonia.Nodes{gated.output}, always)
+	swapped, err := Swap(gated.graph, gorgonia.Nodes{gated.output}, Choose{MLP: always})
 	require.NoError(t, err)
 	require.NoError(t, gated.disk.Close())
 	for _, g := range []*gorgonia.ExprGraph{gated.graph, swapped.Graph} {

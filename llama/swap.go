@@ -7,6 +7,7 @@ import (
 
 	"github.com/sparsegonia/sparsegonia/cache"
 	"github.com/sparsegonia/sparsegonia/graph"
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
 // swap puts sparse MLPs into a graph as the session's plan says. Predictors look ahead: they see what attention sees.
@@ -15,12 +16,11 @@ func (s *Session) swap(g *Graph) (*graph.Swapped, error) {
 	if got, want := len(plan.Layers), len(s.model.layers); got != want {
 		return nil, fmt.Errorf("llama: the plan has %d layers, the model %d", got, want)
 	}
-	swapped, err := graph.Swap(g.Graph, gorgonia.Nodes{g.Output},
-		func(_ int, m *graph.MLP) (graph.Selector, error) {
-			return plan.Selector(g.layerOf(m), m)
-		},
+	swapped, err := graph.Swap(g.Graph, gorgonia.Nodes{g.Output}, graph.Choose{MLP: func(_ int, m *graph.MLP) (graph.Selector, error) {
+		return plan.Selector(g.layerOf(m), m)
+	}},
 		graph.WithScoreInput(func(m *graph.MLP) *gorgonia.Node { return g.AttentionInput[g.layerOf(m)] }),
-		graph.WithLive(g.Positions), graph.WithWindow(s.window()))
+		graph.WithLive(g.Positions), graph.WithCache(func(_ int, n weights.Source) (cache.Cache, error) { return cache.New(n, s.window()) }))
 	if err != nil {
 		return nil, fmt.Errorf("llama: %w", err)
 	}

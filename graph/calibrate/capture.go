@@ -132,8 +132,7 @@ func newRecorder(src Source) (*recorder, error) {
 	if r.mlps, r.skipped, err = graph.FindMLPs(src.Graph, src.Outputs...); err != nil {
 		return nil, err
 	}
-	dense := func(int, *graph.MLP) (graph.Selector, error) { return nil, nil }
-	if r.copy, err = graph.Swap(src.Graph, src.Outputs, dense); err != nil {
+	if r.copy, err = graph.Swap(src.Graph, src.Outputs, graph.Choose{}); err != nil {
 		return nil, err
 	}
 	outputs := append(gorgonia.Nodes{}, r.copy.Outputs...)

@@ -230,7 +230,7 @@ func (p *Plan) selector(i int, m *graph.MLP) (graph.Selector, error) {
 	}
 	switch l.Selector {
 	case Gate:
-		return graph.Gate{Threshold: l.Threshold}, nil
+		return graph.GateSelector{Threshold: l.Threshold}, nil
 	case LoRA:
 		predictor, err := p.predictors.of(p, i, m)
 		if err != nil {
