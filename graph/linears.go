@@ -164,7 +164,7 @@ func (w *rewriter) planLinears(
 // check refuses a weight that maps other vectors, or that has lost or gained a bias.
 func (l *Linear) check(w ops.Weight) error {
 	if w.Inputs() != l.Weight.Inputs() || w.Outputs() != l.Weight.Outputs() {
-		return fmt.Errorf("the weight maps %d inputs to %d outputs, want %d to %d",
+		return fmt.Errorf("the weight maps from %d inputs to %d outputs, want %d to %d",
 			w.Inputs(), w.Outputs(), l.Weight.Inputs(), l.Weight.Outputs())
 	}
 	if (w.Bias == nil) != (l.Weight.Bias == nil) {
