@@ -18,7 +18,7 @@ func TestSparseGraphsShareTheNeurons(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		gate := calibrate.Layer{Selector: calibrate.Gate, Threshold: []float64{0}}
+		gate := calibrate.Layer{Kind: calibrate.GateKind{Threshold: []float64{0}}}
 		s, err := m.NewSession(SessionOptions{Plan: &calibrate.Plan{Layers: []calibrate.Layer{gate, gate, gate, gate}}})
 		if err != nil {
 			t.Fatal(err)
@@ -53,9 +53,9 @@ func TestFewTokensAreFused(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer m.Close()
-	gate := calibrate.Layer{Selector: calibrate.Gate, Threshold: []float64{0}}
+	gate := calibrate.Layer{Kind: calibrate.GateKind{Threshold: []float64{0}}}
 	plan := &calibrate.Plan{Layers: []calibrate.Layer{gate, gate, gate, gate}}
-	mixed := &calibrate.Plan{Layers: []calibrate.Layer{{Selector: calibrate.Dense}, gate, gate, gate}}
+	mixed := &calibrate.Plan{Layers: []calibrate.Layer{{Kind: calibrate.DenseKind{}}, gate, gate, gate}}
 	for _, c := range []struct {
 		name string
 		o    SessionOptions

@@ -309,7 +309,7 @@ func TestEmbeddedConfigs(t *testing.T) {
 		assert.Equal(t, 0.9, plan.Layers[3].Sparsity)
 		plan, err = src.plan(0)
 		require.NoError(t, err)
-		assert.EqualValues(t, "dense", plan.Layers[3].Selector)
+		assert.EqualValues(t, "dense", plan.Layers[3].Kind.Name())
 	}
 }
 

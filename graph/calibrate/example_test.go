@@ -42,7 +42,7 @@ func Example() {
 		return
 	}
 	for _, l := range plan.Layers {
-		fmt.Printf("%s: %.2f of the neurons reach their threshold\n", l.Selector, l.Density)
+		fmt.Printf("%s: %.2f of the neurons reach their threshold\n", l.Kind.Name(), l.Density)
 	}
 
 	change, err := calibrate.Compare(f.source(10), plan)
