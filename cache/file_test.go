@@ -16,10 +16,11 @@ import (
 	"testing"
 	"unsafe"
 
-	"github.com/sparsegonia/sparsegonia/ops/weights"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
+
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
 // image is the content of a neuron file.

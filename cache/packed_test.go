@@ -4,10 +4,11 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/sparsegonia/sparsegonia/ops/weights"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
+
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
 func newPacked(t require.TestingT, store *weights.Neurons) *Packed {

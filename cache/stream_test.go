@@ -5,10 +5,11 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/sparsegonia/sparsegonia/ops/weights"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
+
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
 // A stream gives every neuron once and in order, whatever the size of its blocks.

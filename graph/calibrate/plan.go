@@ -11,7 +11,7 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/google/renameio/v2/maybe"
+	"github.com/sparsegonia/sparsegonia/ops/weights/wholefile"
 
 	"github.com/sparsegonia/sparsegonia/graph"
 )
@@ -190,7 +190,7 @@ func (p *Plan) Write(file string) error {
 	if err != nil {
 		return fmt.Errorf("calibrate: %s: %w", file, err)
 	}
-	if err := maybe.WriteFile(file, append(data, '\n'), 0o644); err != nil {
+	if err := wholefile.Write(file, append(data, '\n')); err != nil {
 		return fmt.Errorf("calibrate: %s: %w", file, err)
 	}
 	return nil

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
 // A Tensor is a view of the numbers of a checkpoint.
@@ -57,7 +59,7 @@ func (t Tensor) Float32Row(dst []float32, row int) error {
 // stays valid and is read from the file again when used.
 func (t Tensor) Release() {
 	if t.mapped {
-		dontNeed(t.Data)
+		weights.GiveBack(t.Data)
 	}
 }
 
