@@ -8,9 +8,10 @@ import (
 	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
-// Stream reads the layers of a File from the first neuron to the last, in blocks: the next block while the caller works
-// on the one before. It takes the memory of two blocks, however large the layers are. Any number of goroutines may share
-// a Stream; their calls of Blocks run one after the other.
+// Stream reads the layers of a File from the first neuron to the last, in blocks: the next block
+// while the caller works on the one before. It takes the memory of two blocks, however large the
+// layers are. Any number of goroutines may share a Stream; their calls of Blocks run one after the
+// other.
 type Stream struct {
 	file   *File
 	layers []StreamLayer

@@ -113,8 +113,8 @@ type form struct {
 
 var activations = []activation.Func{activation.ReLU, activation.SiLU, activation.GELU, activation.GELUTanh}
 
-// activationOf recognises f as outer·act(inner·x). Functions are compared by value: there are too many ways to write
-// them, and only the values matter.
+// activationOf recognises f as outer·act(inner·x). Functions are compared by value: there are too
+// many ways to write them, and only the values matter.
 func activationOf(f func(x float64) float64) (form, bool) {
 	const large = 1e4
 	for _, sign := range []float64{1, -1} {
@@ -136,7 +136,8 @@ func activationOf(f func(x float64) float64) (form, bool) {
 	return form{}, false
 }
 
-// innerScale is the c > 0 with act(c)/c = ratio: for all activation functions but ReLU it grows from 1/2 to 1.
+// innerScale returns the c > 0 with act(c)/c = ratio: for all activation functions but ReLU it
+// grows from 1/2 to 1.
 func innerScale(act activation.Func, ratio float64) float64 {
 	low, high := 1e-3, 1e3
 	for range 200 {
@@ -162,7 +163,7 @@ func (m form) tidy(f func(float64) float64) form {
 	return m
 }
 
-// rounded is x to thirteen digits, far more than matches can tell apart.
+// rounded returns x to thirteen digits, far more than matches can tell apart.
 func rounded(x float64) float64 {
 	y, _ := strconv.ParseFloat(strconv.FormatFloat(x, 'e', 12, 64), 64)
 	return y
@@ -184,8 +185,9 @@ func gated(f func(g, u float64) float64) (form, bool) {
 	return m, true
 }
 
-// matches compares values at points of every magnitude. The tolerance leaves room for constants that were rounded to
-// float32, and for formulas that lose the far left tail, where the functions are next to nothing.
+// matches compares values at points of every magnitude. The tolerance leaves room for constants
+// that were rounded to float32, and for formulas that lose the far left tail, where the functions
+// are next to nothing.
 func (m form) matches(f func(float64) float64) bool {
 	for _, x := range samples {
 		want := m.outer * m.act.Apply64(m.inner*x)
@@ -196,7 +198,8 @@ func (m form) matches(f func(float64) float64) bool {
 	return true
 }
 
-// samples are 0, numbers of every magnitude from 1e-9 to 1e4, and numbers close together where the functions bend.
+// samples are 0, numbers of every magnitude from 1e-9 to 1e4, and numbers close together where the
+// functions bend.
 var samples = func() []float64 {
 	xs := []float64{0}
 	for x := 1e-9; x < 1.5e4; x *= 1.7 {

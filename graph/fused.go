@@ -6,8 +6,8 @@ import (
 	"github.com/sparsegonia/sparsegonia/ops"
 )
 
-// All is the selector of all neurons. It keeps an MLP dense and makes it one node, an ops.DenseMLP, which
-// reads the weights of each neuron side by side: for few tokens faster than three products.
+// All is the selector of all neurons. It keeps an MLP dense and makes it one node, an ops.DenseMLP,
+// which reads the weights of each neuron side by side: for few tokens faster than three products.
 type All struct{}
 
 // Select implements Selector.

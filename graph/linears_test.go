@@ -14,9 +14,13 @@ import (
 
 // linearForms are ways to write a linear map of what is not a leaf.
 var linearForms = map[string]func(k *draft, x *gorgonia.Node) *gorgonia.Node{
-	"x·w":  func(k *draft, x *gorgonia.Node) *gorgonia.Node { return mul(x, k.leaf("w", hidden, intermediate)) },
-	"x·wᵀ": func(k *draft, x *gorgonia.Node) *gorgonia.Node { return mul(x, turn(k.leaf("w", intermediate, hidden))) },
-	"w·xᵀ": func(k *draft, x *gorgonia.Node) *gorgonia.Node { return mul(k.leaf("w", intermediate, hidden), turn(x)) },
+	"x·w": func(k *draft, x *gorgonia.Node) *gorgonia.Node { return mul(x, k.leaf("w", hidden, intermediate)) },
+	"x·wᵀ": func(k *draft, x *gorgonia.Node) *gorgonia.Node {
+		return mul(x, turn(k.leaf("w", intermediate, hidden)))
+	},
+	"w·xᵀ": func(k *draft, x *gorgonia.Node) *gorgonia.Node {
+		return mul(k.leaf("w", intermediate, hidden), turn(x))
+	},
 	"a vector": func(k *draft, x *gorgonia.Node) *gorgonia.Node {
 		return mul(k.leaf("w", intermediate, hidden), part(x, gorgonia.S(0)))
 	},

@@ -6,8 +6,9 @@ import (
 	"github.com/sparsegonia/sparsegonia/ops"
 )
 
-// A LookAhead is a Selector that sees no more of a Site than Score; Site.X is nil. If the cache of the
-// site is an ops.Prefetcher, the neurons are prefetched while the nodes between Score and X run.
+// A LookAhead is a Selector that sees no more of a Site than Score; Site.X is nil. If the cache of
+// the site is an ops.Prefetcher, the neurons are prefetched while the nodes between Score and X
+// run.
 type LookAhead interface {
 	Selector
 	LookAhead()
@@ -16,8 +17,8 @@ type LookAhead interface {
 // LookAhead implements LookAhead.
 func (LowRank) LookAhead() {}
 
-// prefetch selects the neurons of the sites whose score input is n as soon as that is there, where they
-// can be prefetched.
+// prefetch selects the neurons of the sites whose score input is n as soon as that is there, where
+// they can be prefetched.
 func (w *rewriter) prefetch(n *gorgonia.Node) error {
 	for _, s := range w.ahead[n] {
 		c, err := w.cacheOf(s)

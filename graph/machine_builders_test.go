@@ -21,15 +21,17 @@ type unary = func(a *gorgonia.Node) (*gorgonia.Node, error)
 
 type binary = func(a, b *gorgonia.Node) (*gorgonia.Node, error)
 
-// The tape machine lets a comparison that gives bools write them over the numbers of an operand: it is asked for numbers.
+// The tape machine lets a comparison that gives bools write them over the numbers of an operand: it
+// is asked for numbers.
 type comparison = func(a, b *gorgonia.Node, retSame bool) (*gorgonia.Node, error)
 
 type broadcast = func(a, b *gorgonia.Node, left, right []byte) (*gorgonia.Node, error)
 
 type broadcastComparison = func(a, b *gorgonia.Node, retSame bool, left, right []byte) (*gorgonia.Node, error)
 
-// builders are the functions of Gorgonia that make nodes with ops, each in the ways that matter: networks that this
-// machine must run as the tape machine does. What it refuses is in refusals, what makes no op in notOps.
+// builders are the functions of Gorgonia that make nodes with ops, each in the ways that matter:
+// networks that this machine must run as the tape machine does. What it refuses is in refusals,
+// what makes no op in notOps.
 var builders = map[string][]recipe{}
 
 func init() {

@@ -25,7 +25,8 @@ var machines = map[string]func(g *gorgonia.ExprGraph, outputs ...*gorgonia.Node)
 	},
 }
 
-// cell is a recurrent network: out = z ⊙ h + (1 − z) ⊙ tanh(a), z = σ(a), a = w·x + u·h, with h bound by the tests.
+// cell is a recurrent network: out = z ⊙ h + (1 − z) ⊙ tanh(a), z = σ(a), a = w·x + u·h, with h
+// bound by the tests.
 type cell struct {
 	g         *gorgonia.ExprGraph
 	x, h, out *gorgonia.Node
@@ -35,7 +36,8 @@ type cell struct {
 	read      gorgonia.Value // of out
 	vm        gorgonia.VM
 
-	// The tape machine overwrites the Value of a node that others use: there values are copies of Reads.
+	// The tape machine overwrites the Value of a node that others use: there values are copies of
+	// Reads.
 	values map[*gorgonia.Node]*gorgonia.Value
 }
 
@@ -163,8 +165,8 @@ func TestTwoInputsOfOneTensor(t *testing.T) {
 	compare(t, numbers["lean"], numbers["tape"])
 }
 
-// An output that is a reshaped input shares the memory of what that is bound to. Bound to another input it stays what it
-// is when the first input is bound to something else.
+// An output that is a reshaped input shares the memory of what that is bound to. Bound to another
+// input it stays what it is when the first input is bound to something else.
 func TestReshapedInputBoundToInput(t *testing.T) {
 	results := map[string][][][]float32{}
 	for machine, make := range machines {
@@ -223,7 +225,8 @@ func TestLastOutputBoundToInput(t *testing.T) {
 	}
 }
 
-// The one pair that differs from the tape machine's: a value that was kept without a copy is the last run's by then.
+// The one pair that differs from the tape machine's: a value that was kept without a copy is the
+// last run's by then.
 func TestKeptValueIsTheLastRuns(t *testing.T) {
 	c := newCell(t, "lean", false)
 	first := c.step(t, 0)
@@ -351,7 +354,8 @@ func (r *runner) Run(cpu *kernel.CPU, output gorgonia.Value, inputs []gorgonia.V
 	return nil
 }
 
-// A Runner of another package runs like ours: into the arena, on the machine's CPU, without allocating.
+// A Runner of another package runs like ours: into the arena, on the machine's CPU, without
+// allocating.
 func TestForeignRunner(t *testing.T) {
 	g := gorgonia.NewGraph()
 	x := gorgonia.NewVector(g, tensor.Float32, gorgonia.WithShape(3), gorgonia.WithName("x"))

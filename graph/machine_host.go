@@ -138,8 +138,8 @@ func (s *step) inArena(ins gorgonia.Nodes) func(*step) error {
 	return nil
 }
 
-// reliable are the types of Gorgonia's ops whose UsePreallocDo gives what Do gives, whatever the memory held before, and
-// keeps nothing. Those of dropoutOp, BatchNormOp and sliceIncrOp do not.
+// reliable lists the types of Gorgonia's ops whose UsePreallocDo gives what Do gives, whatever the
+// memory held before, and keeps nothing. Those of dropoutOp, BatchNormOp and sliceIncrOp do not.
 var reliable = map[string]bool{
 	"linAlgBinOp": true,
 	"elemBinOp":   true,
@@ -151,7 +151,7 @@ var reliable = map[string]bool{
 	"GroupNormOp": true,
 }
 
-// roots are the nodes that have values and no consumers but Reads.
+// roots returns the nodes that have values and no consumers but Reads.
 func (p *hostPlan) roots() gorgonia.Nodes {
 	read := map[*gorgonia.Node]bool{}
 	for _, s := range p.m.steps {

@@ -13,11 +13,12 @@ import (
 	"github.com/sparsegonia/sparsegonia/ops"
 )
 
-// schedule lists the nodes that outputs depend on, all nodes if there are none, and the Reads of them, in the order in
-// which they run.
+// schedule lists the nodes that outputs depend on, all nodes if there are none, and the Reads of
+// them, in the order in which they run.
 //
-// The graph that is returned has the nodes of g and finds their inputs: the index of g itself is wrong when Gorgonia has
-// removed a node from it, as it does where it finds a more stable expression.
+// The graph that is returned has the nodes of g and finds their inputs: the index of g itself is
+// wrong when Gorgonia has removed a node from it, as it does where it finds a more stable
+// expression.
 func schedule(g *gorgonia.ExprGraph, outputs gorgonia.Nodes) (gorgonia.Nodes, *gorgonia.ExprGraph, error) {
 	if g == nil {
 		return nil, nil, errors.New("no graph")
@@ -59,9 +60,10 @@ func schedule(g *gorgonia.ExprGraph, outputs gorgonia.Nodes) (gorgonia.Nodes, *g
 	return order(g, all, wanted), g, nil
 }
 
-// order lists the wanted nodes, inputs first. Of the nodes that could be next, the one that was made first comes first,
-// except around ops that run ahead: those and what only they need come as soon as they can, and what takes their values
-// comes when nothing else is left to do, so that the work that they start has time.
+// order lists the wanted nodes, inputs first. Of the nodes that could be next, the one that was
+// made first comes first, except around ops that run ahead: those and what only they need come as
+// soon as they can, and what takes their values comes when nothing else is left to do, so that the
+// work that they start has time.
 func order(g *gorgonia.ExprGraph, all gorgonia.Nodes, wanted map[*gorgonia.Node]bool) gorgonia.Nodes {
 	const early, inTurn, late = 0, 1, 2
 	rank, missing := map[*gorgonia.Node]int{}, map[*gorgonia.Node]int{}
@@ -121,7 +123,7 @@ func runsAhead(n *gorgonia.Node) bool {
 	return ok && op.RunsAhead()
 }
 
-// children are the inputs of n, in order.
+// children returns the inputs of n, in order.
 func children(g *gorgonia.ExprGraph, n *gorgonia.Node) gorgonia.Nodes {
 	var ns gorgonia.Nodes
 	if n.Op() == nil {
@@ -133,8 +135,8 @@ func children(g *gorgonia.ExprGraph, n *gorgonia.Node) gorgonia.Nodes {
 	return ns
 }
 
-// gorgoniaPath is the package of Gorgonia's ops. They are not exported: only their type names tell them
-// apart.
+// gorgoniaPath is the package of Gorgonia's ops. They are not exported: only their type names tell
+// them apart.
 var gorgoniaPath = reflect.TypeFor[gorgonia.Node]().PkgPath()
 
 // typeName returns the name of the type of one of Gorgonia's ops, and "" for other ops.
@@ -155,8 +157,8 @@ func typeName(op gorgonia.Op) string {
 // lifetimes says which memory the values of nodes lie in, and in which steps it is in use. It knows
 // nothing of where the steps run.
 type lifetimes struct {
-	// memory is what the value of a node lies in or may lie in: an op that is not known to make a new
-	// value may give what it got.
+	// memory is what the value of a node lies in or may lie in: an op that is not known to make a
+	// new value may give what it got.
 	memory map[*gorgonia.Node][]*buffer
 	made   []*buffer
 }
@@ -207,8 +209,9 @@ func newArena(bytes int) []byte {
 	return arena[skip:][:bytes]
 }
 
-// layOut gives each buffer in the arena an offset such that two buffers overlap only if their lives do not, and returns the
-// size of the arena. Large buffers come first, each as low as it fits (Pisarchyk and Lee, arXiv 2001.03288, greedy by size).
+// layOut assigns each buffer in the arena an offset such that two buffers overlap only if their
+// lives do not, and returns the size of the arena. Large buffers come first, each as low as it fits
+// (Pisarchyk and Lee, arXiv 2001.03288, greedy by size).
 func layOut(buffers []*buffer) (size int) {
 	queue := slices.DeleteFunc(slices.Clone(buffers), func(b *buffer) bool { return b.output })
 	slices.SortStableFunc(queue, func(a, b *buffer) int { return cmp.Compare(b.bytes, a.bytes) })

@@ -28,8 +28,9 @@ type drawnNode struct {
 	make func(x []*gorgonia.Node) (*gorgonia.Node, error)
 }
 
-// draw draws a network of matrices with up to 5 rows and columns. Ops that give what they got are drawn if aliases
-// is true: the tape machine writes over what they and reshapes give while it is still to be read.
+// draw draws a network of matrices with up to 5 rows and columns. Ops that give what they got are
+// drawn if aliases is true: the tape machine writes over what they and reshapes give while it is
+// still to be read.
 func draw(t *rapid.T, aliases bool) drawing {
 	s := drawing{dtype: rapid.SampledFrom([]tensor.Dtype{tensor.Float32, tensor.Float64}).Draw(t, "dtype")}
 	var shapes []tensor.Shape

@@ -9,7 +9,8 @@ import (
 	"gorgonia.org/tensor"
 )
 
-// readTarget is where a Read copies to. Gorgonia keeps it in a field that is not exported, and offers no other way.
+// readTarget returns where a Read copies to. Gorgonia keeps it in a field that is not exported, and
+// offers no other way.
 func readTarget(op gorgonia.Op) (*gorgonia.Value, error) {
 	if !targetFound() {
 		return nil, errors.New("this machine does not find the target of a Read: this version of Gorgonia keeps it elsewhere")

@@ -121,7 +121,7 @@ func TestOtherDtypes(t *testing.T) {
 
 // Of a custom op that gives a transposed tensor, the ops of Gorgonia see the numbers in order.
 func TestTurnedResults(t *testing.T) {
-	turn := func(_ gorgonia.Value, in []gorgonia.Value) (gorgonia.Value, error) {
+	transpose := func(_ gorgonia.Value, in []gorgonia.Value) (gorgonia.Value, error) {
 		d := in[0].(*tensor.Dense).Clone().(*tensor.Dense)
 		return d, d.T()
 	}
@@ -134,7 +134,7 @@ func TestTurnedResults(t *testing.T) {
 		}
 	}
 	n := newNetwork(tensor.Float64, false, write(func(a *gorgonia.Node) (*gorgonia.Node, error) {
-		return gorgonia.ApplyOp(&custom{id: 1, do: turn}, a)
+		return gorgonia.ApplyOp(&custom{id: 1, do: transpose}, a)
 	}))
 	want := newNetwork(tensor.Float64, true, write(func(a *gorgonia.Node) (*gorgonia.Node, error) { return gorgonia.Transpose(a) }))
 	values := want.tapeRun(t, 1)
@@ -162,7 +162,8 @@ func TestClosed(t *testing.T) {
 	require.NoError(t, m.Close())
 }
 
-// A run reads what is bound, also what was written into it or into scalars, and leaves it as it was.
+// A run reads what is bound, also what was written into it or into scalars, and leaves it as it
+// was.
 func TestInputsAreReadAtEveryRun(t *testing.T) {
 	n := newNetwork(tensor.Float64, false, func(n *network) {
 		x, s := n.in(2, 2), n.in()
@@ -193,17 +194,17 @@ func TestInputsAreReadAtEveryRun(t *testing.T) {
 	require.Equal(t, []float64{-6, -12, -8, -22}, run(), "transposed")
 	require.Equal(t, []float64{3, 3, 6, 6}, numbers(n.outputs[1].Value()), "transposed")
 	x.UT()
-	require.Equal(t, []float64{-6, -8, -12, -22}, run(), "turned back")
-	require.Equal(t, []float64{2, 2, 7, 7}, numbers(n.outputs[1].Value()), "turned back")
+	require.Equal(t, []float64{-6, -8, -12, -22}, run(), "transposed back")
+	require.Equal(t, []float64{2, 2, 7, 7}, numbers(n.outputs[1].Value()), "transposed back")
 	x.Raw = tensor.New(tensor.WithBacking([]float64{1, 0, 0, 1})).Raw
 	require.Equal(t, []float64{-1, -0, -0, -1}, run(), "other memory")
 	require.NoError(t, gorgonia.UnsafeLet(n.outputs[0], x))
 	require.Equal(t, []float64{-1, -0, -0, -1}, run(), "another value of the output is replaced")
 }
 
-// An op that has the same value twice may turn one of them.
+// An op that has the same value twice may transpose one of them.
 func TestOneValueTwice(t *testing.T) {
-	turns := func(y gorgonia.Value, inputs []gorgonia.Value) (gorgonia.Value, error) {
+	transposes := func(y gorgonia.Value, inputs []gorgonia.Value) (gorgonia.Value, error) {
 		a, b := inputs[0].(*tensor.Dense), inputs[1].(*tensor.Dense)
 		if err := b.T(); err != nil {
 			return nil, err
@@ -215,7 +216,7 @@ func TestOneValueTwice(t *testing.T) {
 		x := n.in(2, 2)
 		y := must(gorgonia.Neg(x))
 		for i, z := range []*gorgonia.Node{x, y} {
-			n.out(must(gorgonia.ApplyOp(&custom{id: i, arity: 2, do: turns}, z, z)))
+			n.out(must(gorgonia.ApplyOp(&custom{id: i, arity: 2, do: transposes}, z, z)))
 		}
 	})
 	m := machineOf(t, n)
@@ -226,7 +227,7 @@ func TestOneValueTwice(t *testing.T) {
 	}
 }
 
-// Weights that are turned lazily, or lie in memory as columns, or are parts of others.
+// Weights that are transposed lazily, or lie in memory as columns, or are parts of others.
 func TestViewsAsInputs(t *testing.T) {
 	whole := tensor.New(tensor.WithShape(6, 5), tensor.WithBacking(tensor.Range(tensor.Float64, 0, 30)))
 	part := func(slices ...tensor.Slice) *tensor.Dense {
@@ -234,7 +235,7 @@ func TestViewsAsInputs(t *testing.T) {
 		require.NoError(t, err)
 		return v.(*tensor.Dense)
 	}
-	turned := func(d *tensor.Dense) *tensor.Dense {
+	transposed := func(d *tensor.Dense) *tensor.Dense {
 		require.NoError(t, d.T())
 		return d
 	}
@@ -244,14 +245,14 @@ func TestViewsAsInputs(t *testing.T) {
 			return tensor.New(tensor.WithShape(3, 2), tensor.WithBacking(tensor.Range(tensor.Float64, 0, 6)))
 		}},
 		"lazy transpose": {func() *tensor.Dense {
-			return turned(tensor.New(tensor.WithShape(2, 3), tensor.WithBacking(tensor.Range(tensor.Float64, 0, 6))))
+			return transposed(tensor.New(tensor.WithShape(2, 3), tensor.WithBacking(tensor.Range(tensor.Float64, 0, 6))))
 		}},
-		"rows":           {func() *tensor.Dense { return part(gorgonia.S(1, 4), nil) }},
-		"columns":        {func() *tensor.Dense { return part(nil, gorgonia.S(1, 4)) }},
-		"block":          {func() *tensor.Dense { return part(gorgonia.S(1, 4), gorgonia.S(2, 4)) }},
-		"every other":    {func() *tensor.Dense { return part(gorgonia.S(0, 6, 2), nil) }},
-		"turned columns": {func() *tensor.Dense { return turned(part(nil, gorgonia.S(1, 4))) }},
-		"column-major":   {func() *tensor.Dense { return columns }},
+		"rows":               {func() *tensor.Dense { return part(gorgonia.S(1, 4), nil) }},
+		"columns":            {func() *tensor.Dense { return part(nil, gorgonia.S(1, 4)) }},
+		"block":              {func() *tensor.Dense { return part(gorgonia.S(1, 4), gorgonia.S(2, 4)) }},
+		"every other":        {func() *tensor.Dense { return part(gorgonia.S(0, 6, 2), nil) }},
+		"transposed columns": {func() *tensor.Dense { return transposed(part(nil, gorgonia.S(1, 4))) }},
+		"column-major":       {func() *tensor.Dense { return columns }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			view := test.view()
@@ -311,7 +312,8 @@ func requireClose(t testing.TB, want, got []float64, tolerance float64) {
 	}
 }
 
-// A chain needs room for two values, whatever its length, and for the output, whose memory is its own.
+// A chain needs room for two values, whatever its length, and for the output, whose memory is its
+// own.
 func TestLiveness(t *testing.T) {
 	const values, size = 50, 1000 * 4
 	n := newNetwork(tensor.Float32, false, func(n *network) {
@@ -343,7 +345,8 @@ func TestLiveness(t *testing.T) {
 	})
 }
 
-// An op that gives its input keeps the memory of it alive, and so does a reshape, also of a reshape.
+// An op that gives its input keeps the memory of it alive, and so does a reshape, also of a
+// reshape.
 func TestAliasesKeepMemory(t *testing.T) {
 	same := func(y gorgonia.Value, inputs []gorgonia.Value) (gorgonia.Value, error) { return inputs[0], nil }
 	n := newNetwork(tensor.Float64, false, func(n *network) {
@@ -415,8 +418,8 @@ func TestLayOut(t *testing.T) {
 	})
 }
 
-// sharedMLP is an MLP of Gorgonia's products over weights that others use at the same time, stored by output and
-// turned lazily, and of ops of this module.
+// sharedMLP is an MLP of Gorgonia's products over weights that others use at the same time, stored
+// by output and transposed lazily, and of ops of this module.
 func sharedMLP(t testing.TB, weights []*tensor.Dense) (x, y *gorgonia.Node) {
 	g := gorgonia.NewGraph()
 	x = gorgonia.NewMatrix(g, tensor.Float32, gorgonia.WithName("x"), gorgonia.WithShape(3, 16))
@@ -425,7 +428,7 @@ func sharedMLP(t testing.TB, weights []*tensor.Dense) (x, y *gorgonia.Node) {
 	for i, w := range weights {
 		n := gorgonia.NewMatrix(g, tensor.Float32, gorgonia.WithName(string(rune('a'+i))), gorgonia.WithShape(16, 16), gorgonia.WithValue(w))
 		h = must(gorgonia.Mul(h, n))
-		bias := must(gorgonia.Mul(v, n)) // which turns the weight
+		bias := must(gorgonia.Mul(v, n)) // which transposes the weight
 		h = must(gorgonia.BroadcastAdd(h, bias, nil, []byte{0}))
 		h = must(ops.Activate(h, activation.SiLU))
 	}
@@ -508,7 +511,8 @@ func TestRunAllocatesNothing(t *testing.T) {
 	}
 }
 
-// What ops with a training mode do depends on the machine that runs them, not on the one that was made last.
+// What ops with a training mode do depends on the machine that runs them, not on the one that was
+// made last.
 func TestInferenceMode(t *testing.T) {
 	n := newNetwork(tensor.Float64, false, func(n *network) {
 		n.out(must(gorgonia.Neg(must(gorgonia.Dropout(n.in(100), 0.5)))))
@@ -560,7 +564,8 @@ func TestOrder(t *testing.T) {
 	}, ran)
 }
 
-// Products read a weight that is transposed lazily where it lies: a copy at every run would cost more than they do.
+// Products read a weight that is transposed lazily where it lies: a copy at every run would cost
+// more than they do.
 func TestTransposedWeightsAreNotCopied(t *testing.T) {
 	n := newNetwork(tensor.Float32, false, func(n *network) { n.out(must(gorgonia.Mul(n.in(2, 3), n.in(3, 4)))) })
 	m := machineOf(t, n)

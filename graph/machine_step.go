@@ -28,7 +28,7 @@ type step struct {
 	into     *gorgonia.Value // of a Read
 
 	lateValue gorgonia.Value // of a Read that is put off
-	from     *tensor.Dense   // of a reshape: what the value was made of
+	from      *tensor.Dense  // of a reshape: what the value was made of
 
 	overwrites int // the input that Do overwrites, or −1
 	dtype      tensor.Dtype
@@ -59,7 +59,7 @@ func (s *step) preallocated() error {
 	return nil
 }
 
-// copy is for an op that gave another value than the one that it was to write into.
+// copy copies v, from an op that gave another value than the one that it was to write into.
 func (s *step) copy(v gorgonia.Value) error {
 	if err := s.check(v); err != nil {
 		return err
@@ -68,7 +68,8 @@ func (s *step) copy(v gorgonia.Value) error {
 	return err
 }
 
-// zeroed lets an op of unknown origin write into the arena: the tape machine would give it new memory.
+// zeroed lets an op of unknown origin write into the arena: the tape machine would give it new
+// memory.
 func (s *step) zeroed() error {
 	clear(s.y.Raw)
 	return s.preallocated()
@@ -119,8 +120,8 @@ func (s *step) call(args []gorgonia.Value) error {
 	return nil
 }
 
-// check is for values that an op made: they must be what the graph was built for. Among Gorgonia's own ops some leave
-// out or add dimensions of size 1.
+// check checks a value that an op made: it must be what the graph was built for. Among Gorgonia's
+// own ops some leave out or add dimensions of size 1.
 func (s *step) check(v gorgonia.Value) error {
 	if v == nil {
 		return errors.New("the op gave no value")
@@ -148,8 +149,8 @@ func (s *step) reshape() error {
 	return nil
 }
 
-// read copies the value for a Read, over the value of the run before if there is one. If that is bound to an input, which
-// other steps may read, it is done at the end of the run.
+// read copies the value for a Read, over the value of the run before if there is one. If that is
+// bound to an input, which other steps may read, it is done at the end of the run.
 func (s *step) read() (err error) {
 	if s.args[0] == nil {
 		return errors.New("there is no value to read")

@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -156,8 +157,8 @@ func (n *network) tapeRun(t tester, seed uint64) []gorgonia.Value {
 	return values
 }
 
-// sameAsTape compares a network on this machine, run three times, with the tape machine, which gets a new graph each
-// time.
+// sameAsTape compares a network on this machine, run three times, with the tape machine, which gets
+// a new graph each time.
 func sameAsTape(t tester, dtype tensor.Dtype, b recipe) *Machine {
 	t.Helper()
 	n := newNetwork(dtype, false, b)
@@ -176,7 +177,8 @@ func sameAsTape(t tester, dtype tensor.Dtype, b recipe) *Machine {
 	return m
 }
 
-// requireSameValue allows for what the order of additions does: that of BLAS depends on where a vector lies.
+// requireSameValue allows for what the order of additions does: that of BLAS depends on where a
+// vector lies.
 func requireSameValue(t tester, want, got gorgonia.Value, format string, args ...any) {
 	t.Helper()
 	what := fmt.Sprintf(format, args...)
@@ -362,6 +364,7 @@ func TestRefuses(t *testing.T) {
 			_, err := NewMachine(n.g, test.make(n))
 			require.ErrorContains(t, err, "graph: machine: ")
 			require.ErrorContains(t, err, test.want)
+			require.Equal(t, test.want == "gradient" || test.want == "Set", errors.Is(err, ErrUnsupported))
 		})
 	}
 	_, err := NewMachine(nil, nil)

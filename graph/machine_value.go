@@ -28,7 +28,7 @@ type use struct {
 
 func (u use) set(v gorgonia.Value) {
 	if u.own {
-		v = private(v)
+		v = ownHeader(v)
 	}
 	*u.arg = v
 }
@@ -67,7 +67,8 @@ func newInput(m *Machine, r *register) (*input, error) {
 	return &input{machine: m, register: r, dtype: dtype, shape: shape}, nil
 }
 
-// load gives the value of the node to the steps that use it, if it is another one than in the last run.
+// load passes the value of the node to the steps that use it, if it is another one than in the last
+// run.
 func (in *input) load() error {
 	v := in.register.node.Value()
 	if v == nil {
@@ -104,11 +105,11 @@ func (in *input) check(v gorgonia.Value) error {
 	return nil
 }
 
-// set gives v to the steps. Most of Gorgonia's ops misread tensors that do not lie in memory in row-major order, and
-// all misread views with gaps: they get a copy.
+// set passes v to the steps. Most of Gorgonia's ops misread tensors that do not lie in memory in
+// row-major order, and all misread views with gaps: they get a copy.
 func (in *input) set(v gorgonia.Value) {
 	in.ordered = nil
-	own := private(v)
+	own := ownHeader(v)
 	d, ok := v.(*tensor.Dense)
 	if !ok || own == v && !strided(d) || own != v && ops.RowMajor(d) {
 		in.register.set(own)
@@ -126,11 +127,11 @@ func (in *input) set(v gorgonia.Value) {
 	}
 }
 
-// letGo gives an output new memory if its value is being bound to an input, wholly or in part: the input then keeps what it
-// was bound to.
+// letGo gives an output new memory if its value is being bound to an input, wholly or in part: the
+// input then keeps what it was bound to.
 func (m *Machine) letGo(d *tensor.Dense) {
 	for _, s := range m.kept {
-		if overlap(s.y, d) {
+		if ops.Overlap(s.y, d) {
 			s.renew()
 		}
 	}
@@ -141,14 +142,8 @@ func (m *Machine) isBound(v gorgonia.Value) bool {
 	d, _ := v.(*tensor.Dense)
 	return slices.ContainsFunc(m.inputs, func(in *input) bool {
 		bound, _ := in.bound.(*tensor.Dense)
-		return in.bound == v || d != nil && bound != nil && overlap(d, bound)
+		return in.bound == v || d != nil && bound != nil && ops.Overlap(d, bound)
 	})
-}
-
-// overlap reports whether a and b share memory.
-func overlap(a, b *tensor.Dense) bool {
-	a0, b0 := a.Uintptr(), b.Uintptr()
-	return a0 < b0+b.MemSize() && b0 < a0+a.MemSize()
 }
 
 // order copies d, what the input is bound to, if steps need it in row-major order.
@@ -158,16 +153,17 @@ func (in *input) order(d *tensor.Dense) {
 	}
 }
 
-// private returns a header of the machine's own for the memory of v: Gorgonia's products transpose the headers of their
-// operands for the time that they take. It is v itself if v is not a strided tensor or a view with gaps.
-func private(v gorgonia.Value) gorgonia.Value {
+// ownHeader returns a header of the machine's own for the memory of v: Gorgonia's products
+// transpose the headers of their operands for the time that they take. It is v itself if v is not a
+// strided tensor or a view with gaps.
+func ownHeader(v gorgonia.Value) gorgonia.Value {
 	d, ok := v.(*tensor.Dense)
 	if !ok || !strided(d) {
 		return v
 	}
 	shape, strides := d.Shape(), d.Strides()
-	// axes are those of d as they lie in memory, the longest stride first. If that is row-major order, d is a transpose
-	// of a tensor whose memory has no gaps.
+	// axes are those of d as they lie in memory, the longest stride first. If that is row-major
+	// order, d is a transpose of a tensor whose memory has no gaps.
 	axes := make([]int, len(shape))
 	for i := range axes {
 		axes[i] = i
@@ -201,7 +197,7 @@ func strided(d *tensor.Dense) bool {
 	return plannable(d.Dtype(), d.Shape()) && len(d.Strides()) == len(d.Shape()) && d.IsNativelyAccessible()
 }
 
-// typeOf is the dtype and the shape of the value of n.
+// typeOf returns the dtype and the shape of the value of n.
 func typeOf(n *gorgonia.Node) (dtype tensor.Dtype, shape tensor.Shape, err error) {
 	typ := n.Type()
 	for {
@@ -228,13 +224,14 @@ func plannable(dtype tensor.Dtype, shape tensor.Shape) bool {
 	return len(shape) > 0 && backing([]byte{}, dtype) != nil
 }
 
-// denseIn is the value of n in the given memory.
+// denseIn returns a value for n in the given memory.
 func denseIn(memory []byte, n *gorgonia.Node) *tensor.Dense {
 	dtype, shape, _ := typeOf(n)
 	return view(memory, dtype, shape, tensor.StdEng{})
 }
 
-// view is a tensor over memory, which the garbage collector sees. It is nil if the dtype is not plannable.
+// view returns a tensor over memory, which the garbage collector sees, or nil if the dtype is not
+// plannable.
 func view(memory []byte, dtype tensor.Dtype, shape tensor.Shape, e tensor.Engine) *tensor.Dense {
 	elements := backing(memory, dtype)
 	if elements == nil {
@@ -243,7 +240,7 @@ func view(memory []byte, dtype tensor.Dtype, shape tensor.Shape, e tensor.Engine
 	return tensor.New(tensor.WithShape(shape.Clone()...), tensor.WithBacking(elements), tensor.WithEngine(e))
 }
 
-// backing is memory as a slice of the Go type of dtype, nil if that is none of the plain ones.
+// backing returns memory as a slice of the Go type of dtype, nil if that is none of the plain ones.
 func backing(memory []byte, dtype tensor.Dtype) any {
 	switch dtype {
 	case tensor.Float32:

@@ -29,7 +29,7 @@ func TestDecodeAllocatesNothing(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, d := range []weights.Dtype{weights.F16, weights.Int8} {
-				m, err := llama.OpenFS(tinysilu.FS, llama.Options{Dtype: &d})
+				m, err := llama.OpenFS(tinysilu.FS, llama.Options{Width: llama.As(d)})
 				if err != nil {
 					t.Fatal(err)
 				}

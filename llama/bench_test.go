@@ -11,7 +11,7 @@ import (
 func BenchmarkSmolLM2Decode(b *testing.B) {
 	for _, d := range []weights.Dtype{weights.F32, weights.F16, weights.BF16, weights.Int8, weights.Int8G, weights.Int4, weights.Int4M} {
 		b.Run(d.String(), func(b *testing.B) {
-			m := open(b, smolLM2(b), llama.Options{Dtype: &d})
+			m := open(b, smolLM2(b), llama.Options{Width: llama.As(d)})
 			s := session(b, m, llama.SessionOptions{})
 			if _, err := s.Prefill(background, 0, randomIDs(1, 128, m.Config.VocabSize)); err != nil {
 				b.Fatal(err)
@@ -43,7 +43,7 @@ func BenchmarkSmolLM2Decode(b *testing.B) {
 func BenchmarkSmolLM2Prefill(b *testing.B) {
 	for _, d := range []weights.Dtype{weights.F32, weights.F16, weights.BF16, weights.Int8, weights.Int8G, weights.Int4, weights.Int4M} {
 		b.Run(d.String(), func(b *testing.B) {
-			m := open(b, smolLM2(b), llama.Options{Dtype: &d})
+			m := open(b, smolLM2(b), llama.Options{Width: llama.As(d)})
 			s := session(b, m, llama.SessionOptions{})
 			ids := randomIDs(1, 128, m.Config.VocabSize)
 			for b.Loop() {

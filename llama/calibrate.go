@@ -27,8 +27,8 @@ type CalibrateOptions struct {
 	Visit func(layer int, a calibrate.Activations) error
 }
 
-// Calibrate runs the model densely on ids, in windows that do not overlap, and gives what is learnt of its MLPs:
-// Captured.Plan makes the plan of a session of it.
+// Calibrate runs the model densely on ids, in windows that do not overlap, and returns what is
+// learnt of its MLPs: Captured.Plan makes the plan of a session of it.
 func (m *Model) Calibrate(ctx context.Context, ids []int32, o CalibrateOptions) (*calibrate.Captured, error) {
 	if o.Window == 0 {
 		o.Window = min(512, m.Config.MaxContext)
@@ -54,7 +54,7 @@ func (m *Model) Calibrate(ctx context.Context, ids []int32, o CalibrateOptions) 
 		return nil, err
 	}
 	c, err := calibrate.Capture(calibrate.Source{
-		Graph: g.Graph, Outputs: gorgonia.Nodes{g.Output}, Inputs: calibrationRuns(ctx, g, state, ids, o),
+		Graph: g.ExprGraph, Outputs: gorgonia.Nodes{g.Output}, Inputs: calibrationRuns(ctx, g, state, ids, o),
 		Live:       g.Positions,
 		ScoreInput: func(mlp *graph.MLP) *gorgonia.Node { return g.AttentionInput[g.layerOf(mlp)] },
 		CPU:        o.CPU,
@@ -65,11 +65,11 @@ func (m *Model) Calibrate(ctx context.Context, ids []int32, o CalibrateOptions) 
 	return c, nil
 }
 
-// calibrationTokens are the tokens of a run: many, so that the weights are read seldom, yet few enough that the gate
-// values of all layers stay small.
+// calibrationTokens are the tokens of a run: many, so that the weights are read seldom, yet few
+// enough that the gate values of all layers stay small.
 const calibrationTokens = 128
 
-// calibrationRuns are the inputs of a graph for ids, window by window.
+// calibrationRuns returns the inputs of a graph for ids, window by window.
 func calibrationRuns(ctx context.Context, g *Graph, state *State, ids []int32, o CalibrateOptions) iter.Seq2[calibrate.Inputs, error] {
 	tokens, positions := inputOf(g.Tokens), inputOf(g.Positions)
 	inputs := calibrate.Inputs{}

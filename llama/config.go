@@ -8,8 +8,10 @@ import (
 	"github.com/sparsegonia/sparsegonia/ops/kernel"
 )
 
-// Config is the shape of a Llama and what its layers compute.
+// Config is the shape of a model and what its layers compute.
 type Config struct {
+	Architecture string // as GGUF files name it: "llama", which empty means too
+
 	HiddenSize       int // H, the width of the residual stream
 	IntermediateSize int // I, the number of neurons of each MLP
 	Layers           int
@@ -30,8 +32,8 @@ type Config struct {
 	EOS []int32 // each ends a text
 }
 
-// Limits on what a configuration may ask for. They are far above every Llama there is, and low enough that no product of
-// two of them overflows.
+// Limits on what a configuration may ask for. They are far above every model there is, and low
+// enough that no product of two of them overflows.
 const (
 	maxWidth   = 1 << 22 // hidden, intermediate, heads × head_dim
 	maxLayers  = 1 << 12
@@ -39,7 +41,8 @@ const (
 	maxContext = 1 << 30
 )
 
-// Validate reports the first field that no Llama can have. Errors name the field as config.json does.
+// Validate reports the first field that no model can have. Errors name the field as config.json
+// does.
 func (c *Config) Validate() error { return c.validate(func(field string) string { return field }) }
 
 // validate is Validate for a format that calls the fields of config.json something else.
@@ -60,6 +63,9 @@ func (c *Config) validate(name func(field string) string) error {
 		if f.value < 1 || f.value > f.max {
 			return fmt.Errorf("%s %d is not between 1 and %d", name(f.field), f.value, f.max)
 		}
+	}
+	if _, err := c.architecture(); err != nil {
+		return err
 	}
 	switch {
 	case c.Heads%c.KVHeads != 0:

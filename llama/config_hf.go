@@ -1,26 +1,23 @@
 package llama
 
 import (
-	"bytes"
-	"encoding/json"
-	"errors"
+	"cmp"
 	"fmt"
-	"io"
 	"math"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/sparsegonia/sparsegonia/ops/activation"
 	"github.com/sparsegonia/sparsegonia/ops/kernel"
+	"github.com/sparsegonia/sparsegonia/ops/weights/checkpoint/strictjson"
 )
 
-// ParseConfig reads a Hugging Face config.json. Keys that are missing or null have the defaults of transformers'
-// LlamaConfig. name is what errors call the file.
+// ParseConfig reads a Hugging Face config.json. Keys that are missing or null have the defaults of
+// transformers. name is what errors call the file.
 //
-// Both spellings of everything that changed over the years are read: rope_theta and rope_scaling at the top level or
-// rope_parameters, "type" or "rope_type", one eos_token_id or a list. A model_type other than llama is refused by name;
-// "llama-skip", the name that NimbleEdge's sparse_transformers gives to the same shapes, is taken.
+// Both spellings of everything that changed over the years are read: rope_theta and rope_scaling at
+// the top level or rope_parameters, "type" or "rope_type", one eos_token_id or a list. A model_type
+// of an unknown architecture is an ErrUnsupported that names it.
 func ParseConfig(name string, data []byte) (Config, error) {
 	c, err := parseConfig(data)
 	if err != nil {
@@ -34,45 +31,59 @@ func parseConfig(data []byte) (Config, error) {
 	if err != nil {
 		return Config{}, err
 	}
-	if err := checkModelType(f); err != nil {
+	a, err := findArchitecture("model_type", f.text("model_type", ""), hasType)
+	if err := cmp.Or(*f.err, err); err != nil {
 		return Config{}, err
 	}
-	c := Config{
-		HiddenSize:       f.integer("hidden_size", 4096),
-		IntermediateSize: f.integer("intermediate_size", 11008),
-		Layers:           f.integer("num_hidden_layers", 32),
-		Heads:            f.integer("num_attention_heads", 32),
-		VocabSize:        f.integer("vocab_size", 32000),
-		MaxContext:       f.integer("max_position_embeddings", 2048),
-		RMSNormEps:       float32(f.number("rms_norm_eps", 1e-6)),
-		TieEmbeddings:    f.boolean("tie_word_embeddings", false),
-		AttentionBias:    f.boolean("attention_bias", false),
-		MLPBias:          f.boolean("mlp_bias", false),
-		BOS:              f.id("bos_token_id", 1),
-		EOS:              f.ids("eos_token_id", 2),
+	if q, ok := f.object("quantization_config"); ok {
+		return Config{}, fmt.Errorf("quantization_config: checkpoints quantised by %.60q are %w", q.text("quant_method", "unknown"), ErrUnsupported)
 	}
-	c.KVHeads = f.integer("num_key_value_heads", c.Heads)
-	c.HeadDim = f.integer("head_dim", c.HiddenSize/max(c.Heads, 1))
-	act := f.text("hidden_act", "silu")
-	if c.Activation, err = activation.Parse(act); err != nil {
-		f.fail("hidden_act", "%.60q is not supported", act)
-	}
-	c.RoPE = parseRoPE(f, c)
-	if f.err != nil {
-		return Config{}, f.err
+	c := a.json(f)
+	c.Architecture = a.name
+	if *f.err != nil {
+		return Config{}, *f.err
 	}
 	return c, c.Validate()
 }
 
-// readGeneration takes what ends a text from a generation_config.json, which has the last word in transformers: chat models
-// name the end of a turn only there. The rest of that file is a way to sample, which is for the caller to choose.
+// decoder reads what the configurations of all decoders have. missing has the values of keys that
+// are not there.
+func (f fields) decoder(missing Config) Config {
+	c := Config{
+		HiddenSize:       f.integer("hidden_size", missing.HiddenSize),
+		IntermediateSize: f.integer("intermediate_size", missing.IntermediateSize),
+		Layers:           f.integer("num_hidden_layers", missing.Layers),
+		Heads:            f.integer("num_attention_heads", missing.Heads),
+		VocabSize:        f.integer("vocab_size", missing.VocabSize),
+		MaxContext:       f.integer("max_position_embeddings", missing.MaxContext),
+		RMSNormEps:       float32(f.number("rms_norm_eps", float64(missing.RMSNormEps))),
+		TieEmbeddings:    f.boolean("tie_word_embeddings", missing.TieEmbeddings),
+		BOS:              f.id("bos_token_id", missing.BOS),
+		EOS:              f.ids("eos_token_id", missing.EOS),
+		Activation:       missing.Activation,
+	}
+	c.KVHeads = f.integer("num_key_value_heads", cmp.Or(missing.KVHeads, c.Heads))
+	c.HeadDim = f.integer("head_dim", c.HiddenSize/max(c.Heads, 1))
+	if act := f.text("hidden_act", ""); act != "" {
+		var err error
+		if c.Activation, err = activation.Parse(act); err != nil {
+			f.fail("hidden_act", "%.60q is %w", act, ErrUnsupported)
+		}
+	}
+	c.RoPE = parseRoPE(f, c)
+	return c
+}
+
+// readGeneration takes what ends a text from a generation_config.json, which has the last word in
+// transformers: chat models name the end of a turn only there. The rest of that file is a way to
+// sample, which is for the caller to choose.
 func (c *Config) readGeneration(name string, data []byte) error {
 	f, err := parseFields(data)
 	if err == nil {
-		if _, ok := f.get("eos_token_id"); ok {
-			c.EOS = f.ids("eos_token_id", -1)
+		if !f.Get("eos_token_id").Null() {
+			c.EOS = f.ids("eos_token_id", nil)
 		}
-		err = f.err
+		err = *f.err
 	}
 	if err == nil {
 		err = c.Validate()
@@ -83,32 +94,18 @@ func (c *Config) readGeneration(name string, data []byte) error {
 	return nil
 }
 
-// checkModelType refuses what is not a plain Llama, by the name that it gives itself.
-func checkModelType(f *fields) error {
-	switch kind := f.text("model_type", ""); kind {
-	case "llama", "llama-skip":
-	case "":
-		return errors.New(`model_type is missing (want "llama")`)
-	default:
-		return fmt.Errorf("model_type %.60q is not supported (want \"llama\")", kind)
-	}
-	if q := f.object("quantization_config"); q != nil {
-		return fmt.Errorf("quantization_config: checkpoints quantised by %.60q are not supported", q.text("quant_method", "unknown"))
-	}
-	return f.err
-}
-
-// parseRoPE reads the rotary embedding, which transformers has written in three ways: rope_theta beside a rope_scaling
-// whose kind is "type" (4.31), or "rope_type" (4.43), and everything in rope_parameters (5.0).
-func parseRoPE(f *fields, c Config) kernel.RotaryConfig {
+// parseRoPE reads the rotary embedding, which transformers has written in three ways: rope_theta
+// beside a rope_scaling whose kind is "type" (4.31), or "rope_type" (4.43), and everything in
+// rope_parameters (5.0).
+func parseRoPE(f fields, c Config) kernel.RotaryConfig {
 	r := kernel.RotaryConfig{HeadDim: c.HeadDim, Dim: c.HeadDim, MaxContext: c.MaxContext, Scaling: "default", Factor: 1}
 	r.Theta = f.number("rope_theta", 10000)
 
-	scaling := f.object("rope_scaling")
-	if scaling == nil {
-		scaling = f.object("rope_parameters")
+	scaling, ok := f.object("rope_scaling")
+	if !ok {
+		scaling, ok = f.object("rope_parameters")
 	}
-	if scaling == nil {
+	if !ok {
 		return r
 	}
 	r.Theta = scaling.number("rope_theta", r.Theta)
@@ -121,173 +118,92 @@ func parseRoPE(f *fields, c Config) kernel.RotaryConfig {
 	switch r.Scaling {
 	case "default", "linear":
 	case "dynamic":
-		// The base grows with sequences longer than the model's own context, whatever original context is written down.
+		// The base grows with sequences longer than the model's own context, whatever original
+		// context is written down.
 		r.OriginalContext = c.MaxContext
 	case "llama3":
 		r.LowFreqFactor = scaling.number("low_freq_factor", math.NaN())
 		r.HighFreqFactor = scaling.number("high_freq_factor", math.NaN())
 		r.OriginalContext = scaling.integer("original_max_position_embeddings", c.MaxContext)
 	default:
-		scaling.fail("rope_type", "%.60q is not supported (default, linear, dynamic or llama3)", r.Scaling)
+		scaling.fail("rope_type", "%.60q is %w (default, linear, dynamic or llama3)", r.Scaling, ErrUnsupported)
 	}
 	// transformers' Llama ignores a partial rotation without scaling, and fails on one with it.
 	if part := scaling.number("partial_rotary_factor", 1); part != 1 && r.Scaling != "default" {
-		scaling.fail("partial_rotary_factor", "%v is not supported with %s scaling", part, r.Scaling)
+		scaling.fail("partial_rotary_factor", "%v with %s scaling is %w", part, r.Scaling, ErrUnsupported)
 	}
 	return r
 }
 
-// fields are the members of one JSON object. The first bad one is kept in err, and everything after it reads as its
-// default, so that a caller can read all fields and look once.
+// fields read the members of an object with defaults for those that are missing or null. The first
+// error stays in err; what follows it reads as its default, so that a caller looks once.
 type fields struct {
-	path    string // of the object in its file: "" or "rope_scaling."
-	members map[string]json.RawMessage
-	err     error
-	parent  *fields
+	strictjson.Object
+	err *error
 }
 
-// parseFields splits a JSON object into its members. No key may be there twice: which one counts would depend on the reader.
-func parseFields(data []byte) (*fields, error) {
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.UseNumber() // a number of any length is a token, not an error that repeats it
-	if t, err := d.Token(); err != nil {
-		return nil, fmt.Errorf("not JSON: %w", unexpectedEnd(err))
-	} else if t != json.Delim('{') {
-		return nil, fmt.Errorf("not a JSON object but %s", abridged(data))
+func parseFields(data []byte) (fields, error) {
+	v, err := strictjson.Parse(data)
+	if err != nil {
+		return fields{}, err
 	}
-	f := &fields{members: map[string]json.RawMessage{}}
-	for d.More() {
-		t, err := d.Token()
-		if err != nil {
-			return nil, fmt.Errorf("not JSON: %w", unexpectedEnd(err))
-		}
-		key, _ := t.(string) // the decoder lets nothing but strings be keys
-		if _, twice := f.members[key]; twice {
-			return nil, fmt.Errorf("%.60q is there twice", key)
-		}
-		var v json.RawMessage
-		if err := d.Decode(&v); err != nil {
-			return nil, fmt.Errorf("%.60q: %w", key, unexpectedEnd(err))
-		}
-		f.members[key] = v
-	}
-	if _, err := d.Token(); err != nil {
-		return nil, fmt.Errorf("not JSON: %w", unexpectedEnd(err))
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("there is something after the JSON object")
-	}
-	return f, nil
+	o, err := v.Object()
+	return fields{o, new(error)}, err
 }
 
-func unexpectedEnd(err error) error {
-	if errors.Is(err, io.EOF) {
-		return io.ErrUnexpectedEOF
+// keep records an error unless there is one already.
+func (f fields) keep(err error) {
+	if *f.err == nil {
+		*f.err = err
 	}
-	return err
 }
 
 // fail records the error of a field unless there is one already.
-func (f *fields) fail(key, format string, args ...any) {
-	root := f
-	for root.parent != nil {
-		root = root.parent
-	}
-	if root.err == nil {
-		root.err = fmt.Errorf("%s%s "+format, append([]any{f.path, key}, args...)...)
-	}
-}
+func (f fields) fail(key, format string, args ...any) { f.keep(f.Get(key).Errorf(format, args...)) }
 
-// get is the raw value of a field, false if it is missing or null.
-func (f *fields) get(key string) (json.RawMessage, bool) {
-	v, ok := f.members[key]
-	return v, ok && string(v) != "null"
-}
-
-// abridged is a value for an error message: one line, and no longer than that.
-func abridged(v json.RawMessage) string {
-	const most = 40
-	text := string(v[:min(len(v), most)])
-	if len(v) > most {
-		text = strings.ToValidUTF8(text, "") + "…"
-	}
-	return strings.Join(strings.Fields(text), " ")
-}
-
-func (f *fields) integer(key string, missing int) int {
-	v, ok := f.get(key)
-	if !ok {
+// read returns a field, or missing if it is not there, null or not what get reads.
+func read[T any](f fields, key string, missing T, get func(strictjson.Value) (T, error)) T {
+	v := f.Get(key)
+	if v.Null() {
 		return missing
 	}
-	n, err := strconv.Atoi(string(v))
+	x, err := get(v)
 	if err != nil {
-		f.fail(key, "%s is not an integer", abridged(v))
-		return missing
-	}
-	return n
-}
-
-// number reads a finite number. A missing value of NaN means that the field has to be there.
-func (f *fields) number(key string, missing float64) float64 {
-	v, ok := f.get(key)
-	if !ok {
-		if math.IsNaN(missing) {
-			f.fail(key, "is missing")
-		}
-		return missing
-	}
-	var x float64
-	if err := json.Unmarshal(v, &x); err != nil {
-		f.fail(key, "%s is not a number", abridged(v))
+		f.keep(err)
 		return missing
 	}
 	return x
 }
 
-func (f *fields) boolean(key string, missing bool) bool {
-	v, ok := f.get(key)
-	if !ok {
-		return missing
-	}
-	var b bool
-	if err := json.Unmarshal(v, &b); err != nil {
-		f.fail(key, "%s is not true or false", abridged(v))
-		return missing
-	}
-	return b
+func (f fields) integer(key string, missing int) int {
+	return read(f, key, missing, strictjson.Value.Int)
 }
 
-func (f *fields) text(key, missing string) string {
-	v, ok := f.get(key)
-	if !ok {
-		return missing
+// number reads a finite number. A missing value of NaN means that the field has to be there.
+func (f fields) number(key string, missing float64) float64 {
+	if math.IsNaN(missing) && f.Get(key).Null() {
+		f.fail(key, "is missing")
 	}
-	var s string
-	if err := json.Unmarshal(v, &s); err != nil {
-		f.fail(key, "%s is not a string", abridged(v))
-		return missing
-	}
-	return s
+	return read(f, key, missing, strictjson.Value.Float)
 }
 
-// object is nil if the field is missing.
-func (f *fields) object(key string) *fields {
-	v, ok := f.get(key)
-	if !ok {
-		return nil
-	}
-	o, err := parseFields(v)
-	if err != nil {
-		f.fail(key, "%s: %v", abridged(v), err)
-		return nil
-	}
-	o.path, o.parent = f.path+key+".", f
-	return o
+func (f fields) boolean(key string, missing bool) bool {
+	return read(f, key, missing, strictjson.Value.Bool)
+}
+
+func (f fields) text(key, missing string) string {
+	return read(f, key, missing, strictjson.Value.Str)
+}
+
+// object returns the members of a field; false if it is missing or null.
+func (f fields) object(key string) (fields, bool) {
+	o := read(f, key, strictjson.Object{}, strictjson.Value.Object)
+	return fields{o, f.err}, o.Value != nil
 }
 
 // id reads a token id; null is −1, none.
-func (f *fields) id(key string, missing int32) int32 {
-	ids := f.ids(key, missing)
+func (f fields) id(key string, missing int32) int32 {
+	ids := f.ids(key, []int32{missing})
 	if len(ids) == 0 {
 		return -1
 	}
@@ -295,27 +211,24 @@ func (f *fields) id(key string, missing int32) int32 {
 }
 
 // ids reads one token id or a list of them; null is none.
-func (f *fields) ids(key string, missing int32) []int32 {
-	v, ok := f.members[key]
-	if !ok {
-		return []int32{missing}
+func (f fields) ids(key string, missing []int32) (ids []int32) {
+	v := f.Get(key)
+	add := func(v strictjson.Value) error {
+		id, err := strconv.ParseInt(string(v.Raw()), 10, 32)
+		ids = append(ids, int32(id))
+		return err
 	}
-	if !bytes.HasPrefix(v, []byte("[")) {
-		v = slices.Concat([]byte("["), v, []byte("]"))
-	}
-	if string(v) == "[null]" {
-		return nil
-	}
-	var numbers []json.Number
-	err := json.Unmarshal(v, &numbers)
-	ids := make([]int32, len(numbers))
-	for i := 0; i < len(ids) && err == nil; i++ {
-		var id int64
-		id, err = strconv.ParseInt(string(numbers[i]), 10, 32)
-		ids[i] = int32(id)
+	var err error
+	switch {
+	case v.Missing():
+		return slices.Clone(missing)
+	case v.Is('['):
+		err = v.Items(add)
+	case !v.Null():
+		err = add(v)
 	}
 	if err != nil {
-		f.fail(key, "%s is not a token id or a list of them", abridged(v))
+		f.keep(v.Wrong("a token id or a list of them"))
 	}
 	return ids
 }

@@ -39,7 +39,8 @@ type object = map[string]any
 
 func TestParseConfig(t *testing.T) {
 	base := llama.Config{
-		HiddenSize: 32, IntermediateSize: 56, Layers: 2, Heads: 4, KVHeads: 2, HeadDim: 8, VocabSize: 128, MaxContext: 64,
+		Architecture: "llama",
+		HiddenSize:   32, IntermediateSize: 56, Layers: 2, Heads: 4, KVHeads: 2, HeadDim: 8, VocabSize: 128, MaxContext: 64,
 		RMSNormEps: 1e-5, Activation: activation.SiLU, BOS: 0, EOS: []int32{1},
 		RoPE: kernel.RotaryConfig{HeadDim: 8, Dim: 8, Theta: 10000, Scaling: "default", Factor: 1, MaxContext: 64},
 	}
@@ -115,7 +116,7 @@ func TestParseConfigRefuses(t *testing.T) {
 		"another model":             {object{"model_type": "mistral"}, []string{"model_type", "mistral"}},
 		"model type a number":       {object{"model_type": 3}, []string{"model_type"}},
 		"quantised":                 {object{"quantization_config": object{"quant_method": "gptq"}}, []string{"quantization_config", "gptq"}},
-		"string for a number":       {object{"hidden_size": "32"}, []string{"hidden_size", "not an integer"}},
+		"string for a number":       {object{"hidden_size": "32"}, []string{"hidden_size", "an integer"}},
 		"fraction":                  {object{"hidden_size": 32.5}, []string{"hidden_size", "32.5"}},
 		"list for a number":         {object{"num_hidden_layers": []int{2}}, []string{"num_hidden_layers"}},
 		"object for a number":       {object{"vocab_size": object{}}, []string{"vocab_size"}},
@@ -181,15 +182,15 @@ func TestParseConfigRefusesText(t *testing.T) {
 		text string
 		want []string
 	}{
-		"empty":           {"", []string{"unexpected EOF"}},
+		"empty":           {"", []string{"unexpected end"}},
 		"not JSON":        {"GGUF", []string{"not JSON"}},
-		"a list":          {"[1]", []string{"not a JSON object"}},
-		"a long number":   {strings.Repeat("1", 400), []string{"not a JSON object"}},
-		"null":            {"null", []string{"not a JSON object"}},
-		"truncated":       {`{"model_type": "llama", "eos_token_id": [3`, []string{"eos_token_id", "unexpected EOF"}},
+		"a list":          {"[1]", []string{"want an object"}},
+		"a long number":   {strings.Repeat("1", 400), []string{"want an object"}},
+		"null":            {"null", []string{"want an object"}},
+		"truncated":       {`{"model_type": "llama", "eos_token_id": [3`, []string{"eos_token_id", "unexpected end"}},
 		"truncated key":   {`{"model_type": "llama", "hidd`, []string{"not JSON"}},
 		"no value":        {`{"model_type": "llama", "hidden_size"}`, []string{"hidden_size"}},
-		"open":            {`{"model_type": "llama"`, []string{"unexpected EOF"}},
+		"open":            {`{"model_type": "llama"`, []string{"unexpected end"}},
 		"twice":           {`{"model_type": "llama", "hidden_size": 32, "hidden_size": 64}`, []string{"hidden_size", "twice"}},
 		"twice inside":    {`{"model_type": "llama", "rope_scaling": {"type": "linear", "type": "dynamic"}}`, []string{"rope_scaling", "type", "twice"}},
 		"something after": {`{"model_type": "llama"} {}`, []string{"after"}},

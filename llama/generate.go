@@ -27,10 +27,12 @@ type Stats struct {
 	Decode  time.Duration // of the tokens after the first
 }
 
-// Generate continues a prompt, the new past of sequence 0, and yields the new tokens one by one until there are
-// MaxTokens, a stop token comes or yield returns false. Prompt and new tokens together must fit into the context. All of
-// that, and that the plan fits the model, is checked before the first token is computed. After an error Stats tell what
-// was done until then.
+// Generate continues a prompt, the new past of sequence 0, and yields the new tokens one by one
+// until there are MaxTokens, a stop token comes or yield returns false.
+//
+// If prompt and new tokens together do not fit in the context, the error is ErrContextFull. That,
+// and that the plan fits the model, is checked before the first token is computed. After an error,
+// stats say what was done until then.
 func (s *Session) Generate(ctx context.Context, prompt []int32, o GenerateOptions, yield func(id int32) bool) (stats Stats, err error) {
 	stats.PromptTokens = len(prompt)
 	if s.sampler, err = newSampler(o.Temperature, o.TopP, o.Seed); err != nil {
@@ -43,7 +45,7 @@ func (s *Session) Generate(ctx context.Context, prompt []int32, o GenerateOption
 		return stats, err
 	}
 	if o.MaxTokens > s.o.Context-len(prompt) {
-		return stats, fmt.Errorf("llama: %d new tokens after %d are more than the context of %d", o.MaxTokens, len(prompt), s.o.Context)
+		return stats, fmt.Errorf("llama: %w: %d new tokens after %d are more than the context of %d", ErrContextFull, o.MaxTokens, len(prompt), s.o.Context)
 	}
 	stop := o.Stop
 	if stop == nil {

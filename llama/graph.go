@@ -12,6 +12,7 @@ import (
 	"github.com/sparsegonia/sparsegonia/ops"
 	"github.com/sparsegonia/sparsegonia/ops/activation"
 	"github.com/sparsegonia/sparsegonia/ops/kernel"
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
 // GraphOptions say which graph BuildGraph builds.
@@ -20,25 +21,28 @@ type GraphOptions struct {
 	Rows   int // N, the rows that logits are computed for; 0: none, the output is the residual stream, T×H
 	State  *State
 
-	// Stock writes every linear as Gorgonia's Mul with a float32 weight node, and SiLU, ReLU and the tanh form of GELU as
-	// Gorgonia's elementwise nodes. Otherwise they are ops of this module, which read weights of any width.
+	// Stock writes every linear as Gorgonia's Mul with a float32 weight node, and SiLU, ReLU and
+	// the tanh form of GELU as Gorgonia's elementwise nodes. Otherwise they are ops of this module,
+	// which read weights of any width.
 	Stock bool
 
-	// Fuse makes each MLP one node, an ops.DenseMLP, which graph.Swap finds too. For fewer than kernel.TileTokens tokens it
-	// is faster. The MLPs of a neuron file are one node each in any case.
+	// Fuse makes each MLP one node, an ops.DenseMLP, which graph.Swap finds too. For fewer than
+	// kernel.TileTokens tokens it is faster. The MLPs of a neuron file are one node each in any
+	// case.
 	Fuse bool
 
-	// Gates gives the MLPs of a neuron file copies of their gates in memory, a byte a weight, for selectors that score
-	// neurons by them.
+	// Gates gives the MLPs of a neuron file copies of their gates in memory, a byte a weight, for
+	// selectors that score neurons by them.
 	Gates bool
 
 	CPU *kernel.CPU // copies weights; nil: kernel.DefaultCPU
 }
 
-// Graph is the forward pass of a Llama over T rows. Row t is the token Tokens[t] at position Positions[t] of sequence
-// Sequences[t]. A row whose position and token are −1 is padding: it leaves no trace in the state.
+// Graph is the forward pass of a Llama over T rows. Row t is the token Tokens[t] at position
+// Positions[t] of sequence Sequences[t]. A row whose position and token are −1 is padding: it
+// leaves no trace in the state.
 type Graph struct {
-	Graph *gorgonia.ExprGraph
+	*gorgonia.ExprGraph
 
 	Tokens    *gorgonia.Node // int32 T
 	Positions *gorgonia.Node // int32 T
@@ -50,17 +54,20 @@ type Graph struct {
 	// AttentionInput of a layer is its normalised input, T×H: what look-ahead predictors see.
 	AttentionInput []*gorgonia.Node
 
-	// MLP of a layer is the output of its MLP, before the residual is added: T×H, or H in a stock graph of one row
-	// without a bias.
+	// MLP of a layer is the output of its MLP, before the residual is added: T×H, or H in a stock
+	// graph of one row without a bias.
 	MLP []*gorgonia.Node
 }
 
-// BuildGraph builds the forward pass. Its nodes are named as Hugging Face names the modules that they stand for, without
-// the "model." in front: layers.0.mlp.gate_proj. The graph shares the weights of m and writes to o.State, which only one
-// graph may do at a time.
+// BuildGraph builds the forward pass. Its nodes are named as Hugging Face names the modules that
+// they stand for, without the "model." in front: layers.0.mlp.gate_proj. The graph shares the
+// weights of m and writes to o.State, which only one graph may do at a time.
 func (m *Model) BuildGraph(o GraphOptions) (g *Graph, err error) {
 	if o.Tokens < 1 || o.Tokens > maxTokens || o.Rows < 0 || o.Rows > maxTokens {
 		return nil, fmt.Errorf("llama: a graph of %d tokens and %d rows of logits (at most %d)", o.Tokens, o.Rows, maxTokens)
+	}
+	if m.closed {
+		return nil, fmt.Errorf("llama: the model: %w", ErrClosed)
 	}
 	if o.State == nil || len(o.State.kv) != len(m.layers) {
 		return nil, errors.New("llama: a graph needs a State of its model")
@@ -69,7 +76,7 @@ func (m *Model) BuildGraph(o GraphOptions) (g *Graph, err error) {
 		return nil, errors.New("llama: there is no stock graph of a model whose MLPs lie in a neuron file")
 	}
 	b := &builder{Model: m, o: o}
-	b.Graph.Graph = gorgonia.NewGraph(gorgonia.WithGraphName("llama"))
+	b.ExprGraph = gorgonia.NewGraph(gorgonia.WithGraphName("llama"))
 	defer func() {
 		switch e := recover().(type) {
 		case nil:
@@ -79,14 +86,14 @@ func (m *Model) BuildGraph(o GraphOptions) (g *Graph, err error) {
 			panic(e)
 		}
 	}()
-	b.forward()
+	m.arch.forward(b)
 	return &b.Graph, nil
 }
 
 const maxTokens = 1 << 16
 
-// builder writes the forward pass. Its methods give up with a buildError, which BuildGraph returns: the network reads as
-// it would be drawn.
+// builder writes the forward pass. Its methods give up with a buildError, which BuildGraph returns:
+// the network reads as it would be drawn.
 type builder struct {
 	*Model
 	Graph
@@ -108,32 +115,36 @@ func (b *builder) name(name string) func(*gorgonia.Node, error) *gorgonia.Node {
 	}
 }
 
-// forward is the network from top to bottom.
-func (b *builder) forward() {
+// embed makes the inputs and the residual stream.
+func (b *builder) embed() *gorgonia.Node {
 	b.Tokens = b.input("tokens", b.o.Tokens)
 	b.Positions = b.input("positions", b.o.Tokens)
 	b.Sequences = b.input("sequences", b.o.Tokens)
+	return b.name("embed_tokens")(ops.Embedding(b.Tokens, b.embedding.Matrix))
+}
 
-	x := b.name("embed_tokens")(ops.Embedding(b.Tokens, b.embedding))
-	for i := range b.layers {
-		x = b.attention(x, i)
-		x = b.mlp(x, i)
-	}
+// logits makes the output of x: that of the rows asked for, or x itself if none are.
+func (b *builder) logits(x *gorgonia.Node) {
 	b.Output = x
 	if b.o.Rows == 0 {
 		return
 	}
 	b.Rows = b.input("rows", b.o.Rows)
 	x = b.name("rows")(ops.TakeRows(x, b.Rows))
-	x = b.name("norm")(ops.RMSNorm(x, b.norm, b.Config.RMSNormEps))
+	x = b.rmsNorm("norm", x, b.norm)
 	b.Output = b.linear("lm_head", x, b.head)
 }
 
-// attention is x + o(attention(q, k, v)), where q, k and v come from the normalised x.
+func (b *builder) rmsNorm(name string, x *gorgonia.Node, w ops.Weight) *gorgonia.Node {
+	values, _ := weights.Values[float32](w.Matrix)
+	return b.name(name)(ops.RMSNorm(x, values, b.Config.RMSNormEps))
+}
+
+// attention returns x + o(attention(q, k, v)), where q, k and v come from the normalised x.
 func (b *builder) attention(x *gorgonia.Node, i int) *gorgonia.Node {
 	l, c, layer := &b.layers[i], &b.Config, fmt.Sprintf("layers.%d.", i)
 
-	h := b.name(layer + "input_layernorm")(ops.RMSNorm(x, l.attentionNorm, c.RMSNormEps))
+	h := b.rmsNorm(layer+"input_layernorm", x, l.attentionNorm)
 	b.AttentionInput = append(b.AttentionInput, h)
 
 	q := b.linear(layer+"self_attn.q_proj", h, l.q)
@@ -148,11 +159,11 @@ func (b *builder) attention(x *gorgonia.Node, i int) *gorgonia.Node {
 	return b.name(layer + "self_attn.residual")(gorgonia.Add(x, y))
 }
 
-// mlp is x + down(act(gate(h)) ⊙ up(h)) with h the normalised x.
+// mlp returns x + down(act(gate(h)) ⊙ up(h)) with h the normalised x.
 func (b *builder) mlp(x *gorgonia.Node, i int) *gorgonia.Node {
 	l, layer := &b.layers[i], fmt.Sprintf("layers.%d.", i)
 
-	h := b.name(layer + "post_attention_layernorm")(ops.RMSNorm(x, l.mlpNorm, b.Config.RMSNormEps))
+	h := b.rmsNorm(layer+"post_attention_layernorm", x, l.mlpNorm)
 	y := b.denseMLP(layer+"mlp.", h, i)
 	b.MLP = append(b.MLP, cmp.Or(b.vector, y))
 	return b.name(layer + "mlp.residual")(gorgonia.Add(x, y))
@@ -182,7 +193,7 @@ func (b *builder) linear(name string, x *gorgonia.Node, w ops.Weight) *gorgonia.
 	if err != nil {
 		panic(buildError{fmt.Errorf("llama: %s: %w", name, err)})
 	}
-	g := b.Graph.Graph
+	g := b.ExprGraph
 	matrix := func() *gorgonia.Node { return gorgonia.NodeFromAny(g, weight, gorgonia.WithName(name+".weight")) }
 	b.vector = nil
 	if x.Shape()[0] == 1 && bias == nil { // BLAS multiplies by a vector in half the time of a matrix of one row
@@ -214,8 +225,8 @@ func (b *builder) activate(name string, x *gorgonia.Node) *gorgonia.Node {
 	}
 }
 
-// input is an int32 vector that is bound to a tensor from the start: a session writes into it.
+// input returns an int32 vector that is bound to a tensor from the start: a session writes into it.
 func (b *builder) input(name string, n int) *gorgonia.Node {
 	t := tensor.New(tensor.WithShape(n), tensor.WithBacking(make([]int32, n)))
-	return gorgonia.NewVector(b.Graph.Graph, tensor.Int32, gorgonia.WithName(name), gorgonia.WithShape(n), gorgonia.WithValue(t))
+	return gorgonia.NewVector(b.ExprGraph, tensor.Int32, gorgonia.WithName(name), gorgonia.WithShape(n), gorgonia.WithValue(t))
 }

@@ -50,15 +50,15 @@ func TestSmolLM2Memory(t *testing.T) {
 	}
 	directory := t.TempDir()
 	d := weights.F32
-	m := open(t, path, llama.Options{Dtype: &d})
-	mlp := int64(m.Config.Layers) * m.Neurons(0).Bytes()
+	m := open(t, path, llama.Options{Width: llama.As(d)})
+	mlp := int64(m.Config.Layers) * m.Store(0).Bytes()
 	ids := readGolden(t, goldens+"smollm2-135m").Perplexity.IDs
 	plan := filepath.Join(directory, "plan.json")
 	if err := planFor(t, m, ids[:512], 0.2).Write(plan); err != nil {
 		t.Fatal(err)
 	}
 	neurons := filepath.Join(directory, "neurons")
-	open(t, path, llama.Options{Dtype: &d, Neurons: neurons}) // writes it
+	open(t, path, llama.Options{Width: llama.As(d), NeuronFile: neurons}) // writes it
 
 	dense := memoryRun{Dtype: d}.do(t)
 	inPlace := memoryRun{Dtype: d, Plan: plan}.do(t)
@@ -115,8 +115,11 @@ func runMemoryChild(t *testing.T, job string) {
 	if err := json.Unmarshal([]byte(job), &r); err != nil {
 		t.Fatal(err)
 	}
-	m := open(t, smolLM2(t), llama.Options{Dtype: &r.Dtype, Neurons: r.Neurons})
-	o := llama.SessionOptions{Context: 256, Window: cache.WindowOptions{Tokens: 5, Budget: r.Budget}}
+	m := open(t, smolLM2(t), llama.Options{Width: llama.As(r.Dtype), NeuronFile: r.Neurons})
+	o := llama.SessionOptions{Context: 256}
+	if r.Neurons != "" {
+		o.Window = cache.WindowOptions{Tokens: 5, Budget: r.Budget}
+	}
 	if r.Plan != "" {
 		var err error
 		if o.Plan, err = calibrate.ReadPlan(r.Plan); err != nil {

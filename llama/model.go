@@ -2,6 +2,7 @@ package llama
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 
 	"github.com/sparsegonia/sparsegonia/llama/tokenizer"
@@ -11,53 +12,109 @@ import (
 	"github.com/sparsegonia/sparsegonia/ops/weights/checkpoint"
 )
 
-// Model is a Llama: its shape and its weights, which never change. Any number of sessions and goroutines share one.
+// Model is a shape and its weights, which never change. Any number of sessions and goroutines share
+// one.
 type Model struct {
 	Config Config
 
-	embedding *weights.Matrix // vocabulary × H
+	arch      *architecture
+	embedding ops.Weight // vocabulary × H
 	layers    []layer
-	norm      []float32  // H, of the final RMSNorm
-	head      ops.Weight // vocabulary × H
+	norm      ops.Weight // 1×H, the last
+	head      ops.Weight // vocabulary × H; the embedding if the two are tied
 
 	neurons *neuronFile // that has the MLPs; nil if they are in memory
 
 	file       *checkpoint.Checkpoint // what some weights are views of; nil if they are random
 	vocabulary func() (*tokenizer.Tokenizer, error)
 	stock      stockWeights
+	closed     bool
 }
 
 // layer has the weights of one decoder layer. H hidden, I intermediate, d head dimension.
 type layer struct {
-	attentionNorm []float32  // H
+	attentionNorm ops.Weight // 1×H
 	q             ops.Weight // heads·d × H
 	k, v          ops.Weight // kvHeads·d × H
 	o             ops.Weight // H × heads·d
 
-	mlpNorm []float32        // H
-	neurons *weights.Neurons // gate, up and the transposed down, each I×H; nil if they lie in a file
-	gate    ops.Weight       // I×H: the rows of neurons, with a bias
-	up      ops.Weight
-	down    ops.Weight // input-major
+	mlpNorm        ops.Weight       // 1×H
+	gate, up, down ops.Weight       // I×H: the rows of the store, with biases; down is input-major
+	store          *weights.Neurons // nil if the neurons lie in a file
+}
+
+// viewStore makes the linears of the MLP views of its store.
+func (l *layer) viewStore() {
+	l.gate.Matrix = l.store.Gate()
+	l.up.Matrix = l.store.Up()
+	l.down.Matrix, l.down.InputMajor = l.store.Down(), true
+}
+
+// finish completes a model whose tensors have been read.
+func (m *Model) finish() {
+	if m.Config.TieEmbeddings {
+		m.head.Matrix = m.embedding.Matrix
+	}
 }
 
 // Options say how a checkpoint becomes a Model.
 type Options struct {
-	// Dtype is the width that matrices are kept in, any whose compute dtype is F32. Nil keeps each as it is stored:
-	// F32, F16 or BF16, and F32 for what is stored as F64 or quantised. Norms and biases are always F32.
-	Dtype *weights.Dtype
+	// Width is the width that matrices are kept in; the zero value is the stored one. Norms and
+	// biases are always F32.
+	Width Width
 
-	// Neurons is the path of a neuron file (see package cache) for the MLPs, which are then not in memory: dense passes
-	// read it in blocks, sparse ones through a cache.Window. It is written when there is none. A file that was made from
-	// other weights, or in another width, is an error. Empty keeps the MLPs in memory.
-	Neurons string
+	// NeuronFile is the path of a neuron file (see package cache) for the MLPs, which are then not
+	// in memory. Dense passes read it in blocks, sparse ones through a cache.Window. It is written
+	// when there is none. A file of other weights, or of another width, is an error. Empty keeps
+	// the MLPs in memory.
+	NeuronFile string
 
-	// Pool does the loading. Nil is kernel.DefaultPool.
+	// Pool does the loading; nil is parallel.DefaultPool.
 	Pool *parallel.Pool
 }
 
-// Open reads a Hugging Face directory or a GGUF file. Matrices that keep their width stay in the file and are read from
-// its mapping; MLPs are copied once, into a neuron-major store, and leave no copy in memory.
+// A Width is what matrices are kept as. The zero value keeps each as it is stored: F32, F16 or
+// BF16, and F32 for what is stored as F64 or quantised.
+type Width struct {
+	dtype weights.Dtype
+	given bool
+}
+
+// As keeps all matrices as d, any dtype that computes in F32.
+func As(d weights.Dtype) Width { return Width{d, true} }
+
+// String returns the name of the dtype, "" for the stored one.
+func (w Width) String() string {
+	if !w.given {
+		return ""
+	}
+	return w.dtype.String()
+}
+
+func (w Width) check() error {
+	if _, err := weights.ParseDtype(w.dtype.String()); err != nil {
+		return fmt.Errorf("llama: width: %w", err)
+	}
+	if w.dtype.Compute() != weights.F32 {
+		return fmt.Errorf("llama: width: weights of dtype %v do not compute in f32", w.dtype)
+	}
+	return nil
+}
+
+// of returns what a matrix stored as t is kept as.
+func (w Width) of(t checkpoint.Tensor) weights.Dtype {
+	if w.given {
+		return w.dtype
+	}
+	if d, ok := t.Type.Dtype(); ok && !d.Grouped() && d != weights.F64 {
+		return d
+	}
+	return weights.F32
+}
+
+// Open reads a Hugging Face directory or a GGUF file. Matrices that keep their width stay in the
+// file and are read from its mapping; MLPs are copied once, into a neuron-major store, and leave no
+// copy in memory.
 //
 // The file must not change while the model is open.
 func Open(path string, o Options) (*Model, error) {
@@ -86,8 +143,10 @@ func newModel(c *checkpoint.Checkpoint, path string, o Options, vocabulary func(
 	return m, nil
 }
 
-// Close releases the mapping of the file. No session of the model may be used afterwards.
+// Close releases the mapping of the file. Sessions of the model return ErrClosed afterwards; none
+// may be running.
 func (m *Model) Close() error {
+	m.closed = true
 	var errs []error
 	if m.neurons != nil {
 		errs = append(errs, m.neurons.Close())
@@ -98,32 +157,25 @@ func (m *Model) Close() error {
 	return errors.Join(errs...)
 }
 
-// Bytes is the size of all weights that are in memory or in the mapping of the checkpoint. What sessions keep of a
-// neuron file is not part of it.
-func (m *Model) Bytes() int64 {
-	total := bytesOf(m.embedding) + int64(4*len(m.norm))
-	if m.head.Matrix != m.embedding {
-		total += bytesOf(m.head.Matrix)
-	}
+// Bytes is the size of all weights that are in memory or in the mapping of the checkpoint. What
+// sessions keep of a neuron file is not part of it.
+func (m *Model) Bytes() (total int64) {
+	_ = m.tensors(func(i int, t spec) error {
+		for _, p := range t.parts {
+			total += bytesOf(p.to.Bias)
+			if !m.stores(i, p.to) {
+				total += bytesOf(p.to.Matrix)
+			}
+		}
+		return nil
+	})
 	for i := range m.layers {
-		total += m.layers[i].bytes()
+		if store := m.layers[i].store; store != nil {
+			total += store.Bytes()
+		}
 	}
 	if m.neurons != nil {
 		total += m.neurons.bytes()
-	}
-	return total
-}
-
-func (l *layer) bytes() int64 {
-	total := int64(4 * (len(l.attentionNorm) + len(l.mlpNorm)))
-	if l.neurons != nil {
-		total += l.neurons.Bytes()
-	}
-	for _, w := range []ops.Weight{l.q, l.k, l.v, l.o} {
-		total += bytesOf(w.Matrix) + bytesOf(w.Bias)
-	}
-	for _, w := range []ops.Weight{l.gate, l.up, l.down} {
-		total += bytesOf(w.Bias)
 	}
 	return total
 }
@@ -135,8 +187,8 @@ func bytesOf(m *weights.Matrix) int64 {
 	return int64(m.Bytes())
 }
 
-// Neurons is the store of a layer's MLP, nil if it lies in a neuron file.
-func (m *Model) Neurons(layer int) *weights.Neurons { return m.layers[layer].neurons }
+// Store returns the neurons of a layer's MLP, nil if they lie in a neuron file.
+func (m *Model) Store(layer int) *weights.Neurons { return m.layers[layer].store }
 
 // Tokenizer reads the tokenizer that came with the weights.
 func (m *Model) Tokenizer() (*tokenizer.Tokenizer, error) {

@@ -11,9 +11,10 @@ import (
 	"github.com/sparsegonia/sparsegonia/ops"
 	"github.com/sparsegonia/sparsegonia/ops/parallel"
 	"github.com/sparsegonia/sparsegonia/ops/weights"
+	"github.com/sparsegonia/sparsegonia/ops/weights/checkpoint"
 )
 
-// neuronFile is the MLPs of a model that lie in a neuron file.
+// A neuronFile has the MLPs of a model that lie in a neuron file.
 type neuronFile struct {
 	*cache.File
 	stream *cache.Stream // of the dense passes of all sessions
@@ -22,8 +23,8 @@ type neuronFile struct {
 	gates []*weights.Matrix // the copies of the gates that have been made
 }
 
-// streamBlock is the memory of a block of a dense pass in bytes: no more than an eighth of a layer, unless that is less
-// than a disk reads at once, and no more than keeps the kernels busy while the next one is read.
+// streamBlock returns the bytes of a block of a dense pass: an eighth of a layer, at least what a
+// disk reads at once, and at most what keeps the kernels busy while the next block is read.
 func streamBlock(f *cache.File) int64 {
 	largest := 0
 	for _, s := range f.Shapes() {
@@ -40,7 +41,7 @@ func (l *loader) openNeurons(path string) (*neuronFile, error) {
 	}
 	f, err := cache.OpenFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		if err := cache.WriteFile(path, label, l.config.Layers, l.neurons); err != nil {
+		if err := cache.WriteFile(path, label, l.model.Config.Layers, l.store); err != nil {
 			return nil, fmt.Errorf("llama: %w", err)
 		}
 		f, err = cache.OpenFile(path)
@@ -48,7 +49,7 @@ func (l *loader) openNeurons(path string) (*neuronFile, error) {
 	if err != nil {
 		return nil, fmt.Errorf("llama: %w", err)
 	}
-	n := &neuronFile{File: f, gates: make([]*weights.Matrix, l.config.Layers)}
+	n := &neuronFile{File: f, gates: make([]*weights.Matrix, l.model.Config.Layers)}
 	if got := f.Label(); got != label {
 		err = fmt.Errorf("llama: neuron file %s was made for %q, this is %q: remove it", path, got, label)
 	} else {
@@ -60,29 +61,29 @@ func (l *loader) openNeurons(path string) (*neuronFile, error) {
 	return n, nil
 }
 
-// label tells the MLPs of one checkpoint, in one width, from others: by the shapes and the types of the tensors and a
-// sample of their numbers.
+// label returns what tells the MLPs of one checkpoint, in one width, from others: the shapes and
+// the types of the tensors and a sample of their numbers.
 func (l *loader) label() (string, error) {
 	const sample = 4096 // bytes from the beginning and from the end of every tensor
 	sum := crc32.NewIEEE()
-	for i := range l.config.Layers {
-		for _, name := range []string{l.names.gate, l.names.up, l.names.down} {
-			t, err := l.file.Tensor(fmt.Sprintf(name, i) + ".weight")
-			if err != nil {
-				return "", err
-			}
-			fmt.Fprintf(sum, "%v %v %v", t.Type, t.Shape, l.width(t))
+	c := &l.model.Config
+	for i := range c.Layers {
+		gate, up, down, err := l.mlp(i)
+		if err != nil {
+			return "", err
+		}
+		for _, t := range []checkpoint.Tensor{gate, up, down} {
+			fmt.Fprintf(sum, "%v %v %v", t.Type, t.Shape, l.width.of(t))
 			sum.Write(t.Data[:min(sample, len(t.Data))])
 			sum.Write(t.Data[max(0, len(t.Data)-sample):])
 		}
 	}
-	c := l.config
-	return fmt.Sprintf("llama of %d layers, %d neurons of hidden size %d, weights %08x",
-		c.Layers, c.IntermediateSize, c.HiddenSize, sum.Sum32()), nil
+	return fmt.Sprintf("%s of %d layers, %d neurons of hidden size %d, weights %08x",
+		l.model.arch.name, c.Layers, c.IntermediateSize, c.HiddenSize, sum.Sum32()), nil
 }
 
-// gate is a copy of the gate rows of a layer in memory, a byte a weight or as narrow as they are stored, for selectors
-// that score neurons by their gate.
+// gate returns a copy of the gate rows of a layer in memory, a byte a weight or as narrow as they
+// are stored, for selectors that score neurons by their gate.
 func (f *neuronFile) gate(layer int, pool *parallel.Pool) (*weights.Matrix, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -108,7 +109,7 @@ func (f *neuronFile) gate(layer int, pool *parallel.Pool) (*weights.Matrix, erro
 	return gate, nil
 }
 
-// bytes is the memory of the blocks and of the copies of gates.
+// bytes returns the memory of the blocks and of the copies of gates.
 func (f *neuronFile) bytes() int64 {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -119,12 +120,12 @@ func (f *neuronFile) bytes() int64 {
 	return total
 }
 
-// fused is the MLP of a layer as one op. Gates asks for a copy of the gates of a neuron file.
+// fused returns the MLP of a layer as one op. gates asks for a copy of the gates of a neuron file.
 func (m *Model) fused(layer int, gates bool, pool *parallel.Pool) (f ops.MLP, err error) {
 	l := &m.layers[layer]
 	f = ops.MLP{Act: m.Config.Activation, GateBias: l.gate.Bias, UpBias: l.up.Bias, DownBias: l.down.Bias}
 	if m.neurons == nil {
-		f.Source = l.neurons
+		f.Source = l.store
 		return f, nil
 	}
 	if f.Source, err = m.neurons.stream.Layer(layer); err == nil && gates {

@@ -16,19 +16,19 @@ import (
 // A model whose MLPs lie in a file says what the same model in memory says: to the last bit where it decodes with the
 // same active neurons, within the rounding of sums in another order where it passes over all of them.
 func TestNeuronFileEqualsMemory(t *testing.T) {
-	int8g, int4 := weights.Int8G, weights.Int4
+	var stored llama.Width
 	for name, test := range map[string]struct {
 		variant string
-		dtype   *weights.Dtype
+		width   llama.Width
 	}{
-		"f32": {"f32", nil}, "f16": {"f16", nil}, "bf16": {"bf16", nil}, "relu": {"relu", nil}, "bias": {"bias", nil},
-		"int8g": {"f32", &int8g}, "int4": {"f32", &int4}, "odd-shapes": {"odd-shapes", nil},
+		"f32": {"f32", stored}, "f16": {"f16", stored}, "bf16": {"bf16", stored}, "relu": {"relu", stored}, "bias": {"bias", stored},
+		"int8g": {"f32", llama.As(weights.Int8G)}, "int4": {"f32", llama.As(weights.Int4)}, "odd-shapes": {"odd-shapes", stored},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(variants, test.variant)
-			memory := open(t, path, llama.Options{Dtype: test.dtype})
-			file := open(t, path, llama.Options{Dtype: test.dtype, Neurons: filepath.Join(t.TempDir(), "neurons")})
-			if file.Neurons(0) != nil {
+			memory := open(t, path, llama.Options{Width: test.width})
+			file := open(t, path, llama.Options{Width: test.width, NeuronFile: filepath.Join(t.TempDir(), "neurons")})
+			if file.Store(0) != nil {
 				t.Error("the neurons are in memory")
 			}
 			ids := randomIDs(7, 40, memory.Config.VocabSize)
@@ -41,9 +41,10 @@ func TestNeuronFileEqualsMemory(t *testing.T) {
 					continue
 				}
 				o.Plan = everywhere(memory, calibrate.Layer{Kind: calibrate.LoRAKind{Rank: 3, Threshold: []float64{0}}})
+				want := decoded(t, session(t, memory, o), ids)
 				o.Window = cache.WindowOptions{Tokens: 2}
 				s := session(t, file, o)
-				if got, want := decoded(t, s, ids), decoded(t, session(t, memory, o), ids); !slices.Equal(got, want) {
+				if got := decoded(t, s, ids); !slices.Equal(got, want) {
 					t.Errorf("%s: sparse logits differ", name)
 				}
 				if stats := s.CacheStats(1); stats.BytesRead == 0 || stats.Hits == 0 {
@@ -60,7 +61,7 @@ func TestNeuronFileEqualsMemory(t *testing.T) {
 // A plan by gates finds nearly the same neurons by the copies of the gates in memory.
 func TestNeuronFileGates(t *testing.T) {
 	memory := tinySiLU(t)
-	file, err := llama.OpenFS(tinysilu.FS, llama.Options{Neurons: filepath.Join(t.TempDir(), "neurons")})
+	file, err := llama.OpenFS(tinysilu.FS, llama.Options{NeuronFile: filepath.Join(t.TempDir(), "neurons")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,20 +113,20 @@ func TestNeuronFileIsKept(t *testing.T) {
 		return info.ModTime().UnixNano()
 	}
 	f16 := weights.F16
-	open(t, filepath.Join(variants, "f32"), llama.Options{Neurons: path})
+	open(t, filepath.Join(variants, "f32"), llama.Options{NeuronFile: path})
 	first := modified()
-	open(t, filepath.Join(variants, "f32"), llama.Options{Neurons: path})
+	open(t, filepath.Join(variants, "f32"), llama.Options{NeuronFile: path})
 	if modified() != first {
 		t.Error("the file was written again")
 	}
-	_, err := llama.Open(filepath.Join(variants, "relu"), llama.Options{Neurons: path})
+	_, err := llama.Open(filepath.Join(variants, "relu"), llama.Options{NeuronFile: path})
 	wantError(t, err, path, "remove it")
-	_, err = llama.Open(filepath.Join(variants, "f32"), llama.Options{Neurons: path, Dtype: &f16})
+	_, err = llama.Open(filepath.Join(variants, "f32"), llama.Options{NeuronFile: path, Width: llama.As(f16)})
 	wantError(t, err, path, "remove it")
 	if err := os.WriteFile(path, []byte("not a neuron file"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, err = llama.Open(filepath.Join(variants, "f32"), llama.Options{Neurons: path})
+	_, err = llama.Open(filepath.Join(variants, "f32"), llama.Options{NeuronFile: path})
 	wantError(t, err, path, "corrupt neuron file")
 	if text, err := os.ReadFile(path); err != nil || string(text) != "not a neuron file" {
 		t.Errorf("%q, %v", text, err)
@@ -134,7 +135,7 @@ func TestNeuronFileIsKept(t *testing.T) {
 
 func TestNeuronFileErrors(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "neurons")
-	m := open(t, filepath.Join(variants, "f32"), llama.Options{Neurons: path})
+	m := open(t, filepath.Join(variants, "f32"), llama.Options{NeuronFile: path})
 	_, err := session(t, m, llama.SessionOptions{Stock: true}).Prefill(background, 0, []int32{1})
 	wantError(t, err, "stock")
 	o := llama.SessionOptions{Plan: everywhere(m, calibrate.Layer{Kind: calibrate.LoRAKind{Rank: 3, Threshold: []float64{0}}})}

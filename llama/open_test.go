@@ -107,7 +107,7 @@ func TestOpenRefusesPaths(t *testing.T) {
 			t.Errorf("tokenizer of %s: no error", path)
 		}
 	}
-	_, err := llama.Open(filepath.Join(variants, "f32"), llama.Options{Dtype: new(weights.Int32)})
+	_, err := llama.Open(filepath.Join(variants, "f32"), llama.Options{Width: llama.As(weights.Int32)})
 	wantError(t, err, "int32")
 }
 
@@ -128,13 +128,13 @@ func TestRandom(t *testing.T) {
 		ids := randomIDs(1, 20, c.VocabSize)
 		logits := logitsOf(t, session(t, m, llama.SessionOptions{}), ids, 1)
 		wantClose(t, "the same seed", logitsOf(t, session(t, again, llama.SessionOptions{}), ids, 1), logits, 0)
-		if m.Neurons(1).Dtype() != d {
-			t.Errorf("neurons of dtype %v, want %v", m.Neurons(1).Dtype(), d)
+		if m.Store(1).Dtype() != d {
+			t.Errorf("neurons of dtype %v, want %v", m.Store(1).Dtype(), d)
 		}
 		// Rows repeat after 61, so no weight may be left zero.
 		for i := range c.IntermediateSize {
 			row := make([]float32, c.HiddenSize)
-			weights.Row(m.Neurons(0).Down(), i, row)
+			weights.Row(m.Store(0).Down(), i, row)
 			if row[0] == 0 && row[1] == 0 {
 				t.Fatalf("%v: row %d of down is not written", d, i)
 			}

@@ -3,7 +3,6 @@ package llama
 import (
 	"errors"
 	"fmt"
-	"io"
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
@@ -12,21 +11,29 @@ import (
 	"github.com/sparsegonia/sparsegonia/ops/kernel"
 )
 
-// Machine names what runs the graphs of a session.
-type Machine uint8
+// A Machine makes what runs a graph, computing outputs on cpu. Lean and Tape are Machines.
+type Machine func(g *gorgonia.ExprGraph, outputs gorgonia.Nodes, cpu *kernel.CPU) (gorgonia.VM, error)
 
-const (
-	Lean Machine = iota // graph.NewMachine: planned buffers, no allocation per run
-	Tape                // gorgonia.NewTapeMachine
-)
+// Lean is graph.NewMachine: planned buffers, no allocation per run.
+func Lean(g *gorgonia.ExprGraph, outputs gorgonia.Nodes, cpu *kernel.CPU) (gorgonia.VM, error) {
+	return graph.NewMachine(g, outputs, graph.WithCPU(cpu))
+}
 
-// programKey tells the graphs of a session apart.
+// Tape is gorgonia.NewTapeMachine. It runs on the default CPU only; another one is an error.
+func Tape(g *gorgonia.ExprGraph, _ gorgonia.Nodes, cpu *kernel.CPU) (gorgonia.VM, error) {
+	if cpu != nil && cpu != kernel.DefaultCPU() {
+		return nil, errors.New("the tape machine runs on the default CPU only: set it by kernel.SetDefaultCPU")
+	}
+	return gorgonia.NewTapeMachine(g), nil
+}
+
+// A programKey tells the graphs of a session apart.
 type programKey struct {
 	tokens, rows int
 	decode       bool // generates: sparse if the session has a plan
 }
 
-// program is a graph that is ready to run: its inputs, its machine and its output.
+// A program is a graph that is ready to run: its inputs, its machine and its output.
 type program struct {
 	tokens, positions, sequences, rows []int32 // the values of the input nodes
 
@@ -67,22 +74,17 @@ func (s *Session) newProgram(key programKey) (*program, error) {
 	if g.Rows != nil {
 		p.rows = inputOf(g.Rows)
 	}
-	expr := g.Graph
+	expr := g.ExprGraph
 	if key.decode {
 		if p.sparse, err = s.swap(g); err != nil {
 			return nil, err
 		}
 		expr, p.output = p.sparse.Graph, p.sparse.Outputs[0]
 	}
-	switch s.o.Machine {
-	case Lean:
-		p.vm, err = graph.NewMachine(expr, gorgonia.Nodes{p.output}, graph.WithCPU(s.o.CPU))
-	case Tape:
-		p.vm = gorgonia.NewTapeMachine(expr)
-	default:
-		err = fmt.Errorf("llama: unknown machine %d", s.o.Machine)
+	if p.vm, err = s.o.Machine(expr, gorgonia.Nodes{p.output}, s.o.CPU); err != nil {
+		return nil, fmt.Errorf("llama: %w", err)
 	}
-	return p, err
+	return p, nil
 }
 
 // scoresGates reports whether the plan scores neurons by their gates.
@@ -90,21 +92,8 @@ func (s *Session) scoresGates() bool {
 	return s.o.Plan.NeedsGate()
 }
 
-// inputOf is the memory behind an input node.
+// inputOf returns the memory behind an input node.
 func inputOf(n *gorgonia.Node) []int32 { return n.Value().(*tensor.Dense).Int32s() }
-
-// close stops the machine and what reads ahead.
-func (p *program) close() error {
-	errs := []error{p.vm.Close()}
-	if p.sparse != nil {
-		for _, m := range p.sparse.MLPs {
-			if c, ok := m.Cache.(io.Closer); ok {
-				errs = append(errs, c.Close())
-			}
-		}
-	}
-	return errors.Join(errs...)
-}
 
 // setToken makes row t a token; −1, −1 makes it padding.
 func (p *program) setToken(t int, id int32, position, sequence int) {
@@ -131,7 +120,7 @@ func (p *program) run() ([]float32, error) {
 	return p.output.Value().(*tensor.Dense).Float32s(), nil
 }
 
-// row is row i of the output.
+// row returns row i of the output.
 func (p *program) row(output []float32, i int) []float32 {
 	width := len(output) / max(len(p.rows), 1)
 	return output[i*width : (i+1)*width]

@@ -33,7 +33,7 @@ func TestSmolLM2Quantised(t *testing.T) {
 	}
 	exact := perplexity(llama.Options{})
 	for _, q := range quantised {
-		got := perplexity(llama.Options{Dtype: &q.dtype})
+		got := perplexity(llama.Options{Width: llama.As(q.dtype)})
 		nats := math.Log(got / exact)
 		t.Logf("%v: perplexity %.3f for %.3f, %+.4f nats a token", q.dtype, got, exact, nats)
 		if !(nats <= q.nats) {
@@ -57,13 +57,13 @@ func TestSmolLM2BlocksAreTakenOver(t *testing.T) {
 	if x.Type != checkpoint.Q4_1 {
 		t.Fatalf("the file has %v", x.Type)
 	}
-	m := open(t, path, llama.Options{Dtype: new(weights.Int4M)})
+	m := open(t, path, llama.Options{Width: llama.As(weights.Int4M)})
 	want, got := make([]float32, x.Cols()), make([]float32, x.Cols())
 	for i := range x.Rows() {
 		if err := x.Float32Row(want, i); err != nil {
 			t.Fatal(err)
 		}
-		weights.Row(m.Neurons(3).Gate(), i, got)
+		weights.Row(m.Store(3).Gate(), i, got)
 		if difference(got, want) != 0 {
 			t.Fatalf("row %d differs", i)
 		}
@@ -77,7 +77,7 @@ func TestQuantisedVariants(t *testing.T) {
 			dtype     weights.Dtype
 			tolerance float64
 		}{{weights.Int8, 0.1}, {weights.Int8G, 0.1}, {weights.Int4, 0.9}, {weights.Int4M, 0.9}} {
-			m := open(t, filepath.Join(variants, name), llama.Options{Dtype: &test.dtype})
+			m := open(t, filepath.Join(variants, name), llama.Options{Width: llama.As(test.dtype)})
 			got := logitsOf(t, session(t, m, llama.SessionOptions{}), g.IDs, 1)
 			d := difference(got, g.logits)
 			t.Logf("%s %v: %.3f", name, test.dtype, d)

@@ -1,18 +1,19 @@
 package llama
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"math/rand/v2"
 
-	"github.com/sparsegonia/sparsegonia/ops"
 	"github.com/sparsegonia/sparsegonia/ops/parallel"
 	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
-// Random makes a model of the given shape with normally distributed weights of dtype d, for measuring the speed of shapes
-// whose weights are not at hand. Every byte is written, so the memory is as real as that of a checkpoint; but rows
-// repeat, so what such a model says or which of its neurons are active means nothing. Biases are zero.
+// Random makes a model of the given shape with normally distributed weights of dtype d, for
+// measuring the speed of shapes whose weights are not at hand. Every byte is written, so the memory
+// is as real as that of a checkpoint; but rows repeat, so what such a model says or which of its
+// neurons are active means nothing. Biases are zero.
 func Random(c Config, d weights.Dtype, seed uint64, p *parallel.Pool) (*Model, error) {
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("llama: %w", err)
@@ -24,70 +25,55 @@ func Random(c Config, d weights.Dtype, seed uint64, p *parallel.Pool) (*Model, e
 		p = parallel.DefaultPool()
 	}
 	r := randomizer{dtype: d, seed: seed, pool: p}
-	m := &Model{Config: c, layers: make([]layer, c.Layers), norm: ones(c.HiddenSize)}
-	m.embedding = r.matrix(c.VocabSize, c.HiddenSize)
-	m.head.Matrix = m.embedding
-	if !c.TieEmbeddings {
-		m.head.Matrix = r.matrix(c.VocabSize, c.HiddenSize)
-	}
+	m := &Model{Config: c, layers: make([]layer, c.Layers)}
+	m.arch, _ = c.architecture() // Validate has seen it
+	gated := m.gated()
 	for i := range m.layers {
-		l := &m.layers[i]
-		l.attentionNorm, l.mlpNorm = ones(c.HiddenSize), ones(c.HiddenSize)
-		l.q = r.weight(c.Heads*c.HeadDim, c.HiddenSize, c.AttentionBias)
-		l.k = r.weight(c.KVHeads*c.HeadDim, c.HiddenSize, c.AttentionBias)
-		l.v = r.weight(c.KVHeads*c.HeadDim, c.HiddenSize, c.AttentionBias)
-		l.o = r.weight(c.HiddenSize, c.Heads*c.HeadDim, c.AttentionBias)
-
-		neurons, err := weights.AllocateNeurons(d, c.IntermediateSize, c.HiddenSize, true)
+		store, err := weights.AllocateNeurons(d, c.IntermediateSize, c.HiddenSize, gated)
 		if err != nil {
 			return nil, err
 		}
-		r.fill(neurons.Gate(), c.HiddenSize)
-		r.fill(neurons.Up(), c.HiddenSize)
-		r.fill(neurons.Down(), c.IntermediateSize)
-		l.neurons = neurons
-		l.viewNeurons()
-		if c.MLPBias {
-			l.gate.Bias, l.up.Bias = zeros(c.IntermediateSize), zeros(c.IntermediateSize)
-			l.down.Bias = zeros(c.HiddenSize)
+		m.layers[i].store = store
+		m.layers[i].viewStore()
+	}
+	err := m.tensors(func(i int, t spec) error {
+		for _, p := range t.parts {
+			switch {
+			case p.outputs == 0:
+				p.to.Matrix = zeros(t.inputs)
+				ones, _ := weights.Values[float32](p.to.Matrix)
+				for i := range ones {
+					ones[i] = 1
+				}
+			case m.stores(i, p.to):
+				r.fill(p.to.Matrix, t.inputs)
+			default:
+				p.to.Matrix = weights.NewMatrix(d, p.outputs, t.inputs)
+				r.fill(p.to.Matrix, t.inputs)
+			}
+			if t.bias {
+				p.to.Bias = zeros(cmp.Or(p.outputs, t.inputs))
+			}
 		}
-	}
-	return m, nil
+		return nil
+	})
+	m.finish()
+	return m, err
 }
 
-func ones(n int) []float32 {
-	v := make([]float32, n)
-	for i := range v {
-		v[i] = 1
-	}
-	return v
-}
-
-// zeros is a bias.
+// zeros returns a bias.
 func zeros(n int) *weights.Matrix { return weights.NewMatrix(weights.F32, 1, n) }
 
-// randomizer fills matrices by repeating a few random rows, which costs no more than writing memory.
+// randomizer fills matrices by repeating a few random rows, which costs no more than writing
+// memory.
 type randomizer struct {
 	dtype weights.Dtype
 	seed  uint64 // of the next matrix
 	pool  *parallel.Pool
 }
 
-func (r *randomizer) weight(outputs, inputs int, bias bool) ops.Weight {
-	w := ops.Weight{Matrix: r.matrix(outputs, inputs)}
-	if bias {
-		w.Bias = zeros(outputs)
-	}
-	return w
-}
-
-func (r *randomizer) matrix(rows, cols int) *weights.Matrix {
-	m := weights.NewMatrix(r.dtype, rows, cols)
-	r.fill(m, cols)
-	return m
-}
-
-// fill writes m. The standard deviation keeps the length of a vector that the map takes from inputs dimensions.
+// fill writes m. The standard deviation keeps the length of a vector that the map takes from inputs
+// dimensions.
 func (r *randomizer) fill(m *weights.Matrix, inputs int) {
 	const patterns = 61 // prime, so that no block of a kernel sees the same rows in the same places
 	r.seed++

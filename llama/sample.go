@@ -11,8 +11,8 @@ import (
 	"github.com/sparsegonia/sparsegonia/ops/kernel"
 )
 
-// sampler draws tokens from logits. Equal seeds give equal draws on every machine. Its buffers are kept from token to
-// token.
+// sampler draws tokens from logits. Equal seeds give equal draws on every machine. Its buffers are
+// kept from token to token.
 type sampler struct {
 	temperature, topP float64
 
@@ -43,8 +43,9 @@ func newSampler(temperature, topP float64, seed uint64) (sampler, error) {
 
 var errLogits = errors.New("llama: the logits are not finite numbers")
 
-// sample draws a token: the most likely one (the first of equals) at temperature 0, else one of the smallest set of most
-// likely tokens that together have probability top-p (Holtzman et al., arXiv 1904.09751).
+// sample draws a token: the most likely one (the first of equals) at temperature 0, else one of the
+// smallest set of most likely tokens that together have probability top-p (Holtzman et al., arXiv
+// 1904.09751).
 func (s *sampler) sample(logits []float32) (int32, error) {
 	best := kernel.Argmax(logits)
 	highest := float64(logits[best])
@@ -64,7 +65,8 @@ func (s *sampler) sample(logits []float32) (int32, error) {
 	if math.IsNaN(sum) {
 		return 0, errLogits
 	}
-	// Tokens below this probability are not in the set, even if all of them were as likely: sorting the rest suffices.
+	// Tokens below this probability are not in the set, even if all of them were as likely: sorting
+	// the rest suffices.
 	cutoff := (1 - s.topP) / float64(max(len(logits)-1, 1))
 	s.candidates = s.candidates[:0]
 	for id, w := range s.weights {
@@ -86,7 +88,8 @@ func (s *sampler) sample(logits []float32) (int32, error) {
 	return set[len(set)-1].id, nil
 }
 
-// nucleus is the smallest set of the most likely candidates that has probability top-p, and its probability.
+// nucleus returns the smallest set of the most likely candidates that has probability top-p, and
+// its probability.
 func (s *sampler) nucleus() ([]candidate, float64) {
 	slices.SortFunc(s.candidates, func(a, b candidate) int {
 		return cmp.Or(cmp.Compare(b.p, a.p), cmp.Compare(a.id, b.id))

@@ -7,8 +7,8 @@ import (
 	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
-// State is what the graphs of one session share besides the weights: the keys and values of past tokens, and the
-// rotary embedding, whose frequencies may depend on the length of the sequence.
+// State is what the graphs of one session share besides the weights: the keys and values of past
+// tokens, and the rotary embedding, whose frequencies may depend on the length of the sequence.
 type State struct {
 	kv        []*kernel.KV // of each layer
 	rotary    *kernel.Rotary
@@ -16,8 +16,8 @@ type State struct {
 	context   int
 }
 
-// NewState makes room for a number of sequences of up to context tokens each. Keys and values are kept as d, F32 or F16;
-// memory is taken as sequences grow.
+// NewState makes room for a number of sequences of up to context tokens each. Keys and values are
+// kept as d, F32 or F16; memory is taken as sequences grow.
 func (m *Model) NewState(sequences, context int, d weights.Dtype) (*State, error) {
 	const most = 1 << 40 // key and value elements of a layer
 	c := &m.Config

@@ -10,18 +10,19 @@ import (
 	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
-// stockWeights are the float32 matrices that weight nodes of stock graphs are bound to: made when the first such graph
-// is built and shared by all. A tensor can view neither a narrow matrix nor the rows of a neuron store, so those are
-// copied.
+// stockWeights are the float32 matrices that weight nodes of stock graphs are bound to: made when
+// the first such graph is built and shared by all. A tensor can view neither a narrow matrix nor
+// the rows of a neuron store, so those are copied.
 type stockWeights struct {
 	mu   sync.Mutex
 	rows map[*weights.Matrix][]float32 // O×K
 }
 
-// of is w as tensors: O×K, and O or nil.
+// of returns w as tensors: O×K, and O or nil.
 //
-// With a row per output, BLAS reads each row once, as a dot product, which takes half the time of the other order. Every
-// call makes a new tensor over the same memory, because machines turn weights in place.
+// With a row per output, BLAS reads each row once, as a dot product, which takes half the time of
+// the other order. Every call makes a new tensor over the same memory, because machines transpose
+// weights in place.
 func (s *stockWeights) of(w ops.Weight, p *kernel.CPU) (weight, bias *tensor.Dense, err error) {
 	rows, err := s.byOutput(w, p)
 	if err != nil {
@@ -35,7 +36,7 @@ func (s *stockWeights) of(w ops.Weight, p *kernel.CPU) (weight, bias *tensor.Den
 	return weight, bias, nil
 }
 
-// byOutput are the elements of w, a row per output.
+// byOutput returns the elements of w, a row per output.
 func (s *stockWeights) byOutput(w ops.Weight, p *kernel.CPU) ([]float32, error) {
 	if values, ok := weights.Values[float32](w.Matrix); ok && !w.InputMajor {
 		return values, nil

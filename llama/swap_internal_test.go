@@ -14,7 +14,7 @@ import (
 // Sparse graphs read the rows of the model's own neuron stores: there is no second copy of the weights.
 func TestSparseGraphsShareTheNeurons(t *testing.T) {
 	for _, d := range []weights.Dtype{weights.F32, weights.F16, weights.Int8, weights.Int4} {
-		m, err := OpenFS(tinysilu.FS, Options{Dtype: &d})
+		m, err := OpenFS(tinysilu.FS, Options{Width: As(d)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -29,7 +29,7 @@ func TestSparseGraphsShareTheNeurons(t *testing.T) {
 		found := 0
 		for _, p := range s.programs {
 			for i, mlp := range p.sparse.MLPs {
-				got, want := mlp.Cache.Rows(), m.Neurons(i)
+				got, want := mlp.Cache.Rows(), m.Store(i)
 				for _, pair := range [][2]*weights.Matrix{{got.Gate(), want.Gate()}, {got.Up(), want.Up()}, {got.Down(), want.Down()}} {
 					if unsafe.SliceData(pair[0].Row(1)) != unsafe.SliceData(pair[1].Row(1)) {
 						t.Errorf("%v: layer %d: a copy of the weights", d, i)
@@ -87,7 +87,7 @@ func TestFewTokensAreFused(t *testing.T) {
 			if !ok {
 				continue
 			}
-			if op.MLP().Source != weights.Source(m.Neurons(found)) {
+			if op.MLP().Source != weights.Source(m.Store(found)) {
 				t.Errorf("%s: layer %d: not the model's weights", c.name, found)
 			}
 			found++

@@ -43,8 +43,8 @@ func openGGUFTokenizer(path string) (t *tokenizer.Tokenizer, err error) {
 	return ggufTokenizer(path, c.Metadata())
 }
 
-// ggufTokenizer makes a tokenizer of the vocabulary in the metadata of a GGUF file. What it returns does not need the
-// file any more: the strings are copies.
+// ggufTokenizer makes a tokenizer of the vocabulary in the metadata of a GGUF file. What it returns
+// does not need the file any more: the strings are copies.
 func ggufTokenizer(path string, data *checkpoint.Metadata) (*tokenizer.Tokenizer, error) {
 	const prefix = "tokenizer.ggml."
 	m := metadata{Metadata: data, path: path}

@@ -92,7 +92,7 @@ func TestSmolLM2Narrow(t *testing.T) {
 		dtype              weights.Dtype
 		logits, perplexity float64
 	}{{weights.F16, 5e-3, 2e-3}, {weights.BF16, 4e-2, 1e-2}} {
-		m := open(t, smolLM2(t), llama.Options{Dtype: &test.dtype})
+		m := open(t, smolLM2(t), llama.Options{Width: llama.As(test.dtype)})
 		s := session(t, m, llama.SessionOptions{Context: 512})
 		d := difference(logitsOf(t, s, g.Logits.IDs, g.Logits.Columns), g.logits)
 		ids := g.Perplexity.IDs[:1024]

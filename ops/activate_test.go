@@ -14,7 +14,7 @@ import (
 )
 
 func init() {
-	register("Activate", opTest{
+	registerTest("Activate", opTest{
 		cases:  activateCases,
 		sample: func(f *fixtures) (*gorgonia.Node, error) { return Activate(f.x, activation.SiLU) },
 		random: func(r *randomInputs) (*gorgonia.Node, error) { return Activate(r.node(), r.activation()) },

@@ -11,17 +11,18 @@ import (
 	"github.com/sparsegonia/sparsegonia/ops/kernel"
 )
 
-// Attention is causal attention with a KV cache, with grouped queries (arXiv 2305.13245) where kv has
-// fewer heads. T tokens, d head size:
+// Attention is causal attention with a KV cache, with grouped queries (arXiv 2305.13245) where kv
+// has fewer heads. T tokens, d head size:
 //
 //	q float32 T×(heads·d), k and v float32 T×(kv heads·d), positions and sequences int32 T → T×(heads·d)
 //
-// Row t belongs to sequences[t] at positions[t]. All rows of k and v are first stored in kv. Row t then
-// attends to the positions 0 to positions[t] of its sequence, which must have been stored. A row at
-// position −1 is padding: nothing is stored for it and its output is zero. Positions and sequences that
-// kv has no room for are errors when the op runs, and then nothing is stored.
+// Row t belongs to sequences[t] at positions[t]. All rows of k and v are first stored in kv. Row t
+// then attends to the positions 0 to positions[t] of its sequence, which must have been stored. A
+// row at position −1 is padding: nothing is stored for it and its output is zero. Positions and
+// sequences that kv has no room for are errors when the op runs, and then nothing is stored.
 //
-// The op changes kv: use each kv in one Attention of a graph, so that the order of the changes is given.
+// The op changes kv: use each kv in one Attention of a graph, so that the order of the changes is
+// given.
 func Attention(q, k, v, positions, sequences *gorgonia.Node, heads int, kv *kernel.KV, scale float32) (*gorgonia.Node, error) {
 	b := build("Attention", "q k v positions sequences", q, k, v, positions, sequences)
 	switch {

@@ -14,7 +14,7 @@ import (
 )
 
 func init() {
-	register("Attention", opTest{
+	registerTest("Attention", opTest{
 		cases: attentionCases,
 		sample: func(f *fixtures) (*gorgonia.Node, error) {
 			return Attention(f.x, f.x, f.x, f.list, f.list, 2, f.kv, 0.5)

@@ -19,11 +19,11 @@ type Fused interface {
 //
 //	y = Σᵢ act(x·gateᵢ)·(x·upᵢ)·downᵢ + down bias
 //
-// and without a gate matrix y = Σᵢ act(x·upᵢ)·downᵢ + down bias. It reads the rows of a neuron together,
-// which for few tokens is faster than three products where they lie side by side, as in a store of
-// weights.AllocateNeurons. Over neurons in memory it is the SparseMLP with every neuron active, bit for
-// bit. Over blocks of neurons, as from a file, it adds the sums of the blocks in order. A block that
-// cannot be read is an error when the op runs.
+// and without a gate matrix y = Σᵢ act(x·upᵢ)·downᵢ + down bias. It reads the rows of a neuron
+// together, which for few tokens is faster than three products where they lie side by side, as in a
+// store of weights.AllocateNeurons. Over neurons in memory it is the SparseMLP with every neuron
+// active, bit for bit. Over blocks of neurons, as from a file, it adds the sums of the blocks in
+// order. A block that cannot be read is an error when the op runs.
 func DenseMLP(x *gorgonia.Node, m MLP) (*gorgonia.Node, error) {
 	b := build("DenseMLP", "x", x)
 	shape, err := m.sourceShape()

@@ -17,7 +17,7 @@ import (
 )
 
 func init() {
-	register("DenseMLP", opTest{
+	registerTest("DenseMLP", opTest{
 		cases:  denseMLPCases,
 		sample: func(f *fixtures) (*gorgonia.Node, error) { return DenseMLP(f.x, f.mlp) },
 		random: func(r *randomInputs) (*gorgonia.Node, error) { return DenseMLP(r.node(), r.mlp()) },

@@ -16,7 +16,8 @@ import (
 // register makes every virtual machine that Gorgonia makes from now on load the kernels of m.
 func register(m ptx.Module) { gorgonia.AddToStdLib(m.Name, m.Text, m.Kernels) }
 
-// device is where an op runs once: a queue of calls, the addresses of the op's tensors, and memory that the op borrows.
+// device is where an op runs once: a queue of calls, the addresses of the op's tensors, and memory
+// that the op borrows.
 type device struct {
 	machine  gorgonia.CUDAMachine
 	id       gorgonia.Device
@@ -27,7 +28,8 @@ type device struct {
 	err      error
 }
 
-// bindDevice is bind for tensors on a device. Inputs that do not lie in row-major order are an error.
+// bindDevice is bind for tensors on a device. Inputs that do not lie in row-major order are an
+// error.
 func (s *signature) bindDevice(
 	d *device, extern gorgonia.External, id gorgonia.Device, output gorgonia.Value, inputs []gorgonia.Value,
 ) error {
@@ -64,13 +66,15 @@ func (o *spec) address(v gorgonia.Value) (uintptr, error) {
 	case !RowMajor(d):
 		return 0, fmt.Errorf("%s is not in row-major order", o.name)
 	case d.Uintptr()%o.dtype.Size() != 0:
-		// Gorgonia's allocator can do that. A kernel would fault and make the whole context unusable.
+		// Gorgonia's allocator can do that. A kernel would fault and make the whole context
+		// unusable.
 		return 0, fmt.Errorf("%s lies at %#x on the device, which is not aligned for %v", o.name, d.Uintptr(), o.dtype)
 	}
 	return d.Uintptr(), nil
 }
 
-// blockSize is the alignment of Gorgonia's allocator, which it keeps as long as sizes are multiples of it.
+// blockSize is the alignment of Gorgonia's allocator, which it keeps as long as sizes are multiples
+// of it.
 const blockSize = 32
 
 // upload queues a copy of data to memory that the op has until finish.
@@ -86,7 +90,8 @@ func (d *device) upload(data []float32) (uintptr, error) {
 	return uintptr(p), nil
 }
 
-// launch queues a call of a kernel of m. Only the default stream is in order with Gorgonia's own copies.
+// launch queues a call of a kernel of m. Only the default stream is in order with Gorgonia's own
+// copies.
 func (d *device) launch(m ptx.Module, l ptx.Launch) {
 	name := m.Name + "." + l.Kernel
 	if !d.engine.HasFunc(name) {
@@ -101,8 +106,8 @@ func (d *device) launch(m ptx.Module, l ptx.Launch) {
 		l.Grid[0], l.Grid[1], l.Grid[2], l.Block[0], l.Block[1], l.Block[2], 0, cu.NoStream, args)
 }
 
-// finish runs what is queued, waits for it, and gives back what was borrowed. Gorgonia would leave the calls queued;
-// then its queue of 64 overflows in longer graphs, and errors show in another op.
+// finish runs what is queued, waits for it, and gives back what was borrowed. Gorgonia would leave
+// the calls queued; then its queue of 64 overflows in longer graphs, and errors show in another op.
 func (s *signature) finish(d *device) error {
 	d.engine.Context().Synchronize()
 	if err := d.engine.DoWork(); err != nil && d.err == nil {

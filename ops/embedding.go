@@ -11,9 +11,9 @@ import (
 	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
-// Embedding takes the row of w for every token: tokens int32 T → float32 T×H. w is vocabulary × H, of
-// any dtype that decodes to float32. Token −1 is padding and gives a zero row. Another id outside the
-// vocabulary is an error when the op runs.
+// Embedding takes the row of w for every token: tokens int32 T → float32 T×H. w is vocabulary × H,
+// of any dtype that decodes to float32. Token −1 is padding and gives a zero row. Another id
+// outside the vocabulary is an error when the op runs.
 func Embedding(tokens *gorgonia.Node, w *weights.Matrix) (*gorgonia.Node, error) {
 	b := build("Embedding", "tokens", tokens)
 	b.require(b.in[0].wantDtype(tensor.Int32), b.in[0].wantVector())

@@ -12,7 +12,7 @@ import (
 )
 
 func init() {
-	register("Embedding", opTest{
+	registerTest("Embedding", opTest{
 		cases:  embeddingCases,
 		sample: func(f *fixtures) (*gorgonia.Node, error) { return Embedding(f.list, matrix(1, weights.F32, 5, 8)) },
 		random: func(r *randomInputs) (*gorgonia.Node, error) { return Embedding(r.node(), r.w.Matrix) },

@@ -11,8 +11,8 @@ import (
 	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
-// Gate computes the exact gate values act(x·w) of an MLP: x T×H → T×I, or H → I. They are the scores
-// of a training-free selector, and SparseMLP takes them as its third input.
+// Gate computes the exact gate values act(x·w) of an MLP: x T×H → T×I, or H → I. They are the
+// scores of a training-free selector, and SparseMLP takes them as its third input.
 func Gate(x *gorgonia.Node, w Weight, act activation.Func) (*gorgonia.Node, error) {
 	b := buildWeighted("Gate", x, w)
 	b.require(checkActivation(act, b.out.dtype))

@@ -12,7 +12,7 @@ import (
 )
 
 func init() {
-	register("Gate", opTest{
+	registerTest("Gate", opTest{
 		cases:  gateCases,
 		sample: func(f *fixtures) (*gorgonia.Node, error) { return Gate(f.x, f.w, activation.SiLU) },
 		random: func(r *randomInputs) (*gorgonia.Node, error) { return Gate(r.node(), r.w, r.activation()) },

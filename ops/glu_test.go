@@ -13,7 +13,7 @@ import (
 )
 
 func init() {
-	register("GLU", opTest{
+	registerTest("GLU", opTest{
 		cases:  gluCases,
 		sample: func(f *fixtures) (*gorgonia.Node, error) { return GLU(f.x, f.x, activation.SiLU) },
 		random: func(r *randomInputs) (*gorgonia.Node, error) { return GLU(r.node(), r.node(), r.activation()) },

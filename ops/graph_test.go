@@ -312,7 +312,7 @@ func TestNeuronsOfEveryOrder(t *testing.T) {
 		if !slices.Contains([]weights.Dtype{weights.F32, weights.F16, weights.BF16, weights.Int8}, d) {
 			want = neurons(t, 1, d, intermediate, hidden, true)
 		}
-		turned := func(m *weights.Matrix) *weights.Matrix {
+		transposed := func(m *weights.Matrix) *weights.Matrix {
 			out := weights.NewMatrix(m.Dtype(), m.Cols(), m.Rows())
 			require.NoError(t, weights.Transpose(nil, out, m))
 			return out
@@ -322,7 +322,7 @@ func TestNeuronsOfEveryOrder(t *testing.T) {
 				if mode>>bit&1 == 0 {
 					return Weight{Matrix: m, InputMajor: !natural}
 				}
-				return Weight{Matrix: turned(m), InputMajor: natural}
+				return Weight{Matrix: transposed(m), InputMajor: natural}
 			}
 			got, err := NeuronsOf(weight(want.Gate(), true, 0), weight(want.Up(), true, 1), weight(want.Down(), false, 2))
 			require.NoError(t, err)
@@ -352,15 +352,15 @@ func TestTensorWeightIsAView(t *testing.T) {
 		clear(x.Raw)
 		assert.Equal(t, vectors(x), decoded(w.Matrix), "the weight is not a view")
 
-		turned := input(1, d, 3, 4)
-		require.NoError(t, turned.T())
+		transposed := input(1, d, 3, 4)
+		require.NoError(t, transposed.T())
 		for _, inputMajor := range []bool{false, true} {
-			w, err = TensorWeight(turned, inputMajor)
+			w, err = TensorWeight(transposed, inputMajor)
 			require.NoError(t, err)
 			assert.Equal(t, Weight{Matrix: w.Matrix, InputMajor: !inputMajor}, w)
 			assert.Equal(t, vectors(input(1, d, 3, 4)), decoded(w.Matrix), "the matrix is the transposed one")
 		}
-		clear(turned.Raw)
+		clear(transposed.Raw)
 		assert.Equal(t, vectors(x), decoded(w.Matrix), "the weight of a transpose is not a view")
 
 		part, err := input(1, d, 3, 4).Slice(nil, tensor.S(1, 3))
@@ -441,6 +441,7 @@ func TestNoGradientIsAnError(t *testing.T) {
 	assert.Error(t, err)
 	_, err = y.Op().(gorgonia.SDOp).SymDiff(gorgonia.Nodes{x}, y, y)
 	assert.EqualError(t, err, "ops: Activate: the op has no gradient")
+	assert.ErrorIs(t, err, ErrNoGradient)
 }
 
 // The gradient through a whole sparse layer: the scores are constant, the MLP is not.

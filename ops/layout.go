@@ -25,8 +25,8 @@ func RowMajorCopy(d *tensor.Dense) *tensor.Dense {
 	return c
 }
 
-// Gather copies the elements of d to the memory of to, a tensor in row-major order with the shape and
-// dtype of d.
+// Gather copies the elements of d to the memory of to, a tensor in row-major order with the shape
+// and dtype of d.
 func Gather(to, d *tensor.Dense) {
 	gather(to.Raw, d.Raw, d.Shape(), d.Strides(), int(d.Dtype().Size()))
 }
@@ -42,8 +42,8 @@ func gather(to, from []byte, shape, strides []int, size int) []byte {
 	return to
 }
 
-// overlap reports whether a and b share memory.
-func overlap(a, b *tensor.Dense) bool {
+// Overlap reports whether a and b share memory.
+func Overlap(a, b *tensor.Dense) bool {
 	a0, b0 := a.Uintptr(), b.Uintptr()
 	return a0 < b0+b.MemSize() && b0 < a0+a.MemSize()
 }

@@ -13,7 +13,7 @@ import (
 )
 
 func init() {
-	register("Linear", opTest{
+	registerTest("Linear", opTest{
 		cases:  linearCases,
 		sample: func(f *fixtures) (*gorgonia.Node, error) { return Linear(f.x, f.w) },
 		random: func(r *randomInputs) (*gorgonia.Node, error) { return Linear(r.node(), r.w) },

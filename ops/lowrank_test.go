@@ -12,7 +12,7 @@ import (
 )
 
 func init() {
-	register("LowRankScores", opTest{
+	registerTest("LowRankScores", opTest{
 		cases: lowRankCases,
 		sample: func(f *fixtures) (*gorgonia.Node, error) {
 			return LowRankScores(f.x, Predictor{matrix(1, weights.F32, 2, 8), matrix(1, weights.F32, 5, 2)})

@@ -14,7 +14,8 @@ import (
 	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
-// MaskMethod decides from the scores of a token which neurons are active. A NaN score is never active.
+// MaskMethod decides from the scores of a token which neurons are active. A NaN score is never
+// active.
 type MaskMethod struct {
 	kind      maskKind
 	tau       []float64
@@ -30,8 +31,8 @@ const (
 	maskStatistical
 )
 
-// Threshold makes the neurons with score s ≥ tau active. tau is one number, or one for each of the I neurons.
-// Integer scores are compared with tau as a real number.
+// Threshold makes the neurons with score s ≥ tau active. tau is one number, or one for each of the
+// I neurons. Integer scores are compared with tau as a real number.
 func Threshold(tau ...float64) MaskMethod {
 	return MaskMethod{kind: maskThreshold, tau: slices.Clone(tau)}
 }
@@ -42,13 +43,13 @@ func (m MaskMethod) Magnitude() MaskMethod {
 	return m
 }
 
-// TopK makes the k = ⌈(1−sparsity)·I − 1e-9⌉ neurons with the highest scores active, of equal scores the first.
-// sparsity is from 0 to 1.
+// TopK makes the k = ⌈(1−sparsity)·I − 1e-9⌉ neurons with the highest scores active, of equal
+// scores the first. sparsity is from 0 to 1.
 func TopK(sparsity float64) MaskMethod { return MaskMethod{kind: maskTopK, sparsity: sparsity} }
 
-// Statistical makes the neurons with s > mean + std·Φ⁻¹(sparsity) active, with the mean and the unbiased standard
-// deviation of the token's scores and Φ the normal distribution. A token with a NaN among its scores has no active
-// neurons. sparsity is between 0 and 1.
+// Statistical makes the neurons with s > mean + std·Φ⁻¹(sparsity) active, with the mean and the
+// unbiased standard deviation of the token's scores and Φ the normal distribution. A token with a
+// NaN among its scores has no active neurons. sparsity is between 0 and 1.
 func Statistical(sparsity float64) MaskMethod {
 	return MaskMethod{kind: maskStatistical, sparsity: sparsity}
 }
@@ -122,8 +123,8 @@ type maskOp[E weights.Elem] struct {
 	tau    []E // the thresholds of method
 }
 
-// convertThresholds returns for every threshold the least t of type E that is not below it: s ≥ t just
-// when s ≥ tau.
+// convertThresholds returns for every threshold the least t of type E that is not below it: s ≥ t
+// just when s ≥ tau.
 func convertThresholds[E weights.Elem](tau []float64) ([]E, error) {
 	out := make([]E, len(tau))
 	for i, t := range tau {
@@ -168,7 +169,8 @@ func (op *maskOp[E]) hash(w io.Writer) {
 	fmt.Fprintf(w, " method %d magnitude %t sparsity %x tau %x", m.kind, m.magnitude, m.sparsity, m.tau)
 }
 
-// k returns the number of neurons that TopK keeps. The small term keeps 1−0.7 = 0.30000000000000004 from adding a neuron.
+// k returns the number of neurons that TopK keeps. The small term keeps 1−0.7 = 0.30000000000000004
+// from adding a neuron.
 func (m MaskMethod) k(intermediate int) int {
 	return max(0, int(math.Ceil((1-m.sparsity)*float64(intermediate)-1e-9)))
 }

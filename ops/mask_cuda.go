@@ -20,8 +20,8 @@ func onDevice(op implementation) gorgonia.Op {
 	return op
 }
 
-// deviceMaskOp is a Mask by thresholds of float32 scores. It has a type of its own because Gorgonia runs every op of a
-// type that has CUDADo on the device.
+// deviceMaskOp is a Mask by thresholds of float32 scores. It has a type of its own because Gorgonia
+// runs every op of a type that has CUDADo on the device.
 type deviceMaskOp struct{ *maskOp[float32] }
 
 var _ gorgonia.CUDADoer = (*deviceMaskOp)(nil)

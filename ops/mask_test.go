@@ -12,7 +12,7 @@ import (
 )
 
 func init() {
-	register("Mask", opTest{
+	registerTest("Mask", opTest{
 		cases:  maskCases,
 		sample: func(f *fixtures) (*gorgonia.Node, error) { return Mask(f.gate, Threshold(0.5, 0.25, 1, 2, 3)) },
 		random: func(r *randomInputs) (*gorgonia.Node, error) { return Mask(r.node(), r.method()) },
@@ -97,7 +97,7 @@ func maskCases(t *testing.T, run func(string, optest.Case)) {
 	}
 }
 
-// topK tells that fewer than k scores come before x[i].
+// topK reports whether fewer than k scores come before x[i].
 func topK(k int) func(x []float64, i int) bool {
 	return func(x []float64, i int) bool {
 		before := 0

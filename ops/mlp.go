@@ -10,8 +10,8 @@ import (
 	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
-// MLP is what a DenseMLP or a SparseMLP captures: I neurons with gate and up rows of length H and down
-// rows of length O, mostly H.
+// MLP is what a DenseMLP or a SparseMLP captures: I neurons with gate and up rows of length H and
+// down rows of length O, mostly H.
 type MLP struct {
 	Source weights.Source // of a DenseMLP: all neurons, in memory or in a file
 	Cache  Cache          // of a SparseMLP: the active neurons
@@ -21,8 +21,8 @@ type MLP struct {
 	UpBias   *weights.Matrix // 1×I in the compute dtype, or nil
 	DownBias *weights.Matrix // 1×O in the compute dtype, or nil
 
-	// GateCopy, if not nil, is a copy of the gate rows of a Source that is not in memory: I×H of any
-	// width with the same compute dtype. The ops do not read it; selectors score neurons by it.
+	// GateCopy, if not nil, is a copy of the gate rows of a Source that is not in memory: I×H of
+	// any width with the same compute dtype. The ops do not read it; selectors score neurons by it.
 	GateCopy *weights.Matrix
 }
 

@@ -17,8 +17,8 @@ import (
 	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
-// A Runner is an op that computes into memory that it is given, on a CPU that it is given. All ops of
-// this package are Runners. A machine may rely on what a Runner promises:
+// A Runner is an op that computes into memory that it is given, on a CPU that it is given. All ops
+// of this package are Runners. A machine may rely on what a Runner promises:
 //
 //   - Run writes every element of output, whatever the memory held before, or returns an error.
 //   - Run changes no input, and neither output nor an input is used after it returns.
@@ -154,7 +154,8 @@ func (s *signature) Type() hm.Type {
 	return hm.NewFnType(append(types, s.out.typ())...)
 }
 
-// InferShape returns the shape of the output. The inputs must have the shapes that the op was built for.
+// InferShape returns the shape of the output. The inputs must have the shapes that the op was built
+// for.
 func (s *signature) InferShape(in ...gorgonia.DimSizer) (tensor.Shape, error) {
 	if len(in) != len(s.in) {
 		return nil, s.wrap(fmt.Errorf("got the shapes of %d inputs, want %d", len(in), len(s.in)))
@@ -167,7 +168,8 @@ func (s *signature) InferShape(in ...gorgonia.DimSizer) (tensor.Shape, error) {
 	return s.out.shape.Clone(), nil
 }
 
-// ReturnsPtr and CallsExtern are both true because Gorgonia's tape machine calls UsePreallocDo only then.
+// ReturnsPtr and CallsExtern are both true because Gorgonia's tape machine calls UsePreallocDo only
+// then.
 func (s *signature) ReturnsPtr() bool { return true }
 
 // CallsExtern is explained at ReturnsPtr.
@@ -198,8 +200,8 @@ type values struct {
 	in []gorgonia.Value // each a *tensor.Dense
 }
 
-// bind checks that the output and the inputs are what the op was built for. Inputs that do not lie in
-// row-major order, such as transposes and slices of columns, are copied.
+// bind checks that the output and the inputs are what the op was built for. Inputs that do not lie
+// in row-major order, such as transposes and slices of columns, are copied.
 func (s *signature) bind(output gorgonia.Value, inputs []gorgonia.Value) (v values, err error) {
 	if len(inputs) != len(s.in) {
 		return v, fmt.Errorf("got %d inputs, want %d", len(inputs), len(s.in))
@@ -217,7 +219,7 @@ func (s *signature) bind(output gorgonia.Value, inputs []gorgonia.Value) (v valu
 		switch {
 		case err != nil:
 			return v, err
-		case overlap(x, v.y):
+		case Overlap(x, v.y):
 			return v, fmt.Errorf("%s and %s share memory", s.in[i].name, s.out.name)
 		case RowMajor(x):
 			continue

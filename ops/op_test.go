@@ -123,9 +123,9 @@ func TestOutputMustStandAlone(t *testing.T) {
 	_, err = op.UsePreallocDo(part(2), part(0))
 	assert.ErrorContains(t, err, "x and y share memory")
 
-	turned := input(3, weights.F32, 4, 4)
-	require.NoError(t, turned.T())
-	_, err = op.UsePreallocDo(turned, x)
+	transposed := input(3, weights.F32, 4, 4)
+	require.NoError(t, transposed.T())
+	_, err = op.UsePreallocDo(transposed, x)
 	assert.ErrorContains(t, err, "y is not in row-major order")
 }
 

@@ -9,8 +9,8 @@ import (
 	"github.com/sparsegonia/sparsegonia/ops/kernel"
 )
 
-// Prefetch tells c which neurons are expected to be active, so that it fetches them while other nodes
-// run: active bool I → bool I, the same values, for the Refresh of c.
+// Prefetch tells c which neurons are expected to be active, so that it fetches them while other
+// nodes run: active bool I → bool I, the same values, for the Refresh of c.
 func Prefetch(active *gorgonia.Node, c Prefetcher) (*gorgonia.Node, error) {
 	b, err := buildCached("Prefetch", active, c)
 	if err != nil {

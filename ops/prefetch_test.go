@@ -11,7 +11,7 @@ import (
 )
 
 func init() {
-	register("Prefetch", opTest{
+	registerTest("Prefetch", opTest{
 		cases:  prefetchCases,
 		sample: func(f *fixtures) (*gorgonia.Node, error) { return Prefetch(f.active, f.ahead) },
 		random: func(r *randomInputs) (*gorgonia.Node, error) { return Prefetch(r.node(), r.ahead) },

@@ -213,7 +213,7 @@ func tolerance(d weights.Dtype) float64 {
 	return 1e-5
 }
 
-// exact tells that the kernels of d are made for checking, and allocate.
+// exact reports whether the kernels of d are made for checking, and allocate.
 func exact(d weights.Dtype) bool { return d.Compute() != weights.F32 }
 
 // matrix is a random matrix, encoded in d.

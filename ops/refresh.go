@@ -10,10 +10,11 @@ import (
 	"github.com/sparsegonia/sparsegonia/ops/kernel"
 )
 
-// Refresh makes c hold the active neurons: active bool I → int32 I, the slots of the active neurons in
-// ascending neuron order, then −1.
+// Refresh makes c hold the active neurons: active bool I → int32 I, the slots of the active neurons
+// in ascending neuron order, then −1.
 //
-// The op changes c: use each cache in one Refresh of a graph, so that the order of the changes is given.
+// The op changes c: use each cache in one Refresh of a graph, so that the order of the changes is
+// given.
 func Refresh(active *gorgonia.Node, c Cache) (*gorgonia.Node, error) {
 	b, err := buildCached("Refresh", active, c)
 	if err != nil {
@@ -23,7 +24,7 @@ func Refresh(active *gorgonia.Node, c Cache) (*gorgonia.Node, error) {
 	return b.apply(&refreshOp{b.signature, c})
 }
 
-// buildCached begins an op that hands an active set to a cache.
+// buildCached begins an op that gives an active set to a cache.
 func buildCached(name string, active *gorgonia.Node, c Cache) (*builder, error) {
 	b := build(name, "active", active)
 	b.require(checkIdentity("cache", c))

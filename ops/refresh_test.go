@@ -13,7 +13,7 @@ import (
 )
 
 func init() {
-	register("Refresh", opTest{
+	registerTest("Refresh", opTest{
 		cases:  refreshCases,
 		sample: func(f *fixtures) (*gorgonia.Node, error) { return Refresh(f.active, f.gated) },
 		random: func(r *randomInputs) (*gorgonia.Node, error) { return Refresh(r.node(), r.mlp().Cache) },

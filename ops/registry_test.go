@@ -38,7 +38,7 @@ type failure struct {
 
 var registry = map[string]opTest{}
 
-func register(name string, o opTest) { registry[name] = o }
+func registerTest(name string, o opTest) { registry[name] = o }
 
 // TestOps runs every op through the harness.
 func TestOps(t *testing.T) {

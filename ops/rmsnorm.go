@@ -12,8 +12,8 @@ import (
 	"github.com/sparsegonia/sparsegonia/ops/kernel"
 )
 
-// RMSNorm scales every row of x to root mean square 1 and multiplies it by weight (arXiv 1910.07467):
-// y = x / √(mean(x²) + eps) ⊙ weight; x float32 T×H or H, weight H, which is captured.
+// RMSNorm scales every row of x to root mean square 1 and multiplies it by weight (arXiv
+// 1910.07467): y = x / √(mean(x²) + eps) ⊙ weight; x float32 T×H or H, weight H, which is captured.
 func RMSNorm(x *gorgonia.Node, weight []float32, eps float32) (*gorgonia.Node, error) {
 	b := build("RMSNorm", "x", x)
 	b.require(b.in[0].wantDtype(tensor.Float32), b.in[0].wantRows())

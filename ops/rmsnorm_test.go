@@ -14,7 +14,7 @@ import (
 )
 
 func init() {
-	register("RMSNorm", opTest{
+	registerTest("RMSNorm", opTest{
 		cases:  rmsNormCases,
 		sample: func(f *fixtures) (*gorgonia.Node, error) { return RMSNorm(f.x, make([]float32, 8), 1e-5) },
 		random: func(r *randomInputs) (*gorgonia.Node, error) { return RMSNorm(r.node(), make([]float32, 8), 1e-5) },

@@ -11,9 +11,9 @@ import (
 	"github.com/sparsegonia/sparsegonia/ops/kernel"
 )
 
-// RoPE rotates the heads of every row of x by the angles of its position (arXiv 2104.09864); x float32
-// T×(heads·head size), positions int32 T. A row at position −1 is padding and copied as it is. Another
-// position outside the range of r is an error when the op runs.
+// RoPE rotates the heads of every row of x by the angles of its position (arXiv 2104.09864); x
+// float32 T×(heads·head size), positions int32 T. A row at position −1 is padding and copied as it
+// is. Another position outside the range of r is an error when the op runs.
 func RoPE(x, positions *gorgonia.Node, heads int, r *kernel.Rotary) (*gorgonia.Node, error) {
 	b := build("RoPE", "x positions", x, positions)
 	in := b.in[0]

@@ -15,7 +15,7 @@ import (
 )
 
 func init() {
-	register("RoPE", opTest{
+	registerTest("RoPE", opTest{
 		cases:  ropeCases,
 		sample: func(f *fixtures) (*gorgonia.Node, error) { return RoPE(f.x, f.list, 2, f.rotary) },
 		random: func(r *randomInputs) (*gorgonia.Node, error) { return RoPE(r.node(), r.node(), r.heads(), r.rotary) },
@@ -72,11 +72,11 @@ func ropeCases(t *testing.T, run func(string, optest.Case)) {
 	run("one row", optest.Case{
 		Build:     build(1, r),
 		Inputs:    []*tensor.Dense{input(1, weights.F32, 1, size), ints(0)},
-		Reference: perRow(func(x []float64) []float64 { return x }), // position 0 turns nothing
+		Reference: perRow(func(x []float64) []float64 { return x }), // position 0 rotates nothing
 	})
 }
 
-// rotate turns the pairs of one head by the angles of a position.
+// rotate rotates the pairs of one head by the angles of a position.
 func rotate(head []float64, position, theta float64, interleaved bool) {
 	half := len(head) / 2
 	for i := range half {

@@ -16,15 +16,15 @@ import (
 //
 //	y = Σ over the active i of act(x·gateᵢ)·(x·upᵢ)·downᵢ + down bias
 //
-// and without a gate matrix y = Σ act(x·upᵢ)·downᵢ + down bias. slots is the output of the Refresh of
-// m.Cache: int32 I, slots up to the first negative entry. Slots outside the cache are an error when the
-// op runs.
+// and without a gate matrix y = Σ act(x·upᵢ)·downᵢ + down bias. slots is the output of the Refresh
+// of m.Cache: int32 I, slots up to the first negative entry. Slots outside the cache are an error
+// when the op runs.
 //
-// gate, if not nil, holds the exact gate values act(x·gateᵀ) of Gate, T×I or I, and then the gate rows
-// are not read. Without a gate matrix it holds act(x·upᵀ), and the up rows are not read.
+// gate, if not nil, holds the exact gate values act(x·gateᵀ) of Gate, T×I or I, and then the gate
+// rows are not read. Without a gate matrix it holds act(x·upᵀ), and the up rows are not read.
 //
-// With every neuron active the result is the dense MLP's, within the rounding of the sum's order. With
-// none active it is the down bias.
+// With every neuron active the result is the dense MLP's, within the rounding of the sum's order.
+// With none active it is the down bias.
 func SparseMLP(x, slots, gate *gorgonia.Node, m MLP) (*gorgonia.Node, error) {
 	inputs := gorgonia.Nodes{x, slots}
 	if gate != nil {
@@ -86,15 +86,16 @@ func (m *MLP) activeSlots(slots []int32) ([]int32, error) {
 
 func (op *sparseMLPOp) hash(w io.Writer) { op.mlp.hash(w) }
 
-// DiffWRT reports that there is a gradient for x, with the active set held constant, if the weights are
-// floating-point numbers and the gate is not an input.
+// DiffWRT reports that there is a gradient for x, with the active set held constant, if the weights
+// are floating-point numbers and the gate is not an input.
 func (op *sparseMLPOp) DiffWRT(inputs int) []bool {
 	diff := make([]bool, inputs)
 	diff[0] = op.differentiable()
 	return diff
 }
 
-// With the gate as an input, the gradient for x alone would lack the part that comes through the gate.
+// With the gate as an input, the gradient for x alone would lack the part that comes through the
+// gate.
 func (op *sparseMLPOp) differentiable() bool {
 	return len(op.in) == 2 && differentiable(op.mlp.Cache.Rows().Up())
 }

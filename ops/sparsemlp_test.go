@@ -17,7 +17,7 @@ import (
 )
 
 func init() {
-	register("SparseMLP", opTest{
+	registerTest("SparseMLP", opTest{
 		cases:  sparseMLPCases,
 		sample: func(f *fixtures) (*gorgonia.Node, error) { return SparseMLP(f.x, f.slots, f.gate, f.mlp) },
 		random: func(r *randomInputs) (*gorgonia.Node, error) { return SparseMLP(r.node(), r.node(), r.node(), r.mlp()) },

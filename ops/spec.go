@@ -12,8 +12,8 @@ import (
 	"gorgonia.org/tensor"
 )
 
-// spec describes an input or the output of an op. Graphs have static shapes, so all of it is known when
-// an op is built.
+// spec describes an input or the output of an op. Graphs have static shapes, so all of it is known
+// when an op is built.
 type spec struct {
 	name  string
 	dtype tensor.Dtype
@@ -45,7 +45,8 @@ func newSpec(name string, n *gorgonia.Node) (spec, error) {
 	return spec{name, dtype, shape}, nil
 }
 
-// rows and cols see a vector as a matrix of one row. The zero spec, of an input with an error, has neither.
+// rows and cols see a vector as a matrix of one row. The zero spec, of an input with an error, has
+// neither.
 func (o spec) rows() int {
 	switch len(o.shape) {
 	case 0:
@@ -140,7 +141,7 @@ func (o *spec) wantRange(indices []int32, limit int) error {
 // sameShape is stricter than Shape.Eq, for which a vector equals a matrix of one row or column.
 func sameShape(a, b []int) bool { return slices.Equal(a, b) }
 
-// checkDims is the check of InferShape.
+// checkDims checks a shape for InferShape.
 func (o spec) checkDims(d gorgonia.DimSizer) error {
 	switch d := d.(type) {
 	case nil:

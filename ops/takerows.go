@@ -10,9 +10,9 @@ import (
 	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
-// TakeRows takes rows of x: x T×H, rows int32 N → N×H. Row −1 gives zeros. Another row outside x is an
-// error when the op runs. A language model takes the rows whose logits are wanted before it computes
-// them.
+// TakeRows takes rows of x: x T×H, rows int32 N → N×H. Row −1 gives zeros. Another row outside x is
+// an error when the op runs. A language model takes the rows whose logits are wanted before it
+// computes them.
 func TakeRows(x, rows *gorgonia.Node) (*gorgonia.Node, error) {
 	b := build("TakeRows", "x rows", x, rows)
 	in, list := b.in[0], b.in[1]

@@ -10,7 +10,7 @@ import (
 )
 
 func init() {
-	register("TakeRows", opTest{
+	registerTest("TakeRows", opTest{
 		cases:  takeRowsCases,
 		sample: func(f *fixtures) (*gorgonia.Node, error) { return TakeRows(f.x, f.list) },
 		random: func(r *randomInputs) (*gorgonia.Node, error) { return TakeRows(r.node(), r.node()) },

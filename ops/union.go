@@ -9,8 +9,9 @@ import (
 	"github.com/sparsegonia/sparsegonia/ops/kernel"
 )
 
-// Union makes active what is active for any token: mask bool T×I → bool I. A mask that is a vector is
-// one token's. live, if not nil, is int32 T: a row with a negative entry is padding and does not count.
+// Union makes active what is active for any token: mask bool T×I → bool I. A mask that is a vector
+// is one token's. live, if not nil, is int32 T: a row with a negative entry is padding and does not
+// count.
 func Union(mask, live *gorgonia.Node) (*gorgonia.Node, error) {
 	inputs := gorgonia.Nodes{mask}
 	if live != nil {

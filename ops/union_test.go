@@ -10,7 +10,7 @@ import (
 )
 
 func init() {
-	register("Union", opTest{
+	registerTest("Union", opTest{
 		cases:  unionCases,
 		sample: func(f *fixtures) (*gorgonia.Node, error) { return Union(f.mask, f.list) },
 		random: func(r *randomInputs) (*gorgonia.Node, error) { return Union(r.node(), r.node()) },

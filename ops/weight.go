@@ -12,8 +12,8 @@ import (
 	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
-// Weight is the weight of a linear map from K inputs to O outputs. It is captured by the op that uses it: it may have
-// dtypes that tensors have not, and no machine copies it or transposes it in place.
+// Weight is the weight of a linear map from K inputs to O outputs. The op that uses it captures it:
+// it may have dtypes that tensors have not, and no machine copies it or transposes it in place.
 type Weight struct {
 	Matrix     *weights.Matrix // O×K, or K×O if InputMajor
 	InputMajor bool            // false: a row per output, PyTorch's order. true: a row per input, Gorgonia's Mul(x, w)
@@ -45,8 +45,8 @@ func (w Weight) Outputs() int {
 // transposed returns the transpose of w, without its bias.
 func (w Weight) transposed() Weight { return Weight{Matrix: w.Matrix, InputMajor: !w.InputMajor} }
 
-// differentiable reports whether the kernels of m compute with real numbers. Those of quantised weights
-// round the activations, and what is piecewise constant has no useful gradient.
+// differentiable reports whether the kernels of m compute with real numbers. Those of quantised
+// weights round the activations, and what is piecewise constant has no useful gradient.
 func differentiable(m *weights.Matrix) bool {
 	switch m.Dtype() {
 	case weights.F32, weights.F64, weights.F16, weights.BF16:
@@ -69,7 +69,8 @@ func (w Weight) check(x spec) error {
 	return checkBias("bias", w.Bias, w.Outputs(), w.Matrix.Dtype().Compute())
 }
 
-// hash identifies w by its matrices, not by their contents: what is captured may change between runs.
+// hash identifies w by its matrices, not by their contents: what is captured may change between
+// runs.
 func (w Weight) hash(to io.Writer) {
 	fmt.Fprintf(to, " weight %p %t %p", w.Matrix, w.InputMajor, w.Bias)
 }
@@ -93,9 +94,9 @@ func biasValues[E weights.Elem](bias *weights.Matrix) []E {
 	return v
 }
 
-// TensorWeight returns the weight held by t, a float32, float64, int32 or int64 matrix. inputMajor says
-// that the rows of t belong to inputs, as in Gorgonia's Mul(x, w). There is no copy if t lies in
-// row-major order or is the transpose, by T, of a tensor that does: Matrix is then that one.
+// TensorWeight returns the weight held by t, a float32, float64, int32 or int64 matrix. inputMajor
+// says that the rows of t belong to inputs, as in Gorgonia's Mul(x, w). There is no copy if t lies
+// in row-major order or is the transpose, by T, of a tensor that does: Matrix is then that one.
 func TensorWeight(t tensor.Tensor, inputMajor bool) (Weight, error) {
 	m, transposed, err := tensorMatrix(t)
 	if err != nil {
@@ -133,8 +134,9 @@ func matrixOf[E weights.Elem](d *tensor.Dense, rows, cols int) (*weights.Matrix,
 	return weights.MatrixOf(rows, cols, elements[E](d))
 }
 
-// Tensor returns a rows × cols tensor over the memory of m, whose dtype is F32, F64, Int32 or Int64 and whose rows lie
-// without gaps, as those of a cache.View do. A matrix without elements is an error, since no tensor is empty.
+// Tensor returns a rows × cols tensor over the memory of m, whose dtype is F32, F64, Int32 or Int64
+// and whose rows lie without gaps, as those of a cache.View do. A matrix without elements is an
+// error, since no tensor is empty.
 func Tensor(m *weights.Matrix) (*tensor.Dense, error) {
 	t, err := tensorOf(m)
 	if err != nil {
@@ -165,10 +167,11 @@ func tensorView[E weights.Elem](m *weights.Matrix) (*tensor.Dense, error) {
 	return tensor.New(tensor.WithShape(m.Rows(), m.Cols()), tensor.WithBacking(values)), nil
 }
 
-// NeuronsOf returns the neurons of the MLP down(act(gate(x)) ⊙ up(x)), or of down(act(up(x))) if gate is
-// the zero Weight. gate and up map H inputs to I neurons, down maps I neurons to O outputs; all have one
-// dtype. The result is a view of the matrices if they lie neuron-major already, gate and up with a row
-// per output and down with a row per input. Otherwise it is a copy. Biases are fields of MLP.
+// NeuronsOf returns the neurons of the MLP down(act(gate(x)) ⊙ up(x)), or of down(act(up(x))) if
+// gate is the zero Weight. gate and up map H inputs to I neurons, down maps I neurons to O outputs;
+// all have one dtype. The result is a view of the matrices if they lie neuron-major already, gate
+// and up with a row per output and down with a row per input. Otherwise it is a copy. Biases are
+// fields of MLP.
 func NeuronsOf(gate, up, down Weight) (*weights.Neurons, error) {
 	n, err := neuronsOf(gate, up, down)
 	if err != nil {

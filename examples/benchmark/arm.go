@@ -67,6 +67,8 @@ func (b *bench) newArm(m *llama.Model, name string, d weights.Dtype, plan *calib
 	o.Context = min(m.Config.MaxContext, max(b.promptTokens+b.newTokens, perplexityWindow(m.Config.MaxContext, b.evaluatedTokens())))
 	if planned(name) {
 		o.Plan = plan
+	}
+	if name == windowArm {
 		o.Window = cache.WindowOptions{Budget: int64(b.budget * float64(weightBytes(&m.Config, d, true)))}
 	}
 	s, err := m.NewSession(o)

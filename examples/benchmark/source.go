@@ -112,7 +112,7 @@ func (s *source) open(b *bench, neurons string) (*llama.Model, error) {
 	if s.random {
 		return llama.Random(s.config, s.dtype, b.seed, b.cpu.Pool())
 	}
-	return embedded.Open(s.name, llama.Options{Dtype: &s.dtype, Neurons: neurons, Pool: b.cpu.Pool()})
+	return embedded.Open(s.name, llama.Options{Width: llama.As(s.dtype), NeuronFile: neurons, Pool: b.cpu.Pool()})
 }
 
 // weightBytes is the size of all weights in dtype d; that of its MLPs alone if mlps.

@@ -38,7 +38,11 @@ func generate(ctx context.Context, env *program.Env, s *settings) (err error) {
 
 	loading := env.Wait("loading the model", 0)
 	defer loading.Done()
-	model, err := models.Open(s.model, llama.Options{Dtype: s.dtype, Pool: cpu.Pool()})
+	o := llama.Options{Pool: cpu.Pool()}
+	if s.dtype != nil {
+		o.Width = llama.As(*s.dtype)
+	}
+	model, err := models.Open(s.model, o)
 	if err != nil {
 		return err
 	}

@@ -51,7 +51,7 @@ type report struct {
 func newReport(s *settings, model *llama.Model) *report {
 	r := &report{
 		Model: s.model, Dtype: "stored", Bytes: model.Bytes(), KV: s.session.KV.String(),
-		Machine: "lean", Stock: s.session.Stock, Context: s.session.Context,
+		Machine: s.machine, Stock: s.session.Stock, Context: s.session.Context,
 		Threads: s.session.CPU.Threads(), Kernels: s.session.CPU.Variant(),
 		Go:          fmt.Sprintf("%s %s/%s", runtime.Version(), runtime.GOOS, runtime.GOARCH),
 		Temperature: s.generate.Temperature, TopP: s.generate.TopP, Seed: s.generate.Seed,
@@ -61,9 +61,6 @@ func newReport(s *settings, model *llama.Model) *report {
 	}
 	if s.dtype != nil {
 		r.Dtype = s.dtype.String()
-	}
-	if s.session.Machine == llama.Tape {
-		r.Machine = "tape"
 	}
 	return r
 }

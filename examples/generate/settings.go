@@ -22,6 +22,7 @@ type settings struct {
 	newTokens *int    // nil: defaultTokens, or as many as the context has room for
 	generate  llama.GenerateOptions
 
+	machine  string // "lean" or "tape"
 	session  llama.SessionOptions
 	sparsity float64 // share of the neurons to leave out; 0: none, or what plan says
 	plan     string  // file, or empty
@@ -137,7 +138,7 @@ func parseSettings(env *program.Env) (*settings, error) {
 	if *kv == "f16" {
 		s.session.KV = weights.F16
 	}
-	if *machine == "tape" {
+	if s.machine = *machine; s.machine == "tape" {
 		s.session.Machine = llama.Tape
 	}
 	return s, nil

@@ -38,10 +38,6 @@ func readPredictor(file string, layer int) (p ops.Predictor, err error) {
 	return p, nil
 }
 
-var dtypes = map[checkpoint.Type]weights.Dtype{
-	checkpoint.F32: weights.F32, checkpoint.F16: weights.F16, checkpoint.BF16: weights.BF16, checkpoint.F64: weights.F64,
-}
-
 func readMatrix(c *checkpoint.Checkpoint, name string) (*weights.Matrix, error) {
 	t, err := c.Tensor(name)
 	if err != nil {
@@ -50,16 +46,9 @@ func readMatrix(c *checkpoint.Checkpoint, name string) (*weights.Matrix, error) 
 	if len(t.Shape) != 2 || t.Shape[0] < 1 || t.Shape[1] < 1 {
 		return nil, fmt.Errorf("%s: tensor %s has shape %v, want a matrix", c.Path(), name, t.Shape)
 	}
-	d, ok := dtypes[t.Type]
-	if !ok {
-		return nil, fmt.Errorf("%s: tensor %s has dtype %v, want F32, F16, BF16 or F64", c.Path(), name, t.Type)
-	}
+	d, _ := t.Type.Dtype() // a safetensors file has no other type
 	m := weights.NewMatrix(d, t.Rows(), t.Cols())
-	row := len(t.Data) / t.Rows()
-	for i := range t.Rows() {
-		copy(m.Row(i), t.Data[i*row:])
-	}
-	return m, nil
+	return m, t.CopyTo(nil, m)
 }
 
 // randomPredictor has normally distributed weights (Glorot and Bengio, 2010), as sparse_transformers has without

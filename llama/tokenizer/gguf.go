@@ -105,13 +105,13 @@ func fromGGUF(v Vocabulary) (*Tokenizer, error) {
 	}
 	if v.AddBOS {
 		if v.BOS < 0 {
-			return nil, fmt.Errorf("bos_token_id: missing, but add_bos_token is true")
+			return nil, fmt.Errorf("bos_token_id: is missing, but add_bos_token is true")
 		}
 		t.prefix = []int32{v.BOS}
 	}
 	if v.AddEOS {
 		if v.EOS < 0 {
-			return nil, fmt.Errorf("eos_token_id: missing, but add_eos_token is true")
+			return nil, fmt.Errorf("eos_token_id: is missing, but add_eos_token is true")
 		}
 		t.suffix = []int32{v.EOS}
 	}
@@ -127,7 +127,7 @@ func fromGGUF(v Vocabulary) (*Tokenizer, error) {
 // addGGUFTokens enters the tokens and finds those to recognise in the text.
 func (t *Tokenizer) addGGUFTokens(v Vocabulary) error {
 	if len(v.Tokens) == 0 {
-		return fmt.Errorf("tokens: missing or empty")
+		return fmt.Errorf("tokens: is missing or empty")
 	}
 	if len(v.Tokens) > math.MaxInt32 {
 		return fmt.Errorf("tokens: %d are too many", len(v.Tokens))
@@ -178,7 +178,7 @@ func (t *Tokenizer) addGPT2(v Vocabulary) error {
 		return fmt.Errorf("pre: %.60q is not supported", v.Pre)
 	}
 	if len(v.Merges) == 0 {
-		return fmt.Errorf("merges: missing or empty")
+		return fmt.Errorf("merges: is missing or empty")
 	}
 	b := &bpe{vocab: t.ids, merges: make(map[[2]int32]merge, len(v.Merges)), unknown: -1, ignoreMerges: pre.ignoreMerges}
 	for i, line := range v.Merges {

@@ -21,7 +21,7 @@ func (n normalizer) normalize(text string, first bool) string {
 	return text
 }
 
-// nfc is Unicode's canonical composition. Package norm only tells when there is
+// nfc is Unicode's canonical composition. Package norm reports only when there is
 // nothing to do: it would also break runs of more than 30 marks with a U+034F
 // (Unicode Standard Annex 15, section 13), which Hugging Face does not.
 func nfc(text string, _ bool) string {

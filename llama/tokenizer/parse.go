@@ -1,10 +1,14 @@
 package tokenizer
 
 import (
-	"encoding/json"
+	"errors"
 	"fmt"
+	"math"
+	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/sparsegonia/sparsegonia/ops/weights/checkpoint/strictjson"
 )
 
 // Parse reads the contents of a tokenizer.json; name stands for the file in
@@ -26,50 +30,50 @@ func newTokenizer(n int) *Tokenizer {
 }
 
 func parse(data []byte) (*Tokenizer, error) {
-	root, err := parseJSON(data)
+	root, err := strictjson.Parse(data)
 	if err != nil {
 		return nil, err
 	}
-	file, err := root.object()
+	file, err := root.Object()
 	if err != nil {
 		return nil, err
 	}
-	if v := file.get("version"); !v.null() {
-		if s, err := v.str(); err != nil {
+	if v := file.Get("version"); !v.Null() {
+		if s, err := v.Str(); err != nil {
 			return nil, err
 		} else if s != "1.0" {
-			return nil, v.errorf("version %.60q is not known", s)
+			return nil, v.Errorf("version %.60q is not known", s)
 		}
 	}
-	o, err := file.get("model").object()
+	o, err := file.Get("model").Object()
 	if err != nil {
 		return nil, err
 	}
-	t := newTokenizer(o.get("vocab").count() + file.get("added_tokens").count())
+	t := newTokenizer(o.Get("vocab").Count() + file.Get("added_tokens").Count())
 	if t.model, err = t.parseModel(o); err != nil {
 		return nil, err
 	}
-	if v := file.get("normalizer"); !v.null() {
+	if v := file.Get("normalizer"); !v.Null() {
 		var n normalizerParser
 		if err := n.parse(v, 0); err != nil {
 			return nil, err
 		}
 		t.normalizer = n.steps
 	}
-	if err := t.parseAdded(file.get("added_tokens")); err != nil {
+	if err := t.parseAdded(file.Get("added_tokens")); err != nil {
 		return nil, err
 	}
-	if v := file.get("pre_tokenizer"); !v.null() {
+	if v := file.Get("pre_tokenizer"); !v.Null() {
 		var p preTokenizerParser
 		if err := p.parse(v, 0); err != nil {
 			return nil, err
 		}
 		t.preTokenizers = p.steps
 	}
-	if err := t.parsePostProcessor(file.get("post_processor"), 0); err != nil {
+	if err := t.parsePostProcessor(file.Get("post_processor"), 0); err != nil {
 		return nil, err
 	}
-	if v := file.get("decoder"); v.null() {
+	if v := file.Get("decoder"); v.Null() {
 		t.decoder = []stage{joinSpaces}
 	} else {
 		var d decoderParser
@@ -85,70 +89,82 @@ func parse(data []byte) (*Tokenizer, error) {
 const maxDepth = 8
 
 // typed reads a component: an object whose type says what it is.
-func (v value) typed(depth int) (object, string, error) {
+func typed(v strictjson.Value, depth int) (strictjson.Object, string, error) {
 	if depth > maxDepth {
-		return object{value: &v}, "", v.errorf("nested more than %d deep", maxDepth)
+		return strictjson.Object{}, "", v.Errorf("nested more than %d deep", maxDepth)
 	}
-	o, err := v.object()
+	o, err := v.Object()
 	if err != nil {
 		return o, "", err
 	}
-	kind, err := o.str("type")
+	kind, err := o.Str("type")
 	return o, kind, err
 }
 
 // unknown is the error of a component that the package does not know.
-func (o object) unknown(kind string) error {
-	return o.get("type").errorf("%.60q is not supported", kind)
+func unknown(o strictjson.Object, kind string) error {
+	return o.Get("type").Errorf("%.60q is not supported", kind)
+}
+
+// tokenID reads a token id: an integer from 0 to 2^31−1.
+func tokenID(v strictjson.Value) (int32, error) {
+	n, err := strconv.ParseInt(string(v.Raw()), 10, 64)
+	if errors.Is(err, strconv.ErrSyntax) {
+		return 0, v.Wrong("a token id")
+	}
+	if err != nil || n < 0 || n > math.MaxInt32 {
+		return 0, v.Errorf("token id %s is outside 0 … %d", v.Abridged(), math.MaxInt32)
+	}
+	return int32(n), nil
 }
 
 // The model.
 
-func (t *Tokenizer) parseModel(o object) (model, error) {
+func (t *Tokenizer) parseModel(o strictjson.Object) (model, error) {
 	// Old files have no type; only a BPE has merges.
-	if kind := o.get("type"); !kind.null() || o.get("merges").null() {
-		if s, err := kind.str(); err != nil {
+	if kind := o.Get("type"); !kind.Null() || o.Get("merges").Null() {
+		if s, err := kind.Str(); err != nil {
 			return nil, err
 		} else if s != "BPE" {
-			return nil, o.unknown(s)
+			return nil, unknown(o, s)
 		}
 	}
-	if d := o.get("dropout"); !d.null() && string(d.raw) != "0" && string(d.raw) != "0.0" {
-		return nil, d.errorf("dropout %s is not supported: it makes ids random", d.abridged())
+	if d := o.Get("dropout"); !d.Null() && string(d.Raw()) != "0" && string(d.Raw()) != "0.0" {
+		return nil, d.Errorf("dropout %s is not supported: it makes ids random", d.Abridged())
 	}
 	for _, key := range []string{"continuing_subword_prefix", "end_of_word_suffix"} {
-		if v := o.get(key); !v.null() {
-			if s, err := v.str(); err != nil {
+		if v := o.Get(key); !v.Null() {
+			if s, err := v.Str(); err != nil {
 				return nil, err
 			} else if s != "" {
-				return nil, v.errorf("%.60q is not supported", s)
+				return nil, v.Errorf("%.60q is not supported", s)
 			}
 		}
 	}
-	vocab, merges := o.get("vocab"), o.get("merges")
+	vocab, merges := o.Get("vocab"), o.Get("merges")
 	b := &bpe{
-		vocab:   make(map[string]int32, vocab.count()),
-		merges:  make(map[[2]int32]merge, merges.count()),
+		vocab:   make(map[string]int32, vocab.Count()),
+		merges:  make(map[[2]int32]merge, merges.Count()),
 		unknown: -1,
 	}
 	var err error
-	if b.fuseUnknown, err = o.bool("fuse_unk", false); err != nil {
+	if b.fuseUnknown, err = o.Bool("fuse_unk", false); err != nil {
 		return nil, err
 	}
-	if b.ignoreMerges, err = o.bool("ignore_merges", false); err != nil {
+	if b.ignoreMerges, err = o.Bool("ignore_merges", false); err != nil {
 		return nil, err
 	}
-	fallback, err := o.bool("byte_fallback", false)
+	fallback, err := o.Bool("byte_fallback", false)
 	if err != nil {
 		return nil, err
 	}
-	err = vocab.each(func(token string, member value) error {
-		id, err := member.id()
+	err = vocab.Each(func(token string, member strictjson.Value) error {
+		id, err := tokenID(member)
 		if err != nil {
 			return err
 		}
 		if err := t.add(token, id); err != nil {
-			return vocab.errorf("%w", err)
+			return vocab.Errorf("%w", err)
 		}
 		b.vocab[token] = id
 		return nil
@@ -157,19 +173,19 @@ func (t *Tokenizer) parseModel(o object) (model, error) {
 		return nil, err
 	}
 	if len(b.vocab) == 0 {
-		return nil, vocab.errorf("is empty")
+		return nil, vocab.Errorf("is empty")
 	}
 	if err := parseMerges(b, merges); err != nil {
 		return nil, err
 	}
-	if v := o.get("unk_token"); !v.null() {
-		token, err := v.str()
+	if v := o.Get("unk_token"); !v.Null() {
+		token, err := v.Str()
 		if err != nil {
 			return nil, err
 		}
 		id, ok := b.vocab[token]
 		if !ok {
-			return nil, v.errorf("token %.60q is not in the vocabulary", token)
+			return nil, v.Errorf("token %.60q is not in the vocabulary", token)
 		}
 		b.unknown = id
 	}
@@ -180,14 +196,14 @@ func (t *Tokenizer) parseModel(o object) (model, error) {
 }
 
 // parseMerges reads merges written as "a b" or as ["a", "b"].
-func parseMerges(b *bpe, v value) error {
-	return v.elements(func(i int, raw json.RawMessage) error {
-		left, right, err := parseMerge(value{raw: raw})
+func parseMerges(b *bpe, v strictjson.Value) error {
+	return v.Elements(func(i int, item strictjson.Value) error {
+		left, right, err := parseMerge(item)
 		if err == nil && left != "" {
 			err = b.addMerge(i, left, right)
 		}
 		if err != nil {
-			return value{in: &v, index: i}.errorf("%w", err)
+			return v.At(i).Errorf("%w", err)
 		}
 		return nil
 	})
@@ -195,9 +211,9 @@ func parseMerges(b *bpe, v value) error {
 
 // parseMerge returns the two tokens of a merge, or empty ones for the version
 // line of a merges.txt.
-func parseMerge(v value) (left, right string, err error) {
-	if !v.is('[') {
-		line, err := v.str()
+func parseMerge(v strictjson.Value) (left, right string, err error) {
+	if !v.Is('[') {
+		line, err := v.Str()
 		if err != nil || strings.HasPrefix(line, "#version") {
 			return "", "", err
 		}
@@ -205,8 +221,8 @@ func parseMerge(v value) (left, right string, err error) {
 	}
 	var pair [2]string
 	n := 0
-	err = v.elements(func(i int, raw json.RawMessage) error {
-		s, err := value{raw: raw}.str()
+	err = v.Elements(func(i int, item strictjson.Value) error {
+		s, err := item.Str()
 		if i < len(pair) {
 			pair[i] = s
 		}
@@ -232,15 +248,15 @@ func cutMerge(line string) (left, right string, err error) {
 
 // Added tokens.
 
-func (t *Tokenizer) parseAdded(v value) error {
-	if v.null() {
+func (t *Tokenizer) parseAdded(v strictjson.Value) error {
+	if v.Null() {
 		return nil
 	}
-	literal := make([]addedToken, 0, v.count())
+	literal := make([]addedToken, 0, v.Count())
 	var normalized []addedToken
-	seen, seenNormalized := make(map[string]bool, v.count()), map[string]bool{}
-	err := v.items(func(v value) error {
-		o, err := v.object()
+	seen, seenNormalized := make(map[string]bool, v.Count()), map[string]bool{}
+	err := v.Items(func(v strictjson.Value) error {
+		o, err := v.Object()
 		if err != nil {
 			return err
 		}
@@ -249,7 +265,7 @@ func (t *Tokenizer) parseAdded(v value) error {
 			return err
 		}
 		if seen[a.content] {
-			return v.errorf("token %.60q is added twice", a.content)
+			return v.Errorf("token %.60q is added twice", a.content)
 		}
 		seen[a.content] = true
 		if !isNormalized {
@@ -259,7 +275,7 @@ func (t *Tokenizer) parseAdded(v value) error {
 		content := a.content
 		a.content = t.normalizer.normalize(content, true)
 		if a.content == "" || seenNormalized[a.content] {
-			return v.errorf("token %.60q is normalized to %.60q, which is empty or another token", content, a.content)
+			return v.Errorf("token %.60q is normalized to %.60q, which is empty or another token", content, a.content)
 		}
 		seenNormalized[a.content] = true
 		if a.content != content {
@@ -275,14 +291,14 @@ func (t *Tokenizer) parseAdded(v value) error {
 	return nil
 }
 
-func (t *Tokenizer) parseAddedToken(o object) (a addedToken, normalized bool, err error) {
-	if a.content, err = o.str("content"); err != nil {
+func (t *Tokenizer) parseAddedToken(o strictjson.Object) (a addedToken, normalized bool, err error) {
+	if a.content, err = o.Str("content"); err != nil {
 		return a, false, err
 	}
 	if a.content == "" {
-		return a, false, o.get("content").errorf("is empty")
+		return a, false, o.Get("content").Errorf("is empty")
 	}
-	if a.id, err = o.get("id").id(); err != nil {
+	if a.id, err = tokenID(o.Get("id")); err != nil {
 		return a, false, err
 	}
 	var special bool
@@ -296,7 +312,7 @@ func (t *Tokenizer) parseAddedToken(o object) (a addedToken, normalized bool, er
 		{"normalized", &normalized},
 		{"special", &special},
 	} {
-		if *flag.value, err = o.bool(flag.key, false); err != nil {
+		if *flag.value, err = o.Bool(flag.key, false); err != nil {
 			return a, false, err
 		}
 	}
@@ -307,22 +323,23 @@ func (t *Tokenizer) parseAddedToken(o object) (a addedToken, normalized bool, er
 		return a, normalized, nil
 	}
 	if err := t.add(a.content, a.id); err != nil {
-		return a, false, o.get("id").errorf("%w", err)
+		return a, false, o.Get("id").Errorf("%w", err)
 	}
 	return a, normalized, nil
 }
 
-// maxGrowth bounds how many bytes normalizing, pre-tokenizing or decoding can make of one, so that a file cannot ask for
-// steps that double a text again and again. "▁" for every space and one more before the text makes 12.
+// maxGrowth bounds how many bytes normalizing, pre-tokenizing or decoding can make of one, so that
+// a file cannot ask for steps that double a text again and again. "▁" for every space and one more
+// before the text makes 12.
 const maxGrowth = 16
 
 // A growth is how many bytes the steps so far make of one, at most.
 type growth int
 
 // by multiplies g; what is the step that does it.
-func (g *growth) by(n int, what value) error {
+func (g *growth) by(n int, what strictjson.Value) error {
 	if n > maxGrowth/max(int(*g), 1) {
-		return what.errorf("makes texts more than %d times as long, which is not supported", maxGrowth)
+		return what.Errorf("makes texts more than %d times as long, which is not supported", maxGrowth)
 	}
 	*g = max(*g, 1) * growth(max(n, 1))
 	return nil
@@ -335,52 +352,52 @@ type normalizerParser struct {
 	growth growth
 }
 
-func (n *normalizerParser) parse(v value, depth int) error {
-	o, kind, err := v.typed(depth)
+func (n *normalizerParser) parse(v strictjson.Value, depth int) error {
+	o, kind, err := typed(v, depth)
 	if err != nil {
 		return err
 	}
 	switch kind {
 	case "Sequence":
-		return o.get("normalizers").items(func(v value) error { return n.parse(v, depth+1) })
+		return o.Get("normalizers").Items(func(v strictjson.Value) error { return n.parse(v, depth+1) })
 	case "NFC":
 		n.steps = append(n.steps, nfc)
 		return nil
 	case "Prepend":
-		prefix, err := o.str("prepend")
+		prefix, err := o.Str("prepend")
 		if err != nil {
 			return err
 		}
 		n.steps = append(n.steps, prepend(prefix))
-		return n.growth.by(1+len(prefix), o.get("prepend"))
+		return n.growth.by(1+len(prefix), o.Get("prepend"))
 	case "Replace":
 		old, new, err := parseReplace(o)
 		if err != nil {
 			return err
 		}
 		n.steps = append(n.steps, replace(old, new))
-		return n.growth.by((len(new)+len(old)-1)/len(old), o.get("content"))
+		return n.growth.by((len(new)+len(old)-1)/len(old), o.Get("content"))
 	}
-	return o.unknown(kind)
+	return unknown(o, kind)
 }
 
 // parseReplace reads what a Replace looks for and what it puts there.
-func parseReplace(o object) (old, new string, err error) {
-	v := o.get("pattern")
-	pattern, err := v.object()
+func parseReplace(o strictjson.Object) (old, new string, err error) {
+	v := o.Get("pattern")
+	pattern, err := v.Object()
 	if err != nil {
 		return "", "", err
 	}
-	if re := pattern.get("Regex"); !re.null() {
-		return "", "", re.errorf("a pattern %s is not supported here", re.abridged())
+	if re := pattern.Get("Regex"); !re.Null() {
+		return "", "", re.Errorf("a pattern %s is not supported here", re.Abridged())
 	}
-	if old, err = pattern.str("String"); err != nil {
+	if old, err = pattern.Str("String"); err != nil {
 		return "", "", err
 	}
 	if old == "" {
-		return "", "", pattern.get("String").errorf("is empty")
+		return "", "", pattern.Get("String").Errorf("is empty")
 	}
-	new, err = o.str("content")
+	new, err = o.Str("content")
 	return old, new, err
 }
 
@@ -391,13 +408,13 @@ type preTokenizerParser struct {
 	growth growth
 }
 
-func (p *preTokenizerParser) parse(v value, depth int) error {
-	o, kind, err := v.typed(depth)
+func (p *preTokenizerParser) parse(v strictjson.Value, depth int) error {
+	o, kind, err := typed(v, depth)
 	if err != nil {
 		return err
 	}
 	if kind == "Sequence" {
-		return o.get("pretokenizers").items(func(v value) error { return p.parse(v, depth+1) })
+		return o.Get("pretokenizers").Items(func(v strictjson.Value) error { return p.parse(v, depth+1) })
 	}
 	var step preTokenizer
 	longer := 1
@@ -407,7 +424,7 @@ func (p *preTokenizerParser) parse(v value, depth int) error {
 		longer = 4 // one more space, and two bytes for one
 	case "Digits":
 		var individual bool
-		if individual, err = o.bool("individual_digits", false); individual {
+		if individual, err = o.Bool("individual_digits", false); individual {
 			step = isolate{scanDigit}
 		} else {
 			step = isolate{scanNumbers}
@@ -419,21 +436,21 @@ func (p *preTokenizerParser) parse(v value, depth int) error {
 		m, err = parseMetaspace(o)
 		step, longer = m, 2*len(m.mark)
 	default:
-		err = o.unknown(kind)
+		err = unknown(o, kind)
 	}
 	if err != nil {
 		return err
 	}
 	p.steps = append(p.steps, step)
-	return p.growth.by(longer, o.get("type"))
+	return p.growth.by(longer, o.Get("type"))
 }
 
-func parseByteLevel(o object) (byteLevel, error) {
-	prefix, err := o.bool("add_prefix_space", true)
+func parseByteLevel(o strictjson.Object) (byteLevel, error) {
+	prefix, err := o.Bool("add_prefix_space", true)
 	if err != nil {
 		return byteLevel{}, err
 	}
-	useRegex, err := o.bool("use_regex", true)
+	useRegex, err := o.Bool("use_regex", true)
 	if err != nil {
 		return byteLevel{}, err
 	}
@@ -444,47 +461,47 @@ func parseByteLevel(o object) (byteLevel, error) {
 	return b, nil
 }
 
-func parseSplit(o object) (isolate, error) {
-	pattern, err := o.get("pattern").object()
+func parseSplit(o strictjson.Object) (isolate, error) {
+	pattern, err := o.Get("pattern").Object()
 	if err != nil {
 		return isolate{}, err
 	}
-	re := pattern.get("Regex")
-	text, err := re.str()
+	re := pattern.Get("Regex")
+	text, err := re.Str()
 	if err != nil {
 		return isolate{}, err
 	}
 	scan, ok := patterns[text]
 	if !ok {
-		return isolate{}, re.errorf("pattern %.60q is not known", text)
+		return isolate{}, re.Errorf("pattern %.60q is not known", text)
 	}
-	if behavior, err := o.str("behavior"); err != nil {
+	if behavior, err := o.Str("behavior"); err != nil {
 		return isolate{}, err
 	} else if behavior != "Isolated" {
-		return isolate{}, o.get("behavior").errorf("%.60q is not supported", behavior)
+		return isolate{}, o.Get("behavior").Errorf("%.60q is not supported", behavior)
 	}
-	if invert, err := o.bool("invert", false); err != nil {
+	if invert, err := o.Bool("invert", false); err != nil {
 		return isolate{}, err
 	} else if invert {
-		return isolate{}, o.get("invert").errorf("true is not supported")
+		return isolate{}, o.Get("invert").Errorf("true is not supported")
 	}
 	return isolate{scan}, nil
 }
 
 // parseMetaspace reads a Metaspace, a pre-tokenizer or a decoder.
-func parseMetaspace(o object) (m metaspace, err error) {
-	if m.mark, err = o.str("replacement"); err != nil {
+func parseMetaspace(o strictjson.Object) (m metaspace, err error) {
+	if m.mark, err = o.Str("replacement"); err != nil {
 		return m, err
 	}
 	if utf8.RuneCountInString(m.mark) != 1 {
-		return m, o.get("replacement").errorf("%.60q is not one character", m.mark)
+		return m, o.Get("replacement").Errorf("%.60q is not one character", m.mark)
 	}
-	if m.cut, err = o.bool("split", true); err != nil {
+	if m.cut, err = o.Bool("split", true); err != nil {
 		return m, err
 	}
 	m.scheme = prependAlways
-	if v := o.get("prepend_scheme"); !v.null() {
-		name, err := v.str()
+	if v := o.Get("prepend_scheme"); !v.Null() {
+		name, err := v.Str()
 		if err != nil {
 			return m, err
 		}
@@ -496,70 +513,71 @@ func parseMetaspace(o object) (m metaspace, err error) {
 		case "never":
 			m.scheme = prependNever
 		default:
-			return m, v.errorf("%.60q is not known", name)
+			return m, v.Errorf("%.60q is not known", name)
 		}
 	}
-	prefix, err := o.bool("add_prefix_space", true)
+	prefix, err := o.Bool("add_prefix_space", true)
 	if err == nil && !prefix && m.scheme != prependNever {
-		err = o.get("add_prefix_space").errorf("false contradicts prepend_scheme")
+		err = o.Get("add_prefix_space").Errorf("false contradicts prepend_scheme")
 	}
 	return m, err
 }
 
 // The post-processor.
 
-func (t *Tokenizer) parsePostProcessor(v value, depth int) error {
-	if v.null() {
+func (t *Tokenizer) parsePostProcessor(v strictjson.Value, depth int) error {
+	if v.Null() {
 		return nil
 	}
-	o, kind, err := v.typed(depth)
+	o, kind, err := typed(v, depth)
 	if err != nil {
 		return err
 	}
 	switch kind {
 	case "Sequence":
-		return o.get("processors").items(func(v value) error { return t.parsePostProcessor(v, depth+1) })
+		return o.Get("processors").Items(func(v strictjson.Value) error { return t.parsePostProcessor(v, depth+1) })
 	case "ByteLevel":
 		return nil // it moves offsets only
 	case "TemplateProcessing":
 		return t.parseTemplate(o)
 	}
-	return o.unknown(kind)
+	return unknown(o, kind)
 }
 
-// maxSpecials bounds the ids around a text: a template can name a long list of them again and again.
+// maxSpecials bounds the ids around a text: a template can name a long list of them again and
+// again.
 const maxSpecials = 64
 
 // parseTemplate reads the template of a single text.
-func (t *Tokenizer) parseTemplate(o object) error {
+func (t *Tokenizer) parseTemplate(o strictjson.Object) error {
 	if t.prefix != nil || t.suffix != nil {
-		return o.get("type").errorf("a second TemplateProcessing is not supported")
+		return o.Get("type").Errorf("a second TemplateProcessing is not supported")
 	}
-	specials, err := o.get("special_tokens").object()
+	specials, err := o.Get("special_tokens").Object()
 	if err != nil {
 		return err
 	}
 	var prefix, suffix []int32
 	texts := 0
-	single := o.get("single")
-	err = single.items(func(v value) error {
-		piece, err := v.object()
+	single := o.Get("single")
+	err = single.Items(func(v strictjson.Value) error {
+		piece, err := v.Object()
 		if err != nil {
 			return err
 		}
-		if seq := piece.get("Sequence"); !seq.null() {
+		if seq := piece.Get("Sequence"); !seq.Null() {
 			texts++
 			return parseText(seq)
 		}
-		token, err := piece.get("SpecialToken").object()
+		token, err := piece.Get("SpecialToken").Object()
 		if err != nil {
 			return err
 		}
-		name, err := token.str("id")
+		name, err := token.Str("id")
 		if err != nil {
 			return err
 		}
-		ids, err := t.parseSpecial(specials.get(name))
+		ids, err := t.parseSpecial(specials.Get(name))
 		if err != nil {
 			return err
 		}
@@ -569,7 +587,7 @@ func (t *Tokenizer) parseTemplate(o object) error {
 			suffix = append(suffix, ids...)
 		}
 		if len(prefix)+len(suffix) > maxSpecials {
-			return v.errorf("more than %d special tokens are not supported", maxSpecials)
+			return v.Errorf("more than %d special tokens are not supported", maxSpecials)
 		}
 		return nil
 	})
@@ -577,38 +595,38 @@ func (t *Tokenizer) parseTemplate(o object) error {
 		return err
 	}
 	if texts != 1 {
-		return single.errorf("holds the text %d times instead of once", texts)
+		return single.Errorf("holds the text %d times instead of once", texts)
 	}
 	t.prefix, t.suffix = prefix, suffix
 	return nil
 }
 
 // parseText reads where the text stands in a template.
-func parseText(v value) error {
-	o, err := v.object()
+func parseText(v strictjson.Value) error {
+	o, err := v.Object()
 	if err != nil {
 		return err
 	}
-	id, err := o.str("id")
+	id, err := o.Str("id")
 	if err == nil && id != "A" {
-		err = o.get("id").errorf("a single text is A, not %.60q", id)
+		err = o.Get("id").Errorf("a single text is A, not %.60q", id)
 	}
 	return err
 }
 
 // parseSpecial returns the ids of a special token of a template.
-func (t *Tokenizer) parseSpecial(v value) (ids []int32, err error) {
-	o, err := v.object()
+func (t *Tokenizer) parseSpecial(v strictjson.Value) (ids []int32, err error) {
+	o, err := v.Object()
 	if err != nil {
 		return nil, err
 	}
-	err = o.get("ids").items(func(v value) error {
-		id, err := v.id()
+	err = o.Get("ids").Items(func(v strictjson.Value) error {
+		id, err := tokenID(v)
 		if err != nil {
 			return err
 		}
 		if _, ok := t.tokens[id]; !ok {
-			return v.errorf("id %d is not in the vocabulary", id)
+			return v.Errorf("id %d is not in the vocabulary", id)
 		}
 		ids = append(ids, id)
 		return nil
@@ -624,18 +642,18 @@ type decoderParser struct {
 	growth growth
 }
 
-func (d *decoderParser) parse(v value, depth int) error {
-	o, kind, err := v.typed(depth)
+func (d *decoderParser) parse(v strictjson.Value, depth int) error {
+	o, kind, err := typed(v, depth)
 	if err != nil {
 		return err
 	}
 	// Stages run on parts of the fused text, which these would need as a whole.
 	if d.fused && (kind == "ByteLevel" || kind == "ByteFallback" || kind == "Metaspace") {
-		return o.get("type").errorf("%.60q after the tokens are fused is not supported", kind)
+		return o.Get("type").Errorf("%.60q after the tokens are fused is not supported", kind)
 	}
 	switch kind {
 	case "Sequence":
-		return o.get("decoders").items(func(v value) error { return d.parse(v, depth+1) })
+		return o.Get("decoders").Items(func(v strictjson.Value) error { return d.parse(v, depth+1) })
 	case "ByteLevel":
 		d.stages = append(d.stages, byteLevelDecoder)
 		d.fused = true
@@ -656,31 +674,31 @@ func (d *decoderParser) parse(v value, depth int) error {
 			return err
 		}
 		if d.fused && utf8.RuneCountInString(old) > 1 {
-			return o.get("pattern").errorf("more than one character after the tokens are fused is not supported")
+			return o.Get("pattern").Errorf("more than one character after the tokens are fused is not supported")
 		}
 		d.stages = append(d.stages, replaceToken(old, new))
-		return d.growth.by((len(new)+len(old)-1)/len(old), o.get("content"))
+		return d.growth.by((len(new)+len(old)-1)/len(old), o.Get("content"))
 	case "Strip":
 		return d.parseStrip(o)
 	}
-	return o.unknown(kind)
+	return unknown(o, kind)
 }
 
-func (d *decoderParser) parseStrip(o object) error {
-	content, err := o.str("content")
+func (d *decoderParser) parseStrip(o strictjson.Object) error {
+	content, err := o.Str("content")
 	if err != nil {
 		return err
 	}
 	c, size := utf8.DecodeRuneInString(content)
 	if size == 0 || size != len(content) {
-		return o.get("content").errorf("%.60q is not one character", content)
+		return o.Get("content").Errorf("%.60q is not one character", content)
 	}
-	start, err := o.get("start").id()
+	start, err := tokenID(o.Get("start"))
 	if err != nil {
 		return err
 	}
-	if stop := o.get("stop"); string(stop.raw) != "0" {
-		return stop.wrong("0")
+	if stop := o.Get("stop"); string(stop.Raw()) != "0" {
+		return stop.Wrong("0")
 	}
 	d.stages = append(d.stages, strip(c, int(start), d.fused))
 	return nil

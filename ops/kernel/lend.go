@@ -2,8 +2,8 @@ package kernel
 
 import "slices"
 
-// loans is memory for calls that run several kernels, or wait for a disk: other calls may run on the
-// same CPU meanwhile.
+// loans is memory for calls that run several kernels, or wait for a disk: other calls may run on
+// the same CPU meanwhile.
 var loans = newPerCPU[[]any]()
 
 // borrow returns a T that no other call uses, as an earlier call left it. Give it back by giveBack.

@@ -7,8 +7,8 @@ import (
 )
 
 // SourceMLP is DenseMLP over the neurons of source, whatever the matrices of m are. The sums of the
-// blocks are added in order; those of one block are DenseMLP's, bit for bit. An error is of source, or
-// says that its blocks are not the neurons of its shape; y is then undefined.
+// blocks are added in order; those of one block are DenseMLP's, bit for bit. An error is of source,
+// or says that its blocks are not the neurons of its shape; y is then undefined.
 func SourceMLP[E weights.Elem](cpu *CPU, y, x []E, m MLP[E], source weights.Source) error {
 	cpu = orDefault(cpu)
 	s := borrow[blockSum[E]](cpu)

@@ -10,8 +10,8 @@ import (
 	"gorgonia.org/tensor"
 )
 
-// Builder applies an op to input nodes. A Builder is called many times, on many graphs; if its op has state, each call
-// must give it a state of its own.
+// Builder applies an op to input nodes. A Builder is called many times, on many graphs; if its op
+// has state, each call must give it a state of its own.
 type Builder func(inputs ...*gorgonia.Node) (*gorgonia.Node, error)
 
 // Case is an op with inputs and what comes out of it.
@@ -19,16 +19,18 @@ type Case struct {
 	Build  Builder
 	Inputs []*tensor.Dense
 
-	// Reference computes the output in the plainest way, without the op. The output of the op may differ from it by
-	// Tolerance times the largest magnitude in it; NaN and infinities must be in the same places.
+	// Reference computes the output in the plainest way, without the op. The output of the op may
+	// differ from it by Tolerance times the largest magnitude in it; NaN and infinities must be in
+	// the same places.
 	Reference func(inputs ...*tensor.Dense) (*tensor.Dense, error)
 	Tolerance float64
 
-	// Variants build ops that take the same inputs and are different ops. None may have the hash of another or of the
-	// op, and each must keep its own result in a graph that has them all.
+	// Variants build ops that take the same inputs and are different ops. None may have the hash of
+	// another or of the op, and each must keep its own result in a graph that has them all.
 	Variants []Builder
 
-	// Stateful tells that the op captures something that Build makes anew, so that two Builds give different ops.
+	// Stateful says that the op captures something that Build makes anew, so that two Builds give
+	// different ops.
 	Stateful bool
 
 	// Invalid are inputs that fit the op's types and shapes, and that Do must refuse.
@@ -38,8 +40,8 @@ type Case struct {
 	Allocates bool
 }
 
-// Run checks everything that the package documentation lists, in subtests. It must not run beside parallel tests,
-// because it counts allocations.
+// Run checks everything that the package documentation lists, in subtests. It must not run beside
+// parallel tests, because it counts allocations.
 func Run(t *testing.T, c Case) {
 	t.Helper()
 	for _, check := range checks {
@@ -53,7 +55,7 @@ func Run(t *testing.T, c Case) {
 	}
 }
 
-// Check is Run without a test: it gives the errors of all checks together.
+// Check is Run without a test: it returns the errors of all checks together.
 func Check(c Case) error {
 	var errs []error
 	for _, check := range checks {
@@ -64,8 +66,8 @@ func Check(c Case) error {
 	return errors.Join(errs...)
 }
 
-// Bench times UsePreallocDo of the case. The bytes of the inputs and the output are its traffic, unless the caller sets
-// another figure with b.SetBytes after it.
+// Bench times UsePreallocDo of the case. The bytes of the inputs and the output are its traffic,
+// unless the caller sets another figure with b.SetBytes after it.
 func Bench(b *testing.B, c Case) {
 	b.Helper()
 	op, err := c.op()
@@ -94,8 +96,8 @@ func Bench(b *testing.B, c Case) {
 	}
 }
 
-// Normal is a tensor of normally distributed numbers, or for integers of numbers from −8 to 8, or for bools of coin
-// tosses. The seed determines them.
+// Normal returns a tensor of normally distributed numbers, or for integers of numbers from −8 to 8,
+// or for bools of coin tosses. The seed determines them.
 func Normal(seed uint64, dtype tensor.Dtype, shape ...int) *tensor.Dense {
 	rng := rand.New(rand.NewPCG(seed, 0))
 	d := tensor.New(tensor.Of(dtype), tensor.WithShape(shape...))
@@ -122,7 +124,7 @@ func fill[E any](s []E, next func() E) {
 	}
 }
 
-// slice is the backing array of d, also when d has one element, for which Data gives a scalar.
+// slice returns the backing array of d, also when d has one element, for which Data gives a scalar.
 func slice(d *tensor.Dense) any {
 	switch d.Dtype() {
 	case tensor.Float32:
@@ -182,7 +184,7 @@ func toValues(ds []*tensor.Dense) []gorgonia.Value {
 	return vs
 }
 
-// call is Do with a panic as an error.
+// call calls Do, with a panic as an error.
 func call(op gorgonia.Op, inputs []gorgonia.Value) (v gorgonia.Value, err error) {
 	defer catch(&err)
 	return op.Do(inputs...)

@@ -44,7 +44,7 @@ var checks = []check{
 
 var errNotApplicable = errors.New("does not apply to the op")
 
-// result is Do of a newly built op.
+// result returns what a newly built op does.
 func (c *Case) result() (*tensor.Dense, error) {
 	op, err := c.op()
 	if err != nil {
@@ -80,7 +80,8 @@ func checkReference(c *Case) error {
 	return compare(got, want, c.Tolerance)
 }
 
-// checkGraph runs the op and its variants in one graph on the tape machine: each must have the result it has alone.
+// checkGraph runs the op and its variants in one graph on the tape machine: each must have the
+// result it has alone.
 func checkGraph(c *Case) error {
 	g := gorgonia.NewGraph()
 	inputs := nodes(g, c.Inputs)
@@ -216,7 +217,8 @@ func checkPrealloc(c *Case) error {
 	return nil
 }
 
-// guarded is a tensor like d, of junk, in the middle of a larger array. guards gives the bytes around it.
+// guarded returns a tensor like d, of junk, in the middle of a larger array. guards returns the
+// bytes around it.
 func guarded(d *tensor.Dense) (_ *tensor.Dense, guards func() []byte, _ error) {
 	const margin = 64
 	size, width := d.Shape().TotalSize(), int(d.Dtype().Size())
@@ -254,8 +256,8 @@ func guarded(d *tensor.Dense) (_ *tensor.Dense, guards func() []byte, _ error) {
 	return tensor.New(tensor.WithShape(d.Shape().Clone()...), tensor.WithBacking(backing)), guards, nil
 }
 
-// checkLayout gives every matrix input as a lazy transpose and as a slice of a wider matrix, and every vector as a
-// column of a matrix: the op must refuse it or give the same result.
+// checkLayout gives every matrix input as a lazy transpose and as a slice of a wider matrix, and
+// every vector as a column of a matrix: the op must refuse it or give the same result.
 func checkLayout(c *Case) error {
 	op, err := c.op()
 	if err != nil {
@@ -535,7 +537,8 @@ func checkAllocations(c *Case) error {
 	return nil
 }
 
-// compare returns how got differs from want. Magnitudes may differ by tolerance times the largest finite one of want.
+// compare returns how got differs from want. Magnitudes may differ by tolerance times the largest
+// finite one of want.
 func compare(got, want *tensor.Dense, tolerance float64) error {
 	if got.Dtype() != want.Dtype() {
 		return fmt.Errorf("got dtype %v, want %v", got.Dtype(), want.Dtype())
@@ -567,7 +570,7 @@ func compare(got, want *tensor.Dense, tolerance float64) error {
 	return nil
 }
 
-// numbers are the elements of a float tensor; of others it is nil, for they are compared exactly.
+// numbers returns the elements of a float tensor, nil of others: they are compared exactly.
 func numbers(d *tensor.Dense) []float64 {
 	switch s := slice(d).(type) {
 	case []float32:

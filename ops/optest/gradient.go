@@ -9,8 +9,8 @@ import (
 	"gorgonia.org/tensor"
 )
 
-// checkGradient compares the symbolic gradient of the sum of r ⊙ op(inputs), with random r, to central differences.
-// An op that says it has none must say so with an error.
+// checkGradient compares the symbolic gradient of the sum of r ⊙ op(inputs), with random r, to
+// central differences. An op that says it has none must say so with an error.
 func checkGradient(c *Case) error {
 	inputs, output, err := c.node(c.Build)
 	if err != nil {
@@ -66,7 +66,7 @@ func checkNoGradient(op gorgonia.SDOp, inputs gorgonia.Nodes, output *gorgonia.N
 	return nil
 }
 
-// symbolic is the gradient that Gorgonia computes.
+// symbolic returns the gradient that Gorgonia computes.
 func symbolic(output *gorgonia.Node, r *tensor.Dense, wrt gorgonia.Nodes) (gradients []*tensor.Dense, err error) {
 	defer catch(&err)
 	weights := gorgonia.NewTensor(output.Graph(), r.Dtype(), r.Dims(), gorgonia.WithName("weights"),
@@ -100,7 +100,7 @@ func symbolic(output *gorgonia.Node, r *tensor.Dense, wrt gorgonia.Nodes) (gradi
 	return gradients, nil
 }
 
-// differences are the central differences of the sum of r ⊙ op for input i.
+// differences returns the central differences of the sum of r ⊙ op for input i.
 func (c *Case) differences(op gorgonia.Op, i int, r *tensor.Dense) (*tensor.Dense, error) {
 	inputs := cloneAll(c.Inputs)
 	x := inputs[i]

@@ -10,8 +10,8 @@ import (
 	"gorgonia.org/tensor"
 )
 
-// checkWrong gives the op inputs that it was not built for. Nothing may panic, and Do must refuse what Gorgonia's
-// ApplyOp refuses.
+// checkWrong gives the op inputs that it was not built for. Nothing may panic, and Do must refuse
+// what Gorgonia's ApplyOp refuses.
 func checkWrong(c *Case) error {
 	op, err := c.op()
 	if err != nil {
@@ -79,7 +79,7 @@ func checkWrong(c *Case) error {
 	return errors.Join(errs...)
 }
 
-// misfits are values of other kinds, dtypes, ranks and sizes than d.
+// misfits returns values of other kinds, dtypes, ranks and sizes than d.
 func misfits(d *tensor.Dense) map[string]gorgonia.Value {
 	other := tensor.Float64
 	if d.Dtype() == other {

@@ -17,7 +17,24 @@ var (
 	// ErrUnsupported is in the errors for tensors of a type, and files of a
 	// version or kind, that exist but that this package does not read.
 	ErrUnsupported = errors.New("not supported")
+
+	// ErrCorrupt is in the errors for files that are not what their format says.
+	ErrCorrupt = errors.New("corrupt")
 )
+
+// corrupt makes err an ErrCorrupt, unless it is an ErrUnsupported. The text stays.
+func corrupt(err error) error {
+	if errors.Is(err, ErrUnsupported) {
+		return err
+	}
+	return corruptError{err}
+}
+
+type corruptError struct{ error }
+
+func (e corruptError) Unwrap() error { return e.error }
+
+func (corruptError) Is(target error) bool { return target == ErrCorrupt }
 
 // A Format is how a checkpoint is stored.
 type Format uint8
@@ -176,7 +193,7 @@ func byName(entries []entry) (earlier, later *entry) {
 	return nil, nil
 }
 
-// quote is strconv.Quote for names in messages: a broken file may hold very long ones.
+// quote returns strconv.Quote for names in messages: a broken file may hold very long ones.
 func quote(s string) string {
 	const most = 100
 	if len(s) > most {

@@ -3,6 +3,8 @@ package checkpoint
 import (
 	"encoding/binary"
 	"math"
+
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
 // The decoders follow dequantize_row_* of ggml's ggml-quants.c. Products that
@@ -23,7 +25,7 @@ func decodeF16(dst []float32, src []byte) {
 
 func decodeBF16(dst []float32, src []byte) {
 	for i := range dst {
-		dst[i] = math.Float32frombits(uint32(binary.LittleEndian.Uint16(src[2*i:])) << 16)
+		dst[i] = weights.FromBF16(binary.LittleEndian.Uint16(src[2*i:]))
 	}
 }
 
@@ -166,15 +168,4 @@ func scaleMin(b []byte, r int) (scale, minimum float32) {
 }
 
 // half reads an IEEE 754 half.
-func half(b []byte) float32 {
-	h := uint32(binary.LittleEndian.Uint16(b))
-	sign, magnitude := h&0x8000<<16, h&0x7fff<<13
-	switch exponent := h & 0x7c00; exponent {
-	case 0: // subnormal: a multiple of 2^-24
-		return math.Float32frombits(math.Float32bits(float32(h&0x3ff)*0x1p-24) | sign)
-	case 0x7c00: // infinity, NaN
-		return math.Float32frombits(magnitude | 0x7f800000 | sign)
-	default:
-		return math.Float32frombits(magnitude + (127-15)<<23 | sign)
-	}
-}
+func half(b []byte) float32 { return weights.FromF16(binary.LittleEndian.Uint16(b)) }

@@ -73,7 +73,8 @@ func openRegular(path string) (f *os.File, size int, err error) {
 	if f, err = os.Open(path); err != nil {
 		return nil, 0, err
 	}
-	// Another file may have that path by now, and a size that is too large would be a mapping that faults.
+	// Another file may have that path by now, and a size that is too large would be a mapping that
+	// faults.
 	if info, err = f.Stat(); err == nil {
 		err = checkRegular(path, info)
 	}

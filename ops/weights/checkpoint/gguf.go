@@ -45,7 +45,7 @@ var ggmlTypes = map[uint64]storage{
 func parseGGUF(name string, data []byte) (*Metadata, []entry, error) {
 	p := ggufParser{cursor: cursor{data: data}, metadata: &Metadata{name: name}}
 	if err := p.parse(); err != nil {
-		return nil, nil, fmt.Errorf("checkpoint: %s: %w", name, err)
+		return nil, nil, fmt.Errorf("checkpoint: %s: %w", name, corrupt(err))
 	}
 	return p.metadata, p.entries, nil
 }
@@ -256,7 +256,8 @@ func (p *ggufParser) info(e *entry) error {
 	return nil
 }
 
-// place finds the data of the tensors, which start at a multiple of the alignment. There may be gaps.
+// place finds the data of the tensors, which start at a multiple of the alignment. There may be
+// gaps.
 func (p *ggufParser) place() error {
 	alignment, ok, err := p.metadata.Uint("general.alignment")
 	switch {

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+
+	"github.com/sparsegonia/sparsegonia/ops/weights/checkpoint/strictjson"
 )
 
 // Names of the files of a Hugging Face checkpoint.
@@ -70,11 +72,11 @@ func (c *Checkpoint) addShards(src source, index []byte) error {
 	indexPath := src.path(indexName)
 	shardOf, err := parseIndex(index)
 	if err != nil {
-		return fmt.Errorf("checkpoint: %s: %w", indexPath, err)
+		return fmt.Errorf("checkpoint: %s: %w", indexPath, corrupt(err))
 	}
 	shards := make([]string, len(shardOf))
-	for i, m := range shardOf {
-		shards[i] = m.value
+	for i, s := range shardOf {
+		shards[i] = s.file
 	}
 	slices.Sort(shards)
 	for _, shard := range slices.Compact(shards) {
@@ -87,11 +89,12 @@ func (c *Checkpoint) addShards(src source, index []byte) error {
 		}
 	}
 	if a, b := byName(c.entries); a != nil {
-		return fmt.Errorf("checkpoint: %s: tensor %s is in %s too", b.file.name, quote(b.name), a.file.name)
+		return fmt.Errorf("checkpoint: %w", corrupt(fmt.Errorf("%s: tensor %s is in %s too", b.file.name, quote(b.name), a.file.name)))
 	}
-	for _, m := range shardOf {
-		if e, ok := c.find(m.key); !ok || e.file.name != src.path(m.value) {
-			return fmt.Errorf("checkpoint: %s: weight_map: tensor %s is not in %s", indexPath, quote(m.key), quote(m.value))
+	for _, s := range shardOf {
+		if e, ok := c.find(s.tensor); !ok || e.file.name != src.path(s.file) {
+			return fmt.Errorf("checkpoint: %s: weight_map: %w", indexPath,
+				corrupt(fmt.Errorf("tensor %s is not in %s", quote(s.tensor), quote(s.file))))
 		}
 	}
 	return nil
@@ -111,43 +114,47 @@ func (c *Checkpoint) addFile(f *file) error {
 	return nil
 }
 
-// parseIndex returns the tensors of an index with the shards that hold them, in the order of the tensors' names.
-func parseIndex(data []byte) ([]member, error) {
-	text, err := checkJSON(data)
+// A shard is the name of a tensor and that of the file that has it.
+type shard struct{ tensor, file string }
+
+// parseIndex returns the tensors of an index with their shards, in the order of the tensors' names.
+func parseIndex(data []byte) ([]shard, error) {
+	top, err := parseObject(data)
 	if err != nil {
 		return nil, err
 	}
-	top, err := object(text)
+	weightMap, err := top.Get("weight_map").Object()
 	if err != nil {
 		return nil, err
 	}
-	for _, m := range top {
-		if m.key != "weight_map" {
-			continue
-		}
-		shardOf, err := object(m.value)
+	if len(weightMap.Members) == 0 {
+		return nil, weightMap.Errorf("is empty")
+	}
+	shards := make([]shard, len(weightMap.Members))
+	for i, m := range weightMap.Members {
+		file, err := m.Str()
 		if err != nil {
-			return nil, fmt.Errorf("weight_map: %w", err)
+			return nil, err
 		}
-		if len(shardOf) == 0 {
-			return nil, errors.New("weight_map is empty")
+		if !isShardName(file) {
+			return nil, m.Errorf("%s is not the path of a file in the directory", quote(file))
 		}
-		for i, m := range shardOf {
-			shard, ok := unquote(m.value)
-			if !ok {
-				return nil, fmt.Errorf("weight_map: tensor %s: %s is not the name of a file", quote(m.key), quote(m.value))
-			}
-			if !isShardName(shard) {
-				return nil, fmt.Errorf("weight_map: tensor %s: %s is not the path of a file in the directory", quote(m.key), quote(shard))
-			}
-			shardOf[i].value = shard
-		}
-		return shardOf, nil
+		shards[i] = shard{m.Key(), file}
 	}
-	return nil, errors.New("weight_map is missing")
+	return shards, nil
 }
 
-// isShardName reports whether a name is that of a file in the directory, or below, that can stand in a message.
+// parseObject returns the members of a JSON object, all with different keys.
+func parseObject(data []byte) (strictjson.Object, error) {
+	v, err := strictjson.Parse(data)
+	if err != nil {
+		return strictjson.Object{}, err
+	}
+	return v.Object()
+}
+
+// isShardName reports whether a name is that of a file in the directory, or below, that can stand
+// in a message.
 func isShardName(name string) bool {
 	const most = 255 // NAME_MAX
 	return fs.ValidPath(name) && name != "." && filepath.IsLocal(filepath.FromSlash(name)) &&

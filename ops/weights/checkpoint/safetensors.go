@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+
+	"github.com/sparsegonia/sparsegonia/ops/weights/checkpoint/strictjson"
 )
 
 // maxHeader is the limit of the format, in bytes; no other JSON of a checkpoint comes near it.
@@ -31,7 +33,9 @@ var safetensorsTypes = map[string]storage{
 //
 //	length of header: u64 | header: JSON | data, every byte in one tensor
 func parseSafetensors(name string, data []byte) ([]entry, error) {
-	fail := func(err error) ([]entry, error) { return nil, fmt.Errorf("checkpoint: %s: %w", name, err) }
+	fail := func(err error) ([]entry, error) {
+		return nil, fmt.Errorf("checkpoint: %s: %w", name, corrupt(err))
+	}
 	if isGGUF(data) {
 		return fail(errors.New("header length: a GGUF file, which is opened by its own name"))
 	}
@@ -49,27 +53,23 @@ func parseSafetensors(name string, data []byte) ([]entry, error) {
 	if length == 0 || header[0] != '{' {
 		return fail(errors.New("header: does not begin with {"))
 	}
-	text, err := checkJSON(header)
+	tensors, err := parseObject(header)
 	if err != nil {
 		return fail(fmt.Errorf("header: %w", err))
 	}
-	tensors, err := object(text)
-	if err != nil {
-		return fail(fmt.Errorf("header: %w", err))
-	}
-	entries := make([]entry, 0, len(tensors))
-	for _, m := range tensors {
-		if m.key == "__metadata__" {
-			if _, err := object(m.value); err != nil {
-				return fail(fmt.Errorf("header: __metadata__: %w", err))
+	entries := make([]entry, 0, len(tensors.Members))
+	for _, m := range tensors.Members {
+		if m.Key() == "__metadata__" {
+			if _, err := m.Object(); err != nil {
+				return fail(fmt.Errorf("header: %w", err))
 			}
 			continue
 		}
-		e, err := parseInfo(m.value, data)
+		e, err := parseInfo(m.Alone(), data)
 		if err != nil {
-			return fail(fmt.Errorf("tensor %s: %w", quote(m.key), err))
+			return fail(fmt.Errorf("tensor %s: %w", quote(m.Key()), err))
 		}
-		e.name = m.key
+		e.name = m.Key()
 		entries = append(entries, e)
 	}
 	if err := checkContiguous(entries, uint64(len(data))); err != nil {
@@ -83,54 +83,33 @@ func isSafetensors(data []byte) bool {
 	return len(data) > 8 && data[8] == '{' && binary.LittleEndian.Uint64(data) <= uint64(len(data)-8)
 }
 
-// parseInfo reads what the header says about a tensor: dtype, shape, data_offsets. Other fields are ignored.
-func parseInfo(text string, data []byte) (entry, error) {
-	fields, err := object(text)
-	if err != nil {
-		return entry{}, err
-	}
-	field := func(name string, kind byte) (string, error) {
-		i, ok := slices.BinarySearchFunc(fields, name, func(m member, name string) int { return cmp.Compare(m.key, name) })
-		if !ok {
-			return "", fmt.Errorf("%s is missing", name)
-		}
-		if v := fields[i].value; v[0] != kind {
-			return "", fmt.Errorf("%s: %s does not begin with %c", name, quote(v), kind)
-		}
-		return fields[i].value, nil
-	}
-
+// parseInfo reads what the header says about a tensor: dtype, shape, data_offsets. Other fields are
+// ignored.
+func parseInfo(v strictjson.Value, data []byte) (entry, error) {
 	var e entry
-	dtype, err := field("dtype", '"')
+	info, err := v.Object()
 	if err != nil {
 		return e, err
 	}
-	dtype, _ = unquote(dtype)
+	dtype, err := info.Str("dtype")
+	if err != nil {
+		return e, err
+	}
 	var ok bool
 	if e.stored, ok = safetensorsTypes[dtype]; !ok {
-		return e, fmt.Errorf("dtype %s is unknown", quote(dtype))
+		return e, fmt.Errorf("dtype: %s is unknown", quote(dtype))
 	}
-
-	dims, err := field("shape", '[')
+	shape, err := numbers(info.Get("shape"), maxSizes)
 	if err != nil {
 		return e, err
-	}
-	shape, err := numbers(dims, maxSizes)
-	if err != nil {
-		return e, fmt.Errorf("shape: %w", err)
 	}
 	var size uint64
 	if e.shape, size, err = e.stored.size(shape); err != nil {
 		return e, err
 	}
-
-	span, err := field("data_offsets", '[')
+	offsets, err := numbers(info.Get("data_offsets"), 2)
 	if err != nil {
 		return e, err
-	}
-	offsets, err := numbers(span, 2)
-	if err != nil {
-		return e, fmt.Errorf("data_offsets: %w", err)
 	}
 	if len(offsets) != 2 {
 		return e, fmt.Errorf("data_offsets: %d numbers, want 2", len(offsets))
@@ -149,19 +128,19 @@ func parseInfo(text string, data []byte) (entry, error) {
 }
 
 // numbers reads an array of at most so many integers that are not negative.
-func numbers(text string, most int) ([]uint64, error) {
-	var list []uint64
-	for _, part := range parts(text) {
+func numbers(v strictjson.Value, most int) (list []uint64, err error) {
+	err = v.Items(func(item strictjson.Value) error {
 		if len(list) == most {
-			return nil, fmt.Errorf("more than %d numbers", most)
+			return v.Errorf("more than %d numbers", most)
 		}
-		n, err := strconv.ParseUint(part, 10, 64)
+		n, err := strconv.ParseUint(string(item.Raw()), 10, 64)
 		if err != nil {
-			return nil, fmt.Errorf("%s is not an integer from 0 to 2^64-1", quote(part))
+			return item.Wrong("an integer from 0 to 2^64-1")
 		}
 		list = append(list, n)
-	}
-	return list, nil
+		return nil
+	})
+	return list, err
 }
 
 // checkContiguous checks that every byte of the data belongs to one tensor, as the format demands.

@@ -1,10 +1,12 @@
 package checkpoint
 
 import (
+	"cmp"
 	"fmt"
 	"runtime"
 	"runtime/debug"
 
+	"github.com/sparsegonia/sparsegonia/ops/parallel"
 	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
@@ -54,6 +56,61 @@ func (t Tensor) Float32Row(dst []float32, row int) error {
 	return t.decode(dst, t.Data[row*n:(row+1)*n])
 }
 
+// Slice returns rows first to end−1 of a tensor of two dimensions or more, as a tensor of two.
+func (t Tensor) Slice(first, end int) Tensor {
+	n := len(t.Data) / t.Rows()
+	t.Shape, t.Data = []int{end - first, t.Cols()}, t.Data[first*n:end*n]
+	return t
+}
+
+// View returns the numbers of t where they lie, as a matrix of Rows × Cols. False if kernels cannot
+// read the type, or not at that address.
+func (t Tensor) View() (*weights.Matrix, bool) {
+	d, ok := t.Type.Dtype()
+	if !ok || d.Grouped() {
+		return nil, false
+	}
+	m, err := weights.MatrixView(d, t.Rows(), t.Cols(), d.RowBytes(t.Cols()), t.Data)
+	return m, err == nil
+}
+
+// CopyTo converts t to the dtype of m, which has Rows × Cols numbers, on the threads of p. Numbers
+// that m stores as t does are copied as they are; others go through float32.
+func (t Tensor) CopyTo(p *parallel.Pool, m *weights.Matrix) error {
+	if m.Rows() != t.Rows() || m.Cols() != t.Cols() {
+		return fmt.Errorf("checkpoint: tensor %s: %d×%d to %d×%d", quote(t.Name), t.Rows(), t.Cols(), m.Rows(), m.Cols())
+	}
+	if v, ok := t.View(); ok {
+		if err := weights.Copy(p, m, v); err != nil {
+			return fmt.Errorf("checkpoint: %s: tensor %s: %w", t.File, quote(t.Name), err)
+		}
+		return nil
+	}
+	d, ok := t.Type.Dtype()
+	same := ok && d == m.Dtype()
+	n := len(t.Data) / t.Rows()
+	errs := make([]error, t.Rows())
+	p.Ranges(t.Rows(), 32, func(first, end int) {
+		row := make([]float32, t.Cols())
+		for i := first; i < end; i++ {
+			switch {
+			case same && d.Grouped():
+				errs[i] = weights.SetRowBlocks(m, i, t.Data[i*n:(i+1)*n])
+			case same:
+				copy(m.Row(i), t.Data[i*n:])
+			default:
+				if errs[i] = t.Float32Row(row, i); errs[i] == nil {
+					weights.SetRow(m, i, row)
+				}
+			}
+		}
+	})
+	if err := cmp.Or(errs...); err != nil {
+		return fmt.Errorf("checkpoint: %s: tensor %s: %w", t.File, quote(t.Name), err)
+	}
+	return nil
+}
+
 // Release tells the operating system that the numbers will not be needed soon,
 // after they were copied: their pages leave the memory of the process. Data
 // stays valid and is read from the file again when used.
@@ -85,7 +142,8 @@ func (t Tensor) decode(dst []float32, data []byte) (err error) {
 	return nil
 }
 
-// catchFault makes faults of this goroutine panics, and returns what has to be deferred to make such a panic an error.
+// catchFault makes faults of this goroutine panics, and returns what has to be deferred to make
+// such a panic an error.
 func (t Tensor) catchFault(err *error) func() {
 	before := debug.SetPanicOnFault(true)
 	return func() {
@@ -95,7 +153,7 @@ func (t Tensor) catchFault(err *error) func() {
 			runtime.Error
 			Addr() uintptr
 		}); ok {
-			*err = fmt.Errorf("checkpoint: tensor %s: the file was truncated while it was open: %w", quote(t.Name), e)
+			*err = fmt.Errorf("checkpoint: tensor %s: the file was truncated while it was open: %w", quote(t.Name), corrupt(e))
 		} else if fault != nil {
 			panic(fault)
 		}
