@@ -28,11 +28,13 @@ func (d Device) String() string {
 	return fmt.Sprintf("%s, compute capability %d.%d, %.1f GiB", d.Name, d.Major, d.Minor, float64(d.Memory)/(1<<30))
 }
 
-// Probe asks the driver for its devices. CUDA_VISIBLE_DEVICES hides and orders them as in every CUDA program.
+// Probe asks the driver for its devices. CUDA_VISIBLE_DEVICES hides and orders them as in every
+// CUDA program.
 func Probe() (Driver, error) { return probe(load(library)) }
 
-// Available returns nil if ops can run on a CUDA device, else an error for the user. It always returns one now, since
-// there are no kernels: what is missing on this machine or, if nothing is, the kernels.
+// Available returns nil if ops can run on a CUDA device, else an error for the user. It always
+// returns one now, since there are no kernels: what is missing on this machine or, if nothing is,
+// the kernels.
 func Available() error { return available(Probe()) }
 
 func available(d Driver, err error) error {
@@ -73,8 +75,9 @@ const (
 	computeCapabilityMinor = 76
 )
 
-// An api is what a probe needs of the driver, under the names of cuda.h. Names that end in _v2 are what the header's
-// macros make of the plain ones, which are kept for programs older than 64-bit sizes.
+// An api is what a probe needs of the driver, under the names of cuda.h. Names that end in _v2 are
+// what the header's macros make of the plain ones, which are kept for programs older than 64-bit
+// sizes.
 type api struct {
 	Init               func(flags uint32) result
 	DriverGetVersion   func(version *int32) result

@@ -18,7 +18,8 @@ type gpu struct {
 	memory       uint64
 }
 
-// fake is a driver with these devices. broken are the results of functions that fail, by their names in api.
+// fake is a driver with these devices. broken are the results of functions that fail, by their
+// names in api.
 func fake(version int32, devices []gpu, broken map[string]result) *api {
 	return &api{
 		Init:             func(uint32) result { return broken["Init"] },

@@ -1,10 +1,11 @@
-// Package ptx has the CUDA kernels of this module as PTX text and says how each is launched. It needs neither CUDA nor
-// cgo: who has a driver loads [Module.Text] and passes [Launch] to it.
+// Package ptx has the CUDA kernels of this module as PTX text and says how each is launched. It
+// needs neither CUDA nor cgo: who has a driver loads [Module.Text] and passes [Launch] to it.
 //
 //	mask.cu ──generate──► mask.ptx ──embed──► Module ──► driver: load
 //	                                          Launch ──► driver: grid, block, arguments
 //
-// The text is for compute capability 7.0: drivers compile it for the device that they find, of 7.0 or later.
+// The text is for compute capability 7.0: drivers compile it for the device that they find, of 7.0
+// or later.
 package ptx
 
 import (
@@ -21,13 +22,13 @@ type Module struct {
 	Kernels []string
 }
 
-// Launch is a call of a kernel: everything that cuLaunchKernel needs but the function and the stream. The kernels use
-// no dynamic shared memory.
+// Launch is a call of a kernel: everything that cuLaunchKernel needs but the function and the
+// stream. The kernels use no dynamic shared memory.
 type Launch struct {
 	Kernel      string
 	Grid, Block [3]int
-	// Args are the arguments in order, each in the low bytes of its own eight. cuLaunchKernel on a little-endian host
-	// takes pointers to them, whatever the size of the parameter.
+	// Args are the arguments in order, each in the low bytes of its own eight. cuLaunchKernel on a
+	// little-endian host takes pointers to them, whatever the size of the parameter.
 	Args []uint64
 }
 
@@ -49,8 +50,8 @@ func Mask() Module {
 	return Module{"sparsegonia_mask", mask, []string{maskThreshold, maskThresholds}}
 }
 
-// MaskThreshold compares n > 0 float32 scores with tau: mask, of n bytes, gets 1 where s ≥ tau, or |s| ≥ tau if
-// magnitude, and 0 elsewhere and for NaN. mask and scores are addresses on the device.
+// MaskThreshold compares n > 0 float32 scores with tau: mask, of n bytes, gets 1 where s ≥ tau, or
+// |s| ≥ tau if magnitude, and 0 elsewhere and for NaN. mask and scores are addresses on the device.
 func MaskThreshold(mask, scores uintptr, tau float32, magnitude bool, n int) Launch {
 	return Launch{
 		Kernel: maskThreshold,
@@ -60,8 +61,8 @@ func MaskThreshold(mask, scores uintptr, tau float32, magnitude bool, n int) Lau
 	}
 }
 
-// MaskThresholds is MaskThreshold with a threshold for each column: scores rows×columns, tau columns float32 on the
-// device, mask rows×columns.
+// MaskThresholds is MaskThreshold with a threshold for each column: scores rows×columns, tau
+// columns float32 on the device, mask rows×columns.
 func MaskThresholds(mask, scores, tau uintptr, magnitude bool, rows, columns int) Launch {
 	return Launch{
 		Kernel: maskThresholds,

@@ -34,7 +34,8 @@ var (
 	ptxOfType = map[string]string{"int": "u32", "long long": "u64", "float": "f32"}
 )
 
-// The text, the CUDA source and the launches agree on the kernels and on the types of their parameters.
+// The text, the CUDA source and the launches agree on the kernels and on the types of their
+// parameters.
 func TestKernels(t *testing.T) {
 	sources, err := filepath.Glob("*.cu")
 	require.NoError(t, err)

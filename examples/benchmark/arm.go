@@ -26,7 +26,7 @@ var armKinds = map[string]llama.SessionOptions{
 	windowArm: {}, // over a model of its own, whose MLPs lie in a neuron file
 }
 
-// planned tells whether an arm has a plan.
+// planned reports whether an arm has a plan.
 func planned(name string) bool { return name == sparseArm || name == windowArm }
 
 // arm is a way to run the model.

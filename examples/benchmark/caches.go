@@ -123,8 +123,8 @@ func (m *mlp) writeNeurons() (*neuronFile, error) {
 	return f, nil
 }
 
-// cacheRows measures every policy: its refreshes alone and, over a cache of its own, refreshes with the MLP after them.
-// All see the same sequence of active sets.
+// cacheRows measures every policy: its refreshes alone and, over a cache of its own, refreshes with
+// the MLP after them. All see the same sequence of active sets.
 func (b *bench) cacheRows(ctx context.Context, meter *meter, m *mlp, file *neuronFile, active, changed float64) ([]cacheRow, error) {
 	var trials []trial
 	var pairs []*policy // with the refreshes alone, with the MLP, …
@@ -182,7 +182,8 @@ func (b *bench) cacheRows(ctx context.Context, meter *meter, m *mlp, file *neuro
 	return rows, nil
 }
 
-// compareRows compares the policies of one kind. results are those of their refreshes alone, with the MLP, …
+// compareRows compares the policies of one kind. results are those of their refreshes alone, with
+// the MLP, …
 func compareRows(rows []cacheRow, results []measured) {
 	same, fresh := slices.Index(policies, reusedPolicy), slices.Index(policies, freshPolicy)
 	best := 0

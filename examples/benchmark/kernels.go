@@ -50,7 +50,8 @@ const (
 
 var weightDtypes = []weights.Dtype{weights.F32, weights.F16, weights.BF16, weights.Int8, weights.Int8G, weights.Int4, weights.Int4M}
 
-// runKernels measures every group of rows, one after the other, so that the weights of one group are in memory at a time.
+// runKernels measures every group of rows, one after the other, so that the weights of one group
+// are in memory at a time.
 func runKernels(ctx context.Context, b *bench) (report, error) {
 	s := &kernelSuite{Machine: b.machine()}
 	type group struct {
@@ -92,7 +93,8 @@ func (s *kernelSuite) soFar() report {
 	return s
 }
 
-// measureRows runs the trials of rows, which it drops with their weights, and fills in what was measured.
+// measureRows runs the trials of rows, which it drops with their weights, and fills in what was
+// measured.
 func (b *bench) measureRows(ctx context.Context, m *meter, rounds int, rows []kernelRow) error {
 	trials := make([]trial, len(rows))
 	for i := range rows {
@@ -197,8 +199,8 @@ func (b *bench) mlpRow(name string, m *mlp, active float64, prepare, run func(in
 	}
 }
 
-// linearRow is the product of one token with matrices whose rows follow each other, as those of attention: a row of them
-// for every output.
+// linearRow is the product of one token with matrices whose rows follow each other, as those of
+// attention: a row of them for every output.
 func (b *bench) linearRow(m *mlp, y, x []float32) kernelRow {
 	var w [2]*weights.Matrix
 	for i := range w {
@@ -213,7 +215,8 @@ func (b *bench) linearRow(m *mlp, y, x []float32) kernelRow {
 	return row
 }
 
-// gateRow is the product with the gate of an MLP, whose rows lie beside those of up and down, as the gate selector computes it.
+// gateRow is the product with the gate of an MLP, whose rows lie beside those of up and down, as
+// the gate selector computes it.
 func (b *bench) gateRow(m *mlp) kernelRow {
 	row := b.mlpRow("linear, gate of a store", m, 1, nil, func(round int) error {
 		kernel.Linear(b.cpu, m.gate, m.x, m.layer(round).Gate(), nil)
@@ -249,8 +252,8 @@ func (b *bench) prefillRows(d weights.Dtype) ([]kernelRow, error) {
 	return rows, nil
 }
 
-// smallRows are what a layer of the shape does between its products: attention to what came before, and the steps of the
-// selection, which work in the cache.
+// smallRows are what a layer of the shape does between its products: attention to what came before,
+// and the steps of the selection, which work in the cache.
 func (b *bench) smallRows() ([]kernelRow, error) {
 	var rows []kernelRow
 	for _, d := range []weights.Dtype{weights.F32, weights.F16} {

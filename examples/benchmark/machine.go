@@ -35,15 +35,17 @@ func (m machine) print(w io.Writer) {
 	fmt.Fprintf(w, "%s, %s, %s, %d threads, %s kernels\n", cpu, m.System, m.Go, m.Threads, m.Variant)
 }
 
-// peakRSS is the largest resident memory of this process so far, in bytes: mapped files count as far as they were read. 0
-// if the system does not tell.
+// peakRSS is the largest resident memory of this process so far, in bytes: mapped files count as
+// far as they were read. 0 if the system does not tell.
 func peakRSS() int64 { return procKilobytes("/proc/self/status", "VmHWM") }
 
-// availableMemory is how many bytes can still be allocated without swapping; 0 if the system does not tell.
+// availableMemory is how many bytes can still be allocated without swapping; 0 if the system does
+// not tell.
 func availableMemory() int64 { return procKilobytes("/proc/meminfo", "MemAvailable") }
 
-// limitMemory makes the garbage collector keep this process within what is available now. Without a limit it lets garbage
-// grow to the size of the weights before it collects any. GOMEMLIMIT in the environment takes precedence.
+// limitMemory makes the garbage collector keep this process within what is available now. Without a
+// limit it lets garbage grow to the size of the weights before it collects any. GOMEMLIMIT in the
+// environment takes precedence.
 func limitMemory() {
 	if available := availableMemory(); available > 0 && os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(available / 10 * 9)

@@ -5,8 +5,9 @@
 //	go run ./examples/benchmark -suite cache          # every policy of the weight cache
 //	go run ./examples/benchmark --device cpu --config configs/llama_skip_causal_3b.json --num_runs 50 --verbose True
 //
-// What is compared runs in turns in one process, round by round, so that a busy machine slows down all of it; results
-// are medians with their spread. README.md explains the figures and the keys of -json.
+// What is compared runs in turns in one process, round by round, so that a busy machine slows down
+// all of it; results are medians with their spread. README.md explains the figures and the keys of
+// -json.
 package main
 
 import (
@@ -49,7 +50,8 @@ var full = scale{
 	},
 }
 
-// suites are what can be measured. One that was interrupted gives an error and what it has measured, nil if that is nothing.
+// suites are what can be measured. One that was interrupted gives an error and what it has
+// measured, nil if that is nothing.
 var suites = []struct {
 	name    string
 	summary string
@@ -106,7 +108,8 @@ func (s scale) run(ctx context.Context, env *program.Env) error {
 	return nil
 }
 
-// suiteTime is what a suite may take for its measurements on a machine that is busy with other work.
+// suiteTime is what a suite may take for its measurements on a machine that is busy with other
+// work.
 const suiteTime = 90 * time.Second
 
 // newMeter is for a suite that measures that many times. -num_runs lifts the limit on its time.
@@ -173,6 +176,9 @@ func parseOptions(env *program.Env) (*options, error) {
 	o.newPool = f.Threads()
 	f.BoolVar(&o.verbose, "verbose", false, "print every run of every arm")
 	f.StringVar(&o.json, "json", "", "`file` to write the results to as JSON")
+	for _, name := range []string{"sparsity", "ppl_tokens"} {
+		f.Lookup(name).DefValue = "0" // -h shows no −1: the usage says what the default is
+	}
 	if err := env.Parse(f); err != nil {
 		return nil, err
 	}

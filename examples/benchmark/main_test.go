@@ -102,7 +102,8 @@ func TestEmbeddedModel(t *testing.T) {
 	assert.Equal(t, r.Arms[1].WeightBytes, r.Arms[1].BytesPerToken)
 	sparse := r.Arms[2]
 	assert.Less(t, sparse.Active, 0.6)
-	// Of the MLPs, 4 layers of 3×896 rows of 192 floats, the gates and the active rows of up and down are read.
+	// Of the MLPs, 4 layers of 3×896 rows of 192 floats, the gates and the active rows of up and
+	// down are read.
 	skipped := (1 - sparse.Active) * 4 * 2 * 896 * 192 * 4
 	assert.InDelta(t, float64(sparse.WeightBytes)-skipped, float64(sparse.BytesPerToken), 8)
 	assert.Len(t, r.Speedups, 6)
@@ -132,7 +133,8 @@ func TestNarrowWeights(t *testing.T) {
 	assert.Equal(t, speedup{"TTFT", "stock", "dense", r.Speedups[0].Times}, r.Speedups[0])
 }
 
-// With the threshold at the sparsity of the model or more, its perplexity suffers: what is left out matters.
+// With the threshold at the sparsity of the model or more, its perplexity suffers: what is left out
+// matters.
 func TestSparsity(t *testing.T) {
 	var some, most modelSuite
 	args := append(tiny, "-arms", "sparse", "-model", "tinysilu")

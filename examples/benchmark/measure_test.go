@@ -126,7 +126,8 @@ func TestDisturbed(t *testing.T) {
 	assert.True(t, disturbed(111, 100))
 }
 
-// What is timed under different names is the same function: dense, sparse with every neuron, and the stock nodes.
+// What is timed under different names is the same function: dense, sparse with every neuron, and
+// the stock nodes.
 func TestTrialsComputeTheMLP(t *testing.T) {
 	cpu := kernel.NewCPU(2)
 	defer cpu.Close()

@@ -11,8 +11,8 @@ import (
 	"strings"
 )
 
-// peakMemory finds the peak resident memory of each arm: this process's if it has one arm, else that of a process which
-// runs the arm once, alone.
+// peakMemory finds the peak resident memory of each arm: this process's if it has one arm, else
+// that of a process which runs the arm once, alone.
 func (b *bench) peakMemory(ctx context.Context, r *modelSuite, folder string) error {
 	if len(r.Arms) == 1 {
 		r.Arms[0].PeakRSSBytes = peakRSS()

@@ -41,8 +41,8 @@ type measured struct {
 
 // meter times trials between measurements of what the machine can do.
 //
-// A run that reads much more than the cache holds, or the roof that is read in between, leaves no weight of the next
-// run in the cache: every run is cold.
+// A run that reads much more than the cache holds, or the roof that is read in between, leaves no
+// weight of the next run in the cache: every run is cold.
 type meter struct {
 	cpu     *kernel.CPU
 	data    []byte // read by readRoof
@@ -85,8 +85,9 @@ func (m *meter) roof(k roofKind) float64 {
 // fewest are the rounds that a budget does not cut.
 const fewest = 3
 
-// measure runs every trial in turn, for a number of rounds after one to warm up, each between two measurements of its
-// roof. A run whose roofs differ by over a tenth was disturbed and is tried again, as often as there are rounds.
+// measure runs every trial in turn, for a number of rounds after one to warm up, each between two
+// measurements of its roof. A run whose roofs differ by over a tenth was disturbed and is tried
+// again, as often as there are rounds.
 func (m *meter) measure(ctx context.Context, rounds int, trials []trial) ([]measured, error) {
 	type times struct{ seconds, roofs, ratios []float64 }
 	all := make([]times, len(trials))
@@ -140,7 +141,8 @@ func (m *meter) measure(ctx context.Context, rounds int, trials []trial) ([]meas
 	return results, nil
 }
 
-// timesAsFast is how many times as fast m is as other: the median of the quotients of their runs in each round.
+// timesAsFast is how many times as fast m is as other: the median of the quotients of their runs in
+// each round.
 func (m *measured) timesAsFast(other *measured) float64 {
 	quotients := make([]float64, len(m.runs))
 	for i, t := range m.runs {

@@ -22,7 +22,8 @@ func (s shape) String() string { return fmt.Sprintf("%d×%d", s.hidden, s.interm
 // bytes of the weights of a gated MLP.
 func (s shape) bytes(d weights.Dtype) int { return 3 * s.intermediate * d.RowBytes(s.hidden) }
 
-// mlp is the MLPs of a few layers of random weights and room for what they compute. Each run takes the next layer.
+// mlp is the MLPs of a few layers of random weights and room for what they compute. Each run takes
+// the next layer.
 type mlp struct {
 	shape
 	dtype  weights.Dtype
@@ -134,7 +135,8 @@ func (m *mlp) matrix(d weights.Dtype, rows, cols, patterns int) *weights.Matrix 
 	return w
 }
 
-// weightPatterns are the rows of weights that differ: speed does not depend on them, and random numbers take time.
+// weightPatterns are the rows of weights that differ: speed does not depend on them, and random
+// numbers take time.
 const weightPatterns = 61
 
 func (m *mlp) fill(w *weights.Matrix, patterns int) {

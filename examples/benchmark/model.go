@@ -104,7 +104,8 @@ func (b *bench) chooseArms(src *source) ([]string, error) {
 	return arms, src.checkMemory(arms, b.promptTokens+b.newTokens)
 }
 
-// runArms measures the arms in one process. It leaves the plan of those that have one in the folder.
+// runArms measures the arms in one process. It leaves the plan of those that have one in the
+// folder.
 func (b *bench) runArms(ctx context.Context, r *modelSuite, src *source, names []string, folder string) (err error) {
 	models := models{bench: b, source: src}
 	defer func() { err = errors.Join(err, models.close()) }()
@@ -163,7 +164,8 @@ func (b *bench) runArms(ctx context.Context, r *modelSuite, src *source, names [
 // planFile is the name of the plan.
 const planFile = "plan.json"
 
-// models are the model with its MLPs in memory and, for the window arm, in a neuron file: each is opened if an arm needs it.
+// models are the model with its MLPs in memory and, for the window arm, in a neuron file: each is
+// opened if an arm needs it.
 type models struct {
 	*bench
 	*source
@@ -266,8 +268,9 @@ func (b *bench) makePlan(ctx context.Context, m *llama.Model, src *source, t *te
 	return captured.Plan(1 - sparsity)
 }
 
-// plan has the predictors of the ported system, with random weights: they choose as many neurons as they are told to, not
-// the right ones. sparsity, if not negative, takes the place of what the configuration says.
+// plan has the predictors of the ported system, with random weights: they choose as many neurons as
+// they are told to, not the right ones. sparsity, if not negative, takes the place of what the
+// configuration says.
 func (s *source) plan(sparsity float64) (*calibrate.Plan, error) {
 	if sparsity < 0 && s.sparse {
 		return s.portedPlan()
@@ -316,8 +319,8 @@ func selectors(p *calibrate.Plan) string {
 	return strings.Join(names, ", ")
 }
 
-// runRounds runs every arm once a round, after a round to warm up, and each round another one first. The arms of a round
-// have the same prompt.
+// runRounds runs every arm once a round, after a round to warm up, and each round another one
+// first. The arms of a round have the same prompt.
 func (b *bench) runRounds(ctx context.Context, r *modelSuite, arms []*arm, t *texts) error {
 	rounds := r.Rounds
 	r.Rounds = 0
@@ -356,8 +359,8 @@ func (r *armRow) summarise() {
 	r.GBPerSecond = float64(r.BytesPerToken) * r.OutputTPS.Median / 1e9
 }
 
-// compareArms compares the sparse arm, or the last one if there is none, with the stock and the dense arm, in the words of
-// the ported system.
+// compareArms compares the sparse arm, or the last one if there is none, with the stock and the
+// dense arm, in the words of the ported system.
 func compareArms(arms []armRow) []speedup {
 	all := []speedup{}
 	last := &arms[len(arms)-1]

@@ -25,7 +25,8 @@ var embedded = program.Embedded{"tinyrelu": tinyrelu.FS, "tinysilu": tinysilu.FS
 // defaultModel has neurons that are exactly zero: what is left out to begin with changes nothing.
 const defaultModel = "tinyrelu"
 
-// configs are shapes that are measured without weights, by the paths that they have in the ported system.
+// configs are shapes that are measured without weights, by the paths that they have in the ported
+// system.
 //
 //go:embed configs/*.json
 var configs embed.FS
@@ -136,7 +137,8 @@ func kvBytes(c *llama.Config, tokens int) int64 {
 	return 2 * int64(c.Layers) * int64(tokens) * int64(c.KVHeads) * int64(weights.F32.RowBytes(c.HeadDim))
 }
 
-// checkMemory reports arms that do not fit beside the weights, before any is allocated. needed is what all arms take.
+// checkMemory reports arms that do not fit beside the weights, before any is allocated. needed is
+// what all arms take.
 func (s *source) checkMemory(arms []string, tokens int) error {
 	if !s.random {
 		return nil // as large as its file, which is there
@@ -150,7 +152,8 @@ func (s *source) checkMemory(arms []string, tokens int) error {
 		s.name, strings.Join(arms, ","), s.dtype, sizeOf(needed), needed, sizeOf(available), available)
 }
 
-// needed is how much memory arms take together, with some for what is computed and for the rest of the machine.
+// needed is how much memory arms take together, with some for what is computed and for the rest of
+// the machine.
 func (s *source) needed(arms []string, tokens int) int64 {
 	c := &s.config
 	needed := weightBytes(c, s.dtype, false)

@@ -15,9 +15,9 @@ type tapeMLP struct {
 	output *gorgonia.Node
 }
 
-// newStockMLPs writes down(silu(gate·x) ⊙ up·x) in the two ways that let Gorgonia's matrix product read each weight row
-// once: weights I×H and H×I times a vector, and a 1×H matrix times their lazy transposes. Written with weights H×I and
-// I×H it takes twice as long.
+// newStockMLPs writes down(silu(gate·x) ⊙ up·x) in the two ways that let Gorgonia's matrix product
+// read each weight row once: weights I×H and H×I times a vector, and a 1×H matrix times their lazy
+// transposes. Written with weights H×I and I×H it takes twice as long.
 func newStockMLPs(n *weights.Neurons, x []float32) ([]tapeMLP, error) {
 	gate, up, down, err := stockWeights(n)
 	if err != nil {

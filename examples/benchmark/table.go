@@ -7,7 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// table is text in columns. A header that begins with < aligns its column to the left, others to the right.
+// table is text in columns. A header that begins with < aligns its column to the left, others to
+// the right.
 type table struct {
 	header []string
 	rows   [][]string

@@ -24,7 +24,7 @@ import (
 // progress is what is on stderr, too, where the work takes over a second.
 var progress = regexp.MustCompile(`(?m)^generate: [a-z ]+( …| took [0-9.]+ s)\n`)
 
-// isComplaint tells whether stderr is one line, beside progress.
+// isComplaint reports whether stderr is one line, beside progress.
 func isComplaint(stderr string) bool {
 	stderr = progress.ReplaceAllString(stderr, "")
 	return strings.HasPrefix(stderr, "generate: ") && strings.Count(stderr, "\n") == 1 && strings.HasSuffix(stderr, "\n")
@@ -80,7 +80,14 @@ func TestFailures(t *testing.T) {
 
 func TestUsageErrors(t *testing.T) {
 	for _, test := range []struct{ args, message string }{
-		{"", "give one of -prompt, -ids and -tokenize"},
+		{"", "give one of -prompt, -prompts, -ids and -tokenize"},
+		{"-prompts - -prompt x", "give one of"},
+		{"-prompts - -prompt x -ids 1", "give one of"},
+		{"-prompts - -ids 1", "give one of"},
+		{"-prompts - -tokenize -", "-tokenize and -prompts exclude each other"},
+		{"-prompts - -logits file", "-prompts and -logits exclude each other"},
+		{"-prompts - -temperature 0.5", "-temperature 0.5 must be 0"},
+		{"-prompts ", "-prompts needs a file"},
 		{"-prompt x -ids 1", "give one of"},
 		{"func main", `unexpected argument "func"`},
 		{"-prompt func main", `unexpected argument "main"`},
@@ -176,7 +183,7 @@ func (w *failingWriter) Write(p []byte) (int, error) {
 }
 
 func TestStdoutFails(t *testing.T) {
-	for _, args := range [][]string{{"-prompt", "func "}, {"-prompt", "func ", "-json"}, {"-tokenize", "-"}} {
+	for _, args := range [][]string{{"-prompt", "func "}, {"-prompt", "func ", "-json"}, {"-prompts", "-"}, {"-prompts", "-", "-json"}, {"-tokenize", "-"}} {
 		var stderr bytes.Buffer
 		code := callWith(context.Background(), strings.NewReader(`["a", "b"]`), &failingWriter{8}, &stderr, args...)
 		if code != program.ExitFailure || !isComplaint(stderr.String()) || !strings.Contains(stderr.String(), "generate: no space left\n") {
@@ -313,7 +320,7 @@ func TestAnyCommandLine(t *testing.T) {
 		"-n 0", "-n 2", "-n=1", "-n 600", "-temperature 0.5", "-temperature NaN", "-top-p 0.5", "-top-p 2", "-seed 1",
 		"-stop none", "-stop 5", "-context 20", "-context 1", "-kv f16", "-kv f64", "-dtype int4", "-dtype bf16", "-dtype x",
 		"-machine tape", "-stock", "-stock True", "-threads 2", "-threads 0", "-model tinyrelu", "-model none", "-json",
-		"-sparsity 0", "-sparsity 1", "-tokenize -", "-plan none", "-logits /", "-device cuda", "x", "--", "-",
+		"-sparsity 0", "-sparsity 1", "-tokenize -", "-prompts -", "-plan none", "-logits /", "-device cuda", "x", "--", "-",
 	}
 	// Most command lines have a prompt and not much else, so that some get through.
 	lines := rapid.Custom(func(t *rapid.T) []string {

@@ -13,6 +13,7 @@ import (
 	"github.com/sparsegonia/sparsegonia/examples/internal/program"
 	"github.com/sparsegonia/sparsegonia/llama"
 	"github.com/sparsegonia/sparsegonia/llama/tokenizer"
+	"github.com/sparsegonia/sparsegonia/ops/kernel"
 )
 
 // generate continues the prompt.
@@ -29,54 +30,79 @@ func generate(ctx context.Context, env *program.Env, s *settings) (err error) {
 			return err
 		}
 	}
-	cpu, err := s.threads()
+	e, err := s.open(env)
 	if err != nil {
 		return err
 	}
-	defer cpu.Close()
-	s.session.CPU = cpu
-
-	loading := env.Wait("loading the model", 0)
-	defer loading.Done()
-	o := llama.Options{Pool: cpu.Pool()}
-	if s.dtype != nil {
-		o.Width = llama.As(*s.dtype)
-	}
-	model, err := models.Open(s.model, o)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, model.Close()) }()
-	tok, err := s.tokenizer(model)
-	if err != nil {
-		return err
-	}
-	loading.Done()
-
+	defer func() { err = errors.Join(err, e.close()) }()
 	if s.prompt != nil {
-		if s.ids, err = tok.Encode(*s.prompt); err != nil {
+		if s.ids, err = e.tok.Encode(*s.prompt); err != nil {
 			return err
 		}
 	}
-	if err := s.fit(model); err != nil {
+	if s.generate.MaxTokens, err = s.fit(len(s.ids), e.model); err != nil {
 		return err
 	}
-	if s.session.Plan, err = s.makePlan(ctx, env, model, tok); err != nil {
-		return err
-	}
-	session, err := model.NewSession(s.session)
+	session, err := s.newSession(ctx, env, e)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, session.Close()) }()
 
-	r := newReport(s, model)
+	r := newReport(s, e.model)
 	if logits != nil {
 		if err := computeLogits(ctx, env, session, s.ids, logits, r); err != nil {
 			return fmt.Errorf("-logits: %w", err)
 		}
 	}
-	return continuePrompt(ctx, env, session, tok, s, r)
+	return continuePrompt(ctx, env, session, e.tok, s, r)
+}
+
+// engine is what every session needs.
+type engine struct {
+	cpu   *kernel.CPU
+	model *llama.Model
+	tok   *tokenizer.Tokenizer // nil: the model has none
+}
+
+// open starts the threads and opens the model and its tokenizer. The caller must close the engine.
+func (s *settings) open(env *program.Env) (e *engine, err error) {
+	e = new(engine)
+	if e.cpu, err = s.threads(); err != nil {
+		return nil, err
+	}
+	s.session.CPU = e.cpu
+	loading := env.Wait("loading the model", 0)
+	defer loading.Done()
+	o := llama.Options{Pool: e.cpu.Pool()}
+	if s.dtype != nil {
+		o.Width = llama.As(*s.dtype)
+	}
+	if e.model, err = models.Open(s.model, o); err == nil {
+		e.tok, err = s.tokenizer(e.model)
+	}
+	if err != nil {
+		return nil, errors.Join(err, e.close())
+	}
+	return e, nil
+}
+
+// close ends what open started.
+func (e *engine) close() error {
+	defer e.cpu.Close()
+	if e.model == nil {
+		return nil
+	}
+	return e.model.Close()
+}
+
+// newSession finds the plan that the command line asks for and starts a session with it. The caller
+// must close it.
+func (s *settings) newSession(ctx context.Context, env *program.Env, e *engine) (session *llama.Session, err error) {
+	if s.session.Plan, err = s.makePlan(ctx, env, e.model, e.tok); err != nil {
+		return nil, err
+	}
+	return e.model.NewSession(s.session)
 }
 
 // computeLogits writes the logits of the prompt into their file.
@@ -89,7 +115,8 @@ func computeLogits(ctx context.Context, env *program.Env, session *llama.Session
 	return err
 }
 
-// continuePrompt puts out the new text, or the report in its place, and statistics. Whoever interrupts it gets what there is.
+// continuePrompt puts out the new text, or the report in its place, and statistics. Whoever
+// interrupts it gets what there is.
 func continuePrompt(ctx context.Context, env *program.Env, session *llama.Session, tok *tokenizer.Tokenizer, s *settings, r *report) (err error) {
 	out := env.Stdout
 	if s.json {
@@ -100,7 +127,7 @@ func continuePrompt(ctx context.Context, env *program.Env, session *llama.Sessio
 	if s.generate.MaxTokens > 0 || s.logits == "" {
 		stats, err = session.Generate(ctx, s.ids, s.generate, w.push)
 	}
-	interrupted := err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err())
+	interrupted := isInterrupt(ctx, err)
 	if err != nil && !interrupted {
 		return err
 	}
@@ -112,7 +139,7 @@ func continuePrompt(ctx context.Context, env *program.Env, session *llama.Sessio
 		r.Active = session.Density()
 	}
 	if s.json {
-		if err := r.writeJSON(env.Stdout); err != nil {
+		if err := writeJSON(env.Stdout, r); err != nil {
 			return err
 		}
 	}
@@ -136,7 +163,8 @@ func (s *settings) readPrompt(ctx context.Context, env *program.Env) error {
 	return nil
 }
 
-// tokenizer is the tokenizer of the model. Who gives ids and wants ids can do without: it is nil then, if there is none.
+// tokenizer is the tokenizer of the model. Who gives ids and wants ids can do without: it is nil
+// then, if there is none.
 func (s *settings) tokenizer(model *llama.Model) (*tokenizer.Tokenizer, error) {
 	tok, err := model.Tokenizer()
 	if errors.Is(err, fs.ErrNotExist) && s.prompt == nil && s.sparsity == 0 && (s.json || s.newTokens != nil && *s.newTokens == 0) {
@@ -145,26 +173,29 @@ func (s *settings) tokenizer(model *llama.Model) (*tokenizer.Tokenizer, error) {
 	return tok, err
 }
 
-// fit decides how many new tokens there can be after the prompt, and refuses what the context has no room for before any
-// work is done.
-func (s *settings) fit(model *llama.Model) error {
+// isInterrupt reports whether err comes from Ctrl-C.
+func isInterrupt(ctx context.Context, err error) bool {
+	return err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err())
+}
+
+// fit returns how many new tokens may follow a prompt. It refuses what the context has no room for
+// before any work is done.
+func (s *settings) fit(prompt int, model *llama.Model) (int, error) {
 	if s.session.Context == 0 {
 		s.session.Context = model.Config.MaxContext
 	}
-	prompt := len(s.ids)
 	room := s.session.Context - prompt
 	switch {
 	case room < 0:
-		return fmt.Errorf("a prompt of %d tokens is more than the context of %d", prompt, s.session.Context)
+		return 0, fmt.Errorf("a prompt of %d tokens is more than the context of %d", prompt, s.session.Context)
 	case s.newTokens == nil && room == 0:
-		return fmt.Errorf("a prompt of %d tokens leaves no room in the context of %d", prompt, s.session.Context)
+		return 0, fmt.Errorf("a prompt of %d tokens leaves no room in the context of %d", prompt, s.session.Context)
 	case s.newTokens == nil:
-		s.generate.MaxTokens = min(defaultTokens, room)
+		return min(defaultTokens, room), nil
 	case *s.newTokens > room:
-		return fmt.Errorf("-n %d: a prompt of %d tokens leaves room for %d in the context of %d",
+		return 0, fmt.Errorf("-n %d: a prompt of %d tokens leaves room for %d in the context of %d",
 			*s.newTokens, prompt, room, s.session.Context)
 	default:
-		s.generate.MaxTokens = *s.newTokens
+		return *s.newTokens, nil
 	}
-	return nil
 }

@@ -50,7 +50,8 @@ func smolLM2(t *testing.T) string {
 	return path
 }
 
-// The goldens go on after the end token and show special tokens; the program does neither unless told.
+// The goldens go on after the end token and show special tokens; the program does neither unless
+// told.
 func TestSmolLM2Texts(t *testing.T) {
 	path := smolLM2(t)
 	const end = "<|im_end|>"
@@ -105,7 +106,8 @@ func TestReport(t *testing.T) {
 	}
 }
 
-// Leaving out neurons that are exactly zero changes nothing; leaving out more leaves about as many as asked for.
+// Leaving out neurons that are exactly zero changes nothing; leaving out more leaves about as many
+// as asked for.
 func TestSparsity(t *testing.T) {
 	p := readGolden(t, "tiny-relu").Prompts[1]
 	args := []string{"-model", "tinyrelu", "-prompt", p.Text, "-n", "32"}

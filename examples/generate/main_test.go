@@ -60,15 +60,21 @@ func reported(t *testing.T, args ...string) report {
 
 func decodeReport(t *testing.T, text string) (r report) {
 	t.Helper()
+	decodeJSON(t, text, &r)
+	return r
+}
+
+// decodeJSON reads the one value that is text.
+func decodeJSON(t *testing.T, text string, v any) {
+	t.Helper()
 	d := json.NewDecoder(strings.NewReader(text))
 	d.DisallowUnknownFields()
-	if err := d.Decode(&r); err != nil {
+	if err := d.Decode(v); err != nil {
 		t.Fatalf("%v in %s", err, text)
 	}
 	if _, err := d.Token(); err != io.EOF {
 		t.Fatalf("more than an object: %s", text)
 	}
-	return r
 }
 
 // golden is what transformers computes in fp32: see testdata/golden.py.

@@ -13,8 +13,8 @@ import (
 // calibrationTokens of Go source are enough for a threshold per layer.
 const calibrationTokens = 1024
 
-// makePlan says which neurons are active when the model decodes, nil for all: what -plan says, or those with the largest
-// gate values.
+// makePlan says which neurons are active when the model decodes, nil for all: what -plan says, or
+// those with the largest gate values.
 func (s *settings) makePlan(ctx context.Context, env *program.Env, model *llama.Model, tok *tokenizer.Tokenizer) (*calibrate.Plan, error) {
 	if s.plan != "" {
 		return calibrate.ReadPlan(s.plan)

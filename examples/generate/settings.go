@@ -19,6 +19,7 @@ type settings struct {
 
 	prompt    *string // nil: ids; - is stdin
 	ids       []int32 // of the prompt
+	prompts   string  // file with several prompts in place of prompt and ids, or empty
 	newTokens *int    // nil: defaultTokens, or as many as the context has room for
 	generate  llama.GenerateOptions
 
@@ -44,13 +45,15 @@ func parseSettings(env *program.Env) (*settings, error) {
 		`go run ./examples/generate -model tinyrelu -prompt 'func (b *Buffer) WriteString(' -sparsity 0.6`,
 		`echo 'package main' | go run ./examples/generate -prompt - -dtype int8 -kv f16 -json`,
 		`go run ./examples/generate -ids 0,1030,2192 -n 0 -logits "$(mktemp)"`,
+		`echo '["func main() {", "// Copy copies", "package"]' | go run ./examples/generate -model tinyrelu -prompts - -sparsity 0.6`,
 		`echo '["func main() {", ""]' | go run ./examples/generate -tokenize -`,
 	)
 	var (
-		model  = f.String("model", "tinysilu", "`name` of an embedded model ("+strings.Join(models.Names(), ", ")+"), a Hugging Face directory or a GGUF file")
-		dtype  = f.Dtype()
-		prompt = f.String("prompt", "", "`text` to continue; - reads it from stdin")
-		ids    = f.String("ids", "", "token `ids` to continue instead, such as 1,2,3; none are added")
+		model   = f.String("model", "tinysilu", "`name` of an embedded model ("+strings.Join(models.Names(), ", ")+"), a Hugging Face directory or a GGUF file")
+		dtype   = f.Dtype()
+		prompt  = f.String("prompt", "", "`text` to continue; - reads it from stdin")
+		prompts = f.String("prompts", "", "`file` with prompts to continue together, a JSON array of strings or one a line; - reads stdin")
+		ids     = f.String("ids", "", "token `ids` to continue instead, such as 1,2,3; none are added")
 
 		n           = f.Int("n", defaultTokens, "new tokens at most; fewer by default if the context ends before")
 		temperature = f.Float64("temperature", 0, "0: greedy; 1: as the model says; more: bolder")
@@ -79,7 +82,7 @@ func parseSettings(env *program.Env) (*settings, error) {
 		return nil, err
 	}
 	if f.Given("tokenize") {
-		for _, other := range []string{"prompt", "ids", "logits", "json", "n"} {
+		for _, other := range []string{"prompt", "prompts", "ids", "logits", "json", "n"} {
 			if f.Given(other) {
 				return nil, program.Usagef("-tokenize and -%s exclude each other", other)
 			}
@@ -91,11 +94,18 @@ func parseSettings(env *program.Env) (*settings, error) {
 	}
 
 	s := &settings{
-		model: *model, dtype: dtype(), threads: threads, sparsity: *sparsity, plan: *plan, logits: *logits, json: *asJSON,
+		model: *model, dtype: dtype(), threads: threads, sparsity: *sparsity, plan: *plan, prompts: *prompts, logits: *logits,
+		json: *asJSON,
 	}
 	switch {
-	case f.Given("prompt") == f.Given("ids"):
-		return nil, program.Usagef("give one of -prompt, -ids and -tokenize")
+	case !exactlyOne(f.Given("prompt"), f.Given("prompts"), f.Given("ids")):
+		return nil, program.Usagef("give one of -prompt, -prompts, -ids and -tokenize")
+	case f.Given("prompts") && *prompts == "":
+		return nil, program.Usagef("-prompts needs a file")
+	case f.Given("prompts") && f.Given("logits"):
+		return nil, program.Usagef("-prompts and -logits exclude each other")
+	case f.Given("prompts") && *temperature > 0:
+		return nil, program.Usagef("-prompts chooses the likeliest tokens: -temperature %v must be 0", *temperature)
 	case f.Given("plan") && *plan == "":
 		return nil, program.Usagef("-plan needs a file")
 	case f.Given("logits") && *logits == "":
@@ -142,6 +152,17 @@ func parseSettings(env *program.Env) (*settings, error) {
 		s.session.Machine = llama.Tape
 	}
 	return s, nil
+}
+
+// exactlyOne reports whether one of the conditions holds and the others do not.
+func exactlyOne(conditions ...bool) bool {
+	n := 0
+	for _, c := range conditions {
+		if c {
+			n++
+		}
+	}
+	return n == 1
 }
 
 // parseIDs reads ids as in "1,2,3".

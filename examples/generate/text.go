@@ -17,8 +17,9 @@ type textWriter struct {
 	err  error
 }
 
-// newTextWriter starts a text that follows the prompt. The stream decodes the prompt too, for what the first new token
-// means depends on it: a token of Llama 2 begins with a space unless it begins the text.
+// newTextWriter starts a text that follows the prompt. The stream decodes the prompt too, for what
+// the first new token means depends on it: a token of Llama 2 begins with a space unless it begins
+// the text.
 func newTextWriter(out io.Writer, tok *tokenizer.Tokenizer, prompt []int32) *textWriter {
 	w := &textWriter{out: out, ids: []int32{}}
 	if tok != nil {
@@ -30,7 +31,7 @@ func newTextWriter(out io.Writer, tok *tokenizer.Tokenizer, prompt []int32) *tex
 	return w
 }
 
-// push takes the next token and tells whether to go on.
+// push takes the next token and reports whether to go on.
 func (w *textWriter) push(id int32) bool {
 	w.ids = append(w.ids, id)
 	if w.stream == nil {

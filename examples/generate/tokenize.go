@@ -18,7 +18,11 @@ func tokenize(ctx context.Context, env *program.Env, s *settings) error {
 	if err != nil {
 		return err
 	}
-	texts, err := readStrings(ctx, env, s.tokenize)
+	data, err := readInput(ctx, env, s.tokenize)
+	var texts []string
+	if err == nil {
+		texts, err = parseStrings(data)
+	}
 	if err != nil {
 		return fmt.Errorf("-tokenize %s: %w", s.tokenize, err)
 	}
@@ -37,12 +41,8 @@ func tokenize(ctx context.Context, env *program.Env, s *settings) error {
 	return json.NewEncoder(env.Stdout).Encode(all)
 }
 
-// readStrings reads a JSON array of strings.
-func readStrings(ctx context.Context, env *program.Env, file string) ([]string, error) {
-	data, err := readInput(ctx, env, file)
-	if err != nil {
-		return nil, err
-	}
+// parseStrings reads a JSON array of strings.
+func parseStrings(data []byte) ([]string, error) {
 	var values []*string // a null is not a string
 	d := json.NewDecoder(bytes.NewReader(data))
 	if err := d.Decode(&values); err != nil {

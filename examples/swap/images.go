@@ -11,7 +11,8 @@ const (
 	classes = 10
 )
 
-// artist draws images of ten classes: each class is a few strokes, and every image of it is moved, faded and noisy.
+// artist draws images of ten classes: each class is a few strokes, and every image of it is moved,
+// faded and noisy.
 type artist struct {
 	rng    *rand.Rand
 	shapes [classes][]stroke

@@ -1,19 +1,22 @@
-// Swap makes a network sparse that was written with Gorgonia's own nodes: 784–4096–4096–10 with ReLU, the shape of the
-// networks that Gorgonia's MNIST example trains, for inference of one image at a time.
+// Swap makes a network sparse that was written with Gorgonia's own nodes: 784–4096–4096–10 with
+// ReLU, the shape of the networks that Gorgonia's MNIST example trains, for inference of one image
+// at a time.
 //
 //	go run ./examples/swap
 //
-// The two wide layers are an MLP, down(relu(up·x)). graph.Swap is called on it with the exact-zero test: a neuron is
-// active if relu(up·x) is not 0, and only the down rows of active neurons are read. So nothing changes but the order of
-// sums. How much faster that is depends on how many neurons are active, and ReLU alone leaves half of them. The network
-// here is one of random features: the weights of the wide layers are random, their biases are such that each neuron is
-// active for a share of the training images that -active sets, and only the last layer is trained, with Gorgonia, on
-// images that are made up. That the sparse weights that an image reads may fit in a cache where the dense ones do not
-// makes the gain larger than the share of the bytes.
+// The two wide layers are an MLP, down(relu(up·x)). graph.Swap is called on it with the exact-zero
+// test: a neuron is active if relu(up·x) is not 0, and only the down rows of active neurons are
+// read. So nothing changes but the order of sums. How much faster that is depends on how many
+// neurons are active, and ReLU alone leaves half of them. The network here is one of random
+// features: the weights of the wide layers are random, their biases are such that each neuron is
+// active for a share of the training images that -active sets, and only the last layer is trained,
+// with Gorgonia, on images that are made up. That the sparse weights that an image reads may fit in
+// a cache where the dense ones do not makes the gain larger than the share of the bytes.
 //
-// Four arms run each image in turn: dense and sparse, on Gorgonia's tape machine and on graph.NewMachine. The program
-// prints the time for an image, with the spread, the speed-up over the dense arm of the same machine and over the dense
-// tape machine, and how the outputs changed. Gorgonia computes products on one thread; -threads is for the sparse ops.
+// Four arms run each image in turn: dense and sparse, on Gorgonia's tape machine and on
+// graph.NewMachine. The program prints the time for an image, with the spread, the speed-up over
+// the dense arm of the same machine and over the dense tape machine, and how the outputs changed.
+// Gorgonia computes products on one thread; -threads is for the sparse ops.
 //
 // With -json stdout gets one JSON object, whose keys type report documents.
 package main

@@ -16,9 +16,9 @@ type parameters struct {
 	biases  [3]*tensor.Dense
 }
 
-// newParameters makes a network of random features: random weights in the wide layers, biases such that each neuron is
-// active for a share of the images, and no last layer yet. It also gives the features of the images, what goes into the
-// last layer.
+// newParameters makes a network of random features: random weights in the wide layers, biases such
+// that each neuron is active for a share of the images, and no last layer yet. It also gives the
+// features of the images, what goes into the last layer.
 func newParameters(s settings, images *tensor.Dense) (p *parameters, features *tensor.Dense, err error) {
 	p = &parameters{}
 	rng := rand.New(rand.NewPCG(s.seed, 2))
@@ -149,7 +149,8 @@ func crossEntropy(x, w, b, want *gorgonia.Node) (*gorgonia.Node, error) {
 	return gorgonia.Neg(mean)
 }
 
-// network is the graph that is swapped: one image, a vector, goes through three layers of stock nodes.
+// network is the graph that is swapped: one image, a vector, goes through three layers of stock
+// nodes.
 type network struct {
 	graph     *gorgonia.ExprGraph
 	x, logits *gorgonia.Node

@@ -110,7 +110,8 @@ func milliseconds(times []time.Duration) []float64 {
 	return out
 }
 
-// quotients compares arms image by image, so that what slows the whole machine down counts for both.
+// quotients compares arms image by image, so that what slows the whole machine down counts for
+// both.
 func quotients(of, by []time.Duration) []float64 {
 	out := make([]float64, len(of))
 	for i := range of {

@@ -8,18 +8,17 @@ import (
 	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
-// KV holds the keys and values of one layer for a number of sequences, as F32
-// or F16: per sequence and key-value head, one row of headDim numbers for each
-// position. Memory is taken as sequences grow.
+// KV is the keys and values of one layer, F32 or F16: a row of headDim numbers for each sequence,
+// key-value head and position. It takes memory as sequences grow.
 type KV struct {
 	keys, values                        *weights.Matrix // of room positions for every head of every sequence
 	sequences, capacity, heads, headDim int
 	room                                int
 }
 
-// NewKV returns an empty cache of up to capacity positions for each sequence.
+// NewKV returns an empty cache of up to capacity positions for each sequence. d is F32 or F16.
 func NewKV(d weights.Dtype, sequences, capacity, kvHeads, headDim int) (*KV, error) {
-	if d != weights.F32 && d != weights.F16 {
+	if !simd.Attends(d) {
 		return nil, fmt.Errorf("kernel: KV cache of %v, want f32 or f16", d)
 	}
 	if sequences <= 0 || capacity <= 0 || kvHeads <= 0 || headDim <= 0 || headDim > weights.MaxCols {
@@ -42,8 +41,8 @@ func (kv *KV) newMatrix(d weights.Dtype, room int) *weights.Matrix {
 	return weights.NewContiguous(d, kv.sequences*kv.heads*room, kv.headDim)
 }
 
-// grow makes room for a number of positions of every sequence. Doubling it
-// keeps the cost of moving what is there below that of computing it.
+// grow makes room for a number of positions of every sequence. It doubles the room, so that each
+// row is moved a few times at most.
 func (kv *KV) grow(positions int) {
 	if positions <= kv.room {
 		return
@@ -79,16 +78,20 @@ func (kv *KV) HeadDim() int { return kv.headDim }
 // Bytes returns the size of the memory that is taken.
 func (kv *KV) Bytes() int { return kv.keys.Bytes() + kv.values.Bytes() }
 
-// row is the row of position 0 of a head; the next positions follow.
+// row returns the row of position 0 of a head; the next positions follow.
 func (kv *KV) row(sequence, head int) int { return (sequence*kv.heads + head) * kv.room }
 
-// Attention is causal attention over a KV cache. Row t of q and y
-// T×(heads·d) and of k and v T×(kvHeads·d) belongs to positions[t] of
-// sequences[t]. First all keys and values are stored, then row t attends to
-// positions 0 to positions[t] of its sequence, scores times scale; heads share
-// the key-value heads in groups of heads/kvHeads. A row of position −1 is
-// padding: nothing is stored and its y is zero. Where many rows are of one
-// sequence, what is no number in a value may reach the rows before it too.
+// Attention computes causal attention over a KV cache:
+//
+//	y(t,h) = Σₚ softmaxₚ(scale·q(t,h)·K(p,h/g))·V(p,h/g)    p ≤ positions[t], g = heads/kvHeads
+//
+//	q, y  T×(heads·d)
+//	k, v  T×(kvHeads·d)
+//
+// Row t belongs to positions[t] of sequences[t]. All rows of k and v are stored before any row
+// attends. A row of position −1 is padding: nothing is stored and its y is zero. Where many rows
+// are of one sequence, a NaN in v at position p may also reach rows before p, which multiply it by
+// 0.
 func Attention(cpu *CPU, y, q, k, v []float32, heads int, positions, sequences []int32, kv *KV, scale float32) {
 	tokens := len(positions)
 	if heads <= 0 || heads%kv.heads != 0 || len(sequences) != tokens || len(q) != tokens*heads*kv.headDim ||
@@ -149,8 +152,8 @@ func (kv *KV) store(k, v []float32, positions, sequences []int32) {
 	}
 }
 
-// attentionTask is the attention of all rows. A piece is one row and a group of
-// share heads that use the same keys; the last rows, which are the longest, come first.
+// attentionTask is the attention of all rows. A piece is one row and a group of share heads that
+// use the same keys. The last rows, which are the longest, come first.
 var attentionTasks = newPerCPU[attentionTask]()
 
 type attentionTask struct {
@@ -180,23 +183,24 @@ func (t *attentionTask) row(w *worker, i int) {
 	scores := w.scratch(t.share * n)
 	clear(scores)
 	clear(y)
-	// The heads of a share read a block of rows in turn, while it is in the L1 cache.
-	block := max(24<<10/kv.keys.Stride()&^3, 4)
-	for j := 0; j < n; j += block {
-		count := min(block, n-j)
+	rows := v.RowsOf(kv.keys)
+	// The heads of a share read some rows one after the other, while they are in the L1 cache.
+	few := max(24<<10/kv.keys.Stride()&^3, 4)
+	for j := 0; j < n; j += few {
+		count := min(few, n-j)
 		for h := range t.share {
-			v.RowDotsAny(scores[h*n+j:][:count], q[h*d:][:d], kv.keys, base+j)
+			rows.RowDots(scores[h*n+j:][:count], q[h*d:][:d], kv.keys, base+j)
 		}
 	}
 	for h := range t.share {
 		s := scores[h*n:][:n]
-		v.Scale(simd.Address(s), t.scale, n)
+		v.Scale(s, t.scale)
 		v.Softmax(s, s)
 	}
-	for j := 0; j < n; j += block {
-		count := min(block, n-j)
+	for j := 0; j < n; j += few {
+		count := min(few, n-j)
 		for h := range t.share {
-			v.RowSumAny(y[h*d:][:d], scores[h*n+j:][:count], kv.values, base+j)
+			rows.RowSum(y[h*d:][:d], scores[h*n+j:][:count], kv.values, base+j)
 		}
 	}
 }

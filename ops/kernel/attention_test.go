@@ -6,6 +6,8 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/chewxy/math32"
+
 	"github.com/sparsegonia/sparsegonia/ops/simd"
 	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
@@ -34,8 +36,8 @@ func naiveAttention(q []float32, keys, values [][]float32, scale float64) []floa
 	return y
 }
 
-// Sequences of different lengths, in steps of one and of many tokens, past every size that the cache takes: what was
-// stored stays where it is found.
+// Sequences of different lengths, in steps of one and of many tokens, past every size that the
+// cache takes: what was stored stays where it is found.
 func TestAttentionWhileTheCacheGrows(t *testing.T) {
 	for _, variant := range simd.Variants() {
 		p := NewCPU(2, WithVariant(variant))
@@ -107,7 +109,8 @@ func testGrowingAttention(t *testing.T, p *CPU, dtype weights.Dtype, d int) {
 	}
 }
 
-// Padding among the rows of a prompt: rows of position −1 are zero, and the others are what they are without it.
+// Padding among the rows of a prompt: rows of position −1 are zero, and the others are what they
+// are without it.
 func TestAttentionOfPaddedPrompts(t *testing.T) {
 	everywhere(t, func(t *testing.T, p *CPU) {
 		r := rand.New(rand.NewPCG(61, 62))
@@ -145,7 +148,7 @@ func TestAttentionOfPaddedPrompts(t *testing.T) {
 				continue
 			}
 			for j, w := range want[int(pos)*heads*d:][:heads*d] {
-				if !(weights.Abs(row[j]-w) <= 1e-5) {
+				if !(math32.Abs(row[j]-w) <= 1e-5) {
 					t.Fatalf("position %d, element %d is %v, want %v", pos, j, row[j], w)
 				}
 			}

@@ -1,23 +1,25 @@
 package kernel
 
 import (
-	"math"
+	"github.com/chewxy/math32"
 
 	"github.com/sparsegonia/sparsegonia/ops/parallel"
 	"github.com/sparsegonia/sparsegonia/ops/simd"
 	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
-// attentionTiles is the attention of many rows of one sequence, on the tiles of the matrix product: a panel of as many
-// queries as a tile has columns, of all heads that share a key-value head, meets a block of positions at a time, and what
-// it found before is scaled to the largest score so far (as in FlashAttention, Dao et al. 2022). A piece is a panel of one
-// key-value head; the last queries, which see the most positions, come first.
+// attentionTiles is the attention of many rows of one sequence, on the tiles of the matrix product.
+// A piece is a panel of queries, as many as a tile has columns, of all heads that share a key-value
+// head. A panel meets attentionBlock positions at a time; the sums so far are scaled to the largest
+// score so far (FlashAttention, Dao et al. 2022). The last queries, which see the most positions,
+// come first.
 type attentionTiles attentionTask
 
-// attentionBlock is the number of positions of a block: its scores, keys and values stay in the cache.
+// attentionBlock is the number of positions of a block: its scores, keys and values stay in the
+// cache.
 const attentionBlock = 128
 
-// manyQueries tells whether the queries that share a key-value head fill tiles.
+// manyQueries reports whether the queries that share a key-value head fill tiles.
 func (t *attentionTask) manyQueries() bool {
 	if 2*len(t.positions)*t.share < t.cpu.variant.TileCols {
 		return false
@@ -75,38 +77,39 @@ func (t *attentionTiles) Piece(thread *parallel.Worker, i int) {
 	for q := range queries {
 		copy(rows[q*d:], row(t.q, q))
 	}
-	v.Scale(simd.Address(rows), t.scale, len(rows))
+	v.Scale(rows, t.scale)
 	v.Transpose(packed, cols, rows, d, cols, d)
 	clear(sums)
 	clear(total)
 	for q := range largest {
-		largest[q] = float32(math.Inf(-1))
+		largest[q] = math32.Inf(-1)
 	}
 	for j := 0; j < positions; j += attentionBlock {
 		n := min(attentionBlock, positions-j)
 		keys := t.asFloats(kv.keys, base+j, n, stored)
 		clear(scores[:v.WholeTiles(n)*cols])
 		for r := 0; r < n; r += v.TileRows {
-			v.Tile(simd.Address(scores[r*cols:]), simd.Address(keys[r*d:]), 4*d, 4, simd.Address(packed), d)
+			v.Tile(scores[r*cols:], simd.Address(keys[r*d:]), 4*d, 4, packed)
 		}
 		for q := range queries {
 			for r := max(position(q)+1-j, 0); r < n; r++ {
-				scores[r*cols+q] = float32(math.Inf(-1))
+				scores[r*cols+q] = math32.Inf(-1)
 			}
 		}
 		copy(factors, largest)
-		v.MaxColumns(simd.Address(largest), simd.Address(scores), n)
+		v.MaxColumns(largest, scores[:n*cols])
 		if j > 0 {
-			v.ExpColumns(simd.Address(factors), simd.Address(largest), simd.Address(unused), 1)
-			v.Mul(simd.Address(total), simd.Address(total), simd.Address(factors), cols)
+			v.ExpColumns(factors, largest, unused)
+			v.Mul(total, total, factors)
 			for c := range d {
-				v.Mul(simd.Address(sums[c*cols:]), simd.Address(sums[c*cols:]), simd.Address(factors), cols)
+				sum := sums[c*cols:][:cols]
+				v.Mul(sum, sum, factors)
 			}
 		}
-		v.ExpColumns(simd.Address(scores), simd.Address(largest), simd.Address(total), n)
+		v.ExpColumns(scores[:n*cols], largest, total)
 		values := t.asFloats(kv.values, base+j, n, stored)
 		for c := 0; c < d; c += v.TileRows {
-			v.Tile(simd.Address(sums[c*cols:]), simd.Address(values[c:]), 4, 4*d, simd.Address(scores), n)
+			v.Tile(sums[c*cols:], simd.Address(values[c:]), 4, 4*d, scores[:n*cols])
 		}
 	}
 
@@ -117,20 +120,20 @@ func (t *attentionTiles) Piece(thread *parallel.Worker, i int) {
 			clear(y)
 			continue
 		}
-		v.Scale(simd.Address(rows[q*d:]), 1/total[q], d)
+		v.Scale(rows[q*d:][:d], 1/total[q])
 		copy(y, rows[q*d:][:d])
 	}
 }
 
-// asFloats returns n rows of m as float32: where they lie, if tiles may read what is behind them, else in buf.
+// asFloats returns n rows of m as float32: where they lie, if tiles may read what is behind them,
+// else in buf.
 func (t *attentionTiles) asFloats(m *weights.Matrix, first, n int, buf []float32) []float32 {
-	v := t.cpu.variant
-	if m.Dtype() == weights.F32 && first+v.WholeTiles(n)+v.TileRows <= m.Rows() {
-		simd.RaceRead(m.RowAt(first), n*m.Stride())
+	v, rows := t.cpu.variant, t.cpu.variant.RowsOf(m)
+	if rows.Direct && first+v.WholeTiles(n)+v.TileRows <= m.Rows() {
 		return weights.SliceAt[float32](m.RowAt(first), v.WholeTiles(n)*m.Cols())
 	}
 	for r := range n {
-		v.WidenPart(buf[r*m.Cols():], m, m.RowAt(first+r), 0, m.Cols())
+		rows.Widen(buf[r*m.Cols():], m, m.RowAt(first+r), 0, m.Cols())
 	}
 	return buf
 }

@@ -12,16 +12,16 @@ import (
 	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
-// The benchmarks print what they reach beside what the machine gives, measured in turns with it: a machine has other
-// work too, and neither figure means anything without the other.
+// The benchmarks print what they reach beside what the machine gives, measured in turns with it: a
+// machine has other work too, and neither figure means anything without the other.
 
 const benchH, benchI = 3072, 8192
 
 // cold is far more than the caches hold.
 const cold = 640 << 20
 
-// coldMatrices are views of rows × cols over one buffer, so many that none is in a cache when its turn comes again: sets
-// of per matrices whose rows take turns.
+// coldMatrices are views of rows × cols over one buffer, so many that none is in a cache when its
+// turn comes again: sets of per matrices whose rows take turns.
 func coldMatrices(d weights.Dtype, rows, cols, per int) ([][]*weights.Matrix, []byte) {
 	r := rand.New(rand.NewPCG(1, 1))
 	const distinct = 512
@@ -57,7 +57,8 @@ func coldMLPs(d weights.Dtype, inner, hidden int) ([]*MLP[float32], []byte) {
 	return layers, buf
 }
 
-// undisturbed is the tenth of x from below: what a machine with other work does when that work pauses.
+// undisturbed is the tenth of x from below: what a machine with other work does when that work
+// pauses.
 func undisturbed(x []float64) float64 {
 	slices.Sort(x)
 	return x[len(x)/10]
@@ -89,7 +90,8 @@ func rates(b *testing.B, p *CPU, buf []byte, bytes int, f func(i int) time.Durat
 	b.ReportMetric(float64(bytes)/t/roof, "of-roof")
 }
 
-// timed returns how long f takes; with GOMAXPROCS=1 it is the time of the thread, in which nobody else runs.
+// timed returns how long f takes; with GOMAXPROCS=1 it is the time of the thread, in which nobody
+// else runs.
 func timed(f func()) time.Duration {
 	now := func() time.Duration { return time.Duration(time.Now().UnixNano()) }
 	if runtime.GOMAXPROCS(0) == 1 {
@@ -149,8 +151,8 @@ func activeSets(r *rand.Rand, inner, n int) (sets [8][]int32) {
 	return sets
 }
 
-// A sparse MLP should take its share of the time of the dense one, which runs in turns with it: "of-share" is
-// time/(fraction·dense time).
+// A sparse MLP should take its share of the time of the dense one, which runs in turns with it:
+// "of-share" is time/(fraction·dense time).
 func BenchmarkSparseMLP(b *testing.B) {
 	r := rand.New(rand.NewPCG(2, 2))
 	for _, shape := range [][2]int{{benchI, benchH}, {1536, 576}} {
@@ -184,7 +186,8 @@ func BenchmarkSparseMLP(b *testing.B) {
 	}
 }
 
-// The whole of a sparse MLP of 20 % active neurons: a low-rank predictor of 4 %, the mask, its slots and the MLP.
+// The whole of a sparse MLP of 20 % active neurons: a low-rank predictor of 4 %, the mask, its
+// slots and the MLP.
 func BenchmarkPredictedMLP(b *testing.B) {
 	r := rand.New(rand.NewPCG(2, 2))
 	const rank = benchI * 4 / 100

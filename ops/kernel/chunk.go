@@ -6,13 +6,15 @@ import (
 	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
-// Sums over many weight rows are taken in chunks of rows, whose partial sums
-// are then added in order: workers need not wait for each other, and the bits
-// do not depend on how many there are, since the chunks depend on the number of rows alone.
+// Sums over many rows of weights are taken in chunks of rows, whose partial sums are added in
+// order. Workers need not wait for each other. Chunks depend on the number of rows alone, so that
+// the bits do not depend on the number of workers.
 
-// chunkRows returns how many of n rows make a chunk, a multiple of 8. A chunk costs its partial sums, and the first one
-// of a worker starts with rows that nobody has asked for ahead, so that short ones are slow, but 16 should be there to
-// share; and the partial sums of more than 64 would be too much beside the weights.
+// chunkRows returns how many of n rows make a chunk, a multiple of blockNeurons:
+//
+//   - at least 32: the first rows of a worker are not prefetched, and a chunk costs its partial sums
+//   - at most 128, if that leaves 16 chunks to share
+//   - so many that there are at most 64 chunks, whose partial sums are read beside the weights
 func chunkRows(n int) int {
 	const (
 		least, long  = 32, 128 // rows
@@ -31,14 +33,14 @@ func (cpu *CPU) partialSums(n, tokens, cols int) []float32 {
 	return *sums
 }
 
-// addPartialSums writes y T×O, the sum of all chunks of the n rows, of w or some of them, plus bias. It adds them up in
-// the first chunk.
+// addPartialSums computes y T×O, the sum of all chunks of n rows of w plus bias. It overwrites the
+// first chunk.
 func (cpu *CPU) addPartialSums(y []float32, n, tokens int, w *weights.Matrix, bias []float32) {
 	c, cols := chunkRows(n), w.Cols()
 	t := reduceTasks.of(cpu)
 	*t = reduceTask{
-		cpu: cpu, y: y, sums: *chunkSums.of(cpu), bias: bias, order: cpu.variant.SumOrder[w.Dtype()], tokens: tokens, width: cols,
-		chunks: (n + c - 1) / c,
+		cpu: cpu, y: y, sums: *chunkSums.of(cpu), bias: bias, inOrder: cpu.variant.RowsOf(w).InOrder, tokens: tokens,
+		width: cols, chunks: (n + c - 1) / c,
 	}
 	t.cols = cols
 	if t.chunks*tokens*cols > 4*elementsPerPiece {
@@ -54,7 +56,7 @@ var reduceTasks = newPerCPU[reduceTask]()
 type reduceTask struct {
 	cpu                   *CPU
 	y, sums, bias         []float32
-	order                 int
+	inOrder               func(y, sums, scratch []float32)
 	tokens, width, chunks int
 	cols                  int // in a piece, a multiple of sumBlock or all
 }
@@ -66,19 +68,18 @@ func (t *reduceTask) Piece(thread *parallel.Worker, i int) {
 	n := min(t.cols, t.width-c)
 	for token := range t.tokens {
 		y := t.y[token*t.width+c:][:n]
-		simd.RaceWrite(simd.Address(y), 4*n)
 		if t.chunks == 0 {
 			clear(y)
 		} else {
 			chunk := func(i int) []float32 { return t.sums[(i*t.tokens+token)*padded+c:][:simd.PaddedCols(n)] }
 			sum := chunk(0)
 			for i := 1; i < t.chunks; i++ {
-				v.AddTo(sum, chunk(i))
+				v.Add(sum, sum, chunk(i))
 			}
-			v.InOrder(y, sum, t.order, w.scratch(simd.SumBlock))
+			t.inOrder(y, sum, w.scratch(simd.SumBlock))
 		}
 		if t.bias != nil {
-			v.AddTo(y, t.bias[c:][:n])
+			v.Add(y, y, t.bias[c:][:n])
 		}
 	}
 }

@@ -4,14 +4,13 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
-	"unsafe"
 
 	"github.com/sparsegonia/sparsegonia/ops/parallel"
 	"github.com/sparsegonia/sparsegonia/ops/simd"
 )
 
-// CPU is what kernels run on: the threads of a Pool, one of the Variants, and scratch memory. Any number of goroutines
-// may call kernels on one CPU; the calls run one after the other.
+// A CPU is what kernels run on: the threads of a Pool, one of the Variants, and scratch memory. Any
+// number of goroutines may call kernels on one CPU; the calls run one after the other.
 type CPU struct {
 	pool    *parallel.Pool
 	variant *simd.Variant
@@ -24,7 +23,8 @@ type CPU struct {
 // CPUOption changes what NewCPU makes.
 type CPUOption func(*CPU)
 
-// WithVariant selects the kernels by the name of one of Variants. NewCPU panics if this processor cannot run them.
+// WithVariant selects the kernels by the name of one of Variants. NewCPU panics if this processor
+// cannot run them.
 func WithVariant(name string) CPUOption {
 	return func(c *CPU) {
 		v := simd.Find(name)
@@ -35,7 +35,8 @@ func WithVariant(name string) CPUOption {
 	}
 }
 
-// NewCPU returns a CPU with a pool of that many threads, all that are available if threads <= 0, and the best variant.
+// NewCPU returns a CPU with a pool of that many threads, all that are available if threads <= 0,
+// and the best variant.
 func NewCPU(threads int, opts ...CPUOption) *CPU { return newCPU(parallel.NewPool(threads), opts...) }
 
 func newCPU(p *parallel.Pool, opts ...CPUOption) *CPU {
@@ -51,8 +52,8 @@ var (
 	otherCPU atomic.Pointer[CPU] // of SetDefaultCPU
 )
 
-// DefaultCPU returns the CPU that kernels run on when they are given none: that of SetDefaultCPU, or one of all available
-// threads, which is made on first use and never closed.
+// DefaultCPU returns the CPU that kernels run on when they are given none: that of SetDefaultCPU, or
+// one of all available threads, which is made on first use and never closed.
 func DefaultCPU() *CPU {
 	if c := otherCPU.Load(); c != nil {
 		return c
@@ -60,8 +61,8 @@ func DefaultCPU() *CPU {
 	return firstCPU()
 }
 
-// SetDefaultCPU makes c the default, for programs whose ops run on Gorgonia's machines, which know no CPU. It is called
-// before graphs run. A nil c brings back the first default.
+// SetDefaultCPU makes c the default, for programs whose ops run on Gorgonia's machines, which know no
+// CPU. It is called before graphs run. A nil c brings back the first default.
 func SetDefaultCPU(c *CPU) { otherCPU.Store(c) }
 
 func orDefault(c *CPU) *CPU {
@@ -96,19 +97,18 @@ func (c *CPU) on(w *parallel.Worker) *worker {
 // worker is the scratch memory of one worker.
 type worker struct {
 	*parallel.Worker
-	floats  []float32
-	operand simd.Operand
-	dots    simd.DotRows
-	rows    simd.AxpyRows
-	order   [3*blockNeurons + mostAhead]unsafe.Pointer // rows of a block of neurons
-	_       [64]byte
+	floats []float32
+	dots   simd.DotRows
+	rows   simd.AxpyRows
+	block  block
+	_      [64]byte
 }
 
 // scratch returns n float32 of unspecified content, at a multiple of 64 bytes.
 func (w *worker) scratch(n int) []float32 { return resizeTo(&w.floats, n) }
 
-// perCPU is a T that every CPU has one of: a task or scratch memory that the calls of a kernel share, so that they allocate
-// nothing. It is used under CPU.mu.
+// A perCPU is a T that every CPU has one of: a task or scratch memory that the calls of a kernel
+// share, so that they allocate nothing. It is used under CPU.mu.
 type perCPU[T any] int
 
 var perCPUs int
@@ -130,8 +130,9 @@ func (k perCPU[T]) of(c *CPU) *T {
 	return c.kept[k].(*T)
 }
 
-// resizeTo makes *s n elements long, of unspecified content, and returns it. It allocates only to grow.
-func resizeTo(s *[]float32, n int) []float32 {
+// resizeTo makes *s n elements long, of unspecified content, and returns it. It allocates only to
+// grow.
+func resizeTo[E any](s *[]E, n int) []E {
 	*s = simd.Resize(*s, n)
 	return *s
 }

@@ -1,6 +1,5 @@
-// Package kernel holds the CPU kernels of Sparsegonia on plain slices: matrix
-// products with weights of any Dtype, sparse and dense MLPs, attention, norms,
-// masks, and the Pool of threads that runs them. It knows nothing of Gorgonia.
+// Package kernel computes the layers of a transformer on slices: products with weights, sparse and
+// dense MLPs, attention, norms and masks.
 //
 //	x ──► Linear ──► RoPE ──► Attention ──► Linear ──► Add ──► RMSNorm
 //	                                                              │
@@ -8,48 +7,56 @@
 //	                     ▲                                        │
 //	                     └── Union ◄── MaskThreshold ◄── Linear ◄─┘
 //
-// # Weights
-//
-// A Matrix is rows of one Dtype over memory of its own or of others. An MLP is
-// stored neuron-major, so that an active neuron is three rows, wherever they lie:
-// sparse decode, dense decode and prefill read the same bytes.
+// A CPU is what kernels run on: a pool of threads (package parallel) and a variant of primitives
+// (package simd). An MLP is stored neuron-major, so that an active neuron is three rows, wherever
+// they lie: sparse decode, dense decode and prefill read the same bytes.
 //
 // # Results
 //
-// Sums are taken in float32 for float and quantised weights, in float64 for F64
-// and modulo 2^n for integers. The result of a call does not depend on the
-// number of threads, bit for bit; it does depend on the variant (Variants) and
-// may depend on how many tokens are computed together.
+// The result of a call does not depend on the number of threads, bit for bit. It depends on the
+// variant, and it may depend on the number of tokens that are computed together. Sums are float32;
+// those of F64 are float64 and those of integers are modulo 2ⁿ. Inputs (and weights, where it says
+// both) are rounded as follows. Products of quantised weights with rounded inputs are exact.
 //
-// Quantised weights meet rounded inputs, and their products are exact: Int8
-// rounds the inputs of a token to int16, the grouped dtypes to int8 by groups of
-// 32, or from 16 tokens on to int16 by token. Sums over rows (LinearT and the down
-// rows of SparseMLP) take the inputs as they are, except that those of Int8 round
-// them, times the scales of the rows, to int16 from 16 tokens on. With fewer
-// tokens, those of Int8 and Int8G may round them, times the scales, to 15 bits, by
-// 4 rows or by 4 rows × 32 columns, and those of 4 bits do so to int8, by 8 rows ×
-// 32 columns.
+// Linear, and the gate and up rows of an MLP:
 //
-// The variant amx multiplies bfloat16 from 16 tokens on, where weights are not F32
-// or Int8: inputs of F16 and BF16 weights keep 16 bits, as two bfloat16; those of
-// grouped weights are rounded to one, and so are these weights times their scales.
+//	weights            T < 16 tokens             T ≥ 16                           T ≥ 16, variant amx
+//	F32                exact                     exact                            exact
+//	F16                exact                     exact                            both as two bfloat16, 16 bits
+//	BF16               exact                     exact                            inputs as two bfloat16
+//	Int8               int16 by token            int16 by token                   int16 by token
+//	Int8G Int4 Int4M   int8 by 32 columns        int16 by token                   both one bfloat16
 //
-// NaN propagates, in attention of many rows of a sequence from a value perhaps to
-// rows before it too. An infinity behaves as in IEEE 754 arithmetic, except that
-// where inputs are rounded or split one that is infinite may give NaN, for all that
-// shares its scale. Denormal numbers count; only results of exponentials (SiLU,
-// GELUTanh, softmax) below 1e-35 may be 0. With bfloat16, inputs beyond 3.39e38
-// count as infinite, and denormal inputs, weights and sums as 0.
+// LinearT, and the down rows of an MLP; here p is an input times the scale of its row (or group of
+// columns):
+//
+//	weights            T < 16 tokens             T ≥ 16                           T ≥ 16, variant amx
+//	F32 F16 BF16       exact                     exact                            as above
+//	Int8               p to 15 bits by 4 rows    p to int16 by token              p to int16 by token
+//	Int8G              p exact, or to 15 bits    exact                            both one bfloat16
+//	                   by 4 rows × 32 columns
+//	Int4 Int4M         p to int8                 exact                            both one bfloat16
+//	                   by 8 rows × 32 columns
+//
+// Where fewer rows or columns are left, p may be exact.
+//
+// # Numbers that are not finite
+//
+//   - NaN propagates. In attention of many rows of a sequence a NaN in v may also reach earlier
+//     rows, which multiply it by zero.
+//   - An infinity behaves as in IEEE 754. An input that is rounded or split may give NaN instead,
+//     for all that shares its scale.
+//   - Denormal numbers count. Results of exponentials (SiLU, GELUTanh, softmax) below 1e-35 may be 0.
+//   - With bfloat16, inputs beyond 3.39e38 are infinite, and denormal inputs, weights and sums are 0.
 //
 // # Errors
 //
-// Lengths that do not fit, rows out of range and element types that are not
-// the compute type of a matrix are mistakes of the programmer and panic.
-// Everything that can come from a file or a user is checked by the functions
-// that return an error.
+// Lengths that do not fit, rows out of range and element types that are not the compute type of a
+// matrix panic. What can come from a file or a user is checked by the functions that return an
+// error.
 //
 // # Threads
 //
-// All functions may be called from any goroutine. Calls on one Pool run one
-// after the other; they allocate nothing in steady state for float32 inputs.
+// All functions may be called from any goroutine. Calls on one CPU run one after the other. They
+// allocate nothing in steady state for float32 inputs.
 package kernel

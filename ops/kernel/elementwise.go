@@ -3,15 +3,14 @@ package kernel
 import (
 	"github.com/sparsegonia/sparsegonia/ops/activation"
 	"github.com/sparsegonia/sparsegonia/ops/parallel"
-	"github.com/sparsegonia/sparsegonia/ops/simd"
 	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
-// elementsPerPiece is few enough to share and many enough to be worth a step of
-// the counter; less than two pieces stay on the caller.
+// elementsPerPiece is few enough to share and many enough to be worth a piece. Less than two pieces
+// stay on the caller.
 const elementsPerPiece = 8192
 
-// Activate writes a(x) elementwise; y may be x.
+// Activate computes y = a(x); y may be x.
 func Activate[E weights.Elem](cpu *CPU, y, x []E, a activation.Func) {
 	checkActivation[E](a)
 	if len(y) != len(x) {
@@ -26,7 +25,7 @@ func Activate[E weights.Elem](cpu *CPU, y, x []E, a activation.Func) {
 	}
 }
 
-// GLU writes a(gate)⊙up; y may be gate or up.
+// GLU computes y = a(gate)⊙up; y may be gate or up.
 func GLU[E weights.Elem](cpu *CPU, y, gate, up []E, a activation.Func) {
 	checkActivation[E](a)
 	if len(y) != len(gate) || len(y) != len(up) {
@@ -41,7 +40,7 @@ func GLU[E weights.Elem](cpu *CPU, y, gate, up []E, a activation.Func) {
 	}
 }
 
-// Add writes a + b; y may be a or b.
+// Add computes y = a + b; y may be a or b.
 func Add[E weights.Elem](cpu *CPU, y, a, b []E) {
 	if len(y) != len(a) || len(y) != len(b) {
 		panic(panicShape)
@@ -55,7 +54,7 @@ func Add[E weights.Elem](cpu *CPU, y, a, b []E) {
 	}
 }
 
-// Mul writes a⊙b; y may be a or b.
+// Mul computes y = a⊙b; y may be a or b.
 func Mul[E weights.Elem](cpu *CPU, y, a, b []E) {
 	if len(y) != len(a) || len(y) != len(b) {
 		panic(panicShape)
@@ -93,30 +92,23 @@ func (t *elementTask) Piece(thread *parallel.Worker, i int) {
 	w := t.cpu.on(thread)
 	lo, hi := i*elementsPerPiece, min((i+1)*elementsPerPiece, len(t.y))
 	y, a, b := t.y[lo:hi], t.a[lo:hi], t.b
-	simd.RaceRead(simd.Address(a), 4*len(a))
 	if b != nil {
 		b = b[lo:hi]
-		simd.RaceRead(simd.Address(b), 4*len(b))
 	}
-	simd.RaceWrite(simd.Address(y), 4*len(y))
 	t.do(t, w, y, a, b)
 }
 
 func activateElements(t *elementTask, _ *worker, y, a, _ []float32) {
-	t.cpu.variant.Activate[t.act](simd.Address(y), simd.Address(a), len(y))
+	t.cpu.variant.Activate[t.act](y, a)
 }
 
-func addElements(t *elementTask, _ *worker, y, a, b []float32) {
-	t.cpu.variant.Add(simd.Address(y), simd.Address(a), simd.Address(b), len(y))
-}
+func addElements(t *elementTask, _ *worker, y, a, b []float32) { t.cpu.variant.Add(y, a, b) }
 
-func mulElements(t *elementTask, _ *worker, y, a, b []float32) {
-	t.cpu.variant.Mul(simd.Address(y), simd.Address(a), simd.Address(b), len(y))
-}
+func mulElements(t *elementTask, _ *worker, y, a, b []float32) { t.cpu.variant.Mul(y, a, b) }
 
 func gateElements(t *elementTask, w *worker, y, a, b []float32) {
 	v := t.cpu.variant
 	tmp := w.scratch(len(y)) // y may be b
-	v.Activate[t.act](simd.Address(tmp), simd.Address(a), len(y))
-	v.Mul(simd.Address(y), simd.Address(tmp), simd.Address(b), len(y))
+	v.Activate[t.act](tmp, a)
+	v.Mul(y, tmp, b)
 }

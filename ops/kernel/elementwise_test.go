@@ -23,8 +23,8 @@ func sums[E weights.Elem]() map[string]struct {
 	}
 }
 
-// Every length up to three vectors and around the ends of pieces, at every alignment, with guards round the output; y
-// may be a or b.
+// Every length up to three vectors and around the ends of pieces, at every alignment, with guards
+// round the output; y may be a or b.
 func TestAddMul(t *testing.T) {
 	everywhere(t, func(t *testing.T, p *CPU) {
 		r := rand.New(rand.NewPCG(11, 12))

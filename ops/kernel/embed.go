@@ -5,7 +5,7 @@ import (
 	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
-// Embed writes row ids[t] of w to row t of y T×cols; an id of −1 gives zeros.
+// Embed copies row ids[t] of w to row t of y T×cols. An id of −1 gives zeros.
 func Embed(cpu *CPU, y []float32, w *weights.Matrix, ids []int32) {
 	if w.Dtype().Compute() != weights.F32 {
 		panic(panicDtype)

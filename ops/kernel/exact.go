@@ -5,9 +5,8 @@ import (
 	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
-// The kernels of float64, int32 and int64: plain Go, the sums of integers
-// modulo 2^32 and 2^64. They are for checking and for integer models, and
-// allocate a closure per section.
+// The kernels of float64, int32 and int64 are plain Go, for checks and integer models. Sums of
+// integers are modulo 2³² and 2⁶⁴. They allocate a closure a section.
 
 func linearExact[E weights.Elem](cpu *CPU, y, x []E, w *weights.Matrix, bias []E) {
 	tokens := len(y) / w.Rows()
@@ -25,7 +24,7 @@ func linearExact[E weights.Elem](cpu *CPU, y, x []E, w *weights.Matrix, bias []E
 	})
 }
 
-// linearTExact writes y = h·w[slots] + bias; slots nil means all rows.
+// linearTExact computes y = h·w[slots] + bias; slots nil means all rows.
 func linearTExact[E weights.Elem](cpu *CPU, y, h []E, w *weights.Matrix, slots []int32, bias []E, tokens int) {
 	if tokens == 0 {
 		return
@@ -82,7 +81,7 @@ func sparseExact[E weights.Elem](cpu *CPU, y, x []E, m MLP[E], slots, neurons []
 	linearTExact(cpu, y, h, m.Down, slots, m.DownBias, tokens)
 }
 
-// at is b[i], or 0 if there is no b.
+// at returns b[i], or 0 if there is no b.
 func at[E weights.Elem](b []E, i int) E {
 	if b == nil {
 		return 0
@@ -103,7 +102,7 @@ func dotExact[E weights.Elem](x, w []E) E {
 	return s0 + s1
 }
 
-// apply is a in the type of the activations; of integers it is ReLU.
+// apply returns a(x) in the type of the activations; a of integers is ReLU.
 func apply[E weights.Elem](a activation.Func, x E) E {
 	if a == activation.ReLU {
 		if x < 0 {

@@ -10,9 +10,9 @@ import (
 	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
-// everywhere runs a test under every variant of this CPU: the best one with several thread counts, which make no
-// difference (TestDeterminism). Under the race detector, which takes its time, one count has races, and avx512 is left
-// out where amx runs the same Go code and more.
+// everywhere runs a test under every variant of this CPU: the best one with several thread counts,
+// which make no difference (TestDeterminism). Under the race detector, which takes its time, one
+// count has races, and avx512 is left out where amx runs the same Go code and more.
 func everywhere(t *testing.T, f func(t *testing.T, p *CPU)) {
 	t.Helper()
 	for i, name := range simd.Variants() {
@@ -106,15 +106,25 @@ func rounded(d weights.Dtype, x []float32) []float64 {
 	return y
 }
 
-// onUnit tells whether products with weights of d run on bfloat16.
-func onUnit(v *simd.Variant, d weights.Dtype) bool { return productOf(v, d, 1, false) == onHalves }
+// onBF16 reports whether products of many tokens with weights of d run on bfloat16.
+func onBF16(v *simd.Variant, d weights.Dtype) bool {
+	return v.Rows[d].Product(1, false) == simd.OnSplit
+}
+
+// rowScale returns the scale of row k of Int8 weights, 1 of others.
+func rowScale(v *simd.Variant, m *weights.Matrix, k int) float32 {
+	if scale := v.RowsOf(m).Scale; scale != nil {
+		return scale(m, m.RowAt(k))
+	}
+	return 1
+}
 
 // asInput is x as weights of d see the inputs of T tokens.
 func asInput(v *simd.Variant, d weights.Dtype, T int, x []float32) []float64 {
 	switch {
 	case T < TileTokens:
 		return rounded(d, x)
-	case onUnit(v, d):
+	case onBF16(v, d):
 		y := rounded(weights.F32, x)
 		if d.Grouped() {
 			for i := range y {
@@ -131,12 +141,12 @@ func asInput(v *simd.Variant, d weights.Dtype, T int, x []float32) []float64 {
 // asWeights is decoded of weights that meet T tokens.
 func asWeights(v *simd.Variant, m *weights.Matrix, T int) [][]float64 {
 	w := decoded(m)
-	if T < TileTokens || !onUnit(v, m.Dtype()) || !m.Dtype().Grouped() || m.Cols() == 0 {
+	if T < TileTokens || !onBF16(v, m.Dtype()) || !m.Dtype().Grouped() || m.Cols() == 0 {
 		return w
 	}
 	row := make([]float32, weights.Groups(m.Cols())*weights.Group)
 	for i := range w {
-		v.WidenPart(row, m, m.RowAt(i), 0, m.Cols())
+		v.RowsOf(m).Widen(row, m, m.RowAt(i), 0, m.Cols())
 		for k := range w[i] {
 			w[i][k] = float64(weights.FromBF16(weights.ToBF16(row[k])))
 		}
@@ -144,10 +154,10 @@ func asWeights(v *simd.Variant, m *weights.Matrix, T int) [][]float64 {
 	return w
 }
 
-// epsilon is eps or, where both factors are split, what splitting them and leaving out the product of the low parts costs
-// at most.
+// epsilon is eps or, where both factors are split, what splitting them and leaving out the product
+// of the low parts costs at most.
 func epsilon(v *simd.Variant, d weights.Dtype, T int, eps float64) float64 {
-	if T >= TileTokens && onUnit(v, d) && !d.Grouped() {
+	if T >= TileTokens && onBF16(v, d) && !d.Grouped() {
 		return 2 * 0x1p-16
 	}
 	return eps
@@ -164,7 +174,13 @@ func poison(p *CPU) {
 		case *[]float32:
 			scratch = append(scratch, *k)
 		case *gemmBuffers:
-			scratch = append(scratch, k.packed, k.pairs, k.tokenScales, k.sums, k.factors, k.halves)
+			scratch = append(scratch, k.packed, k.tokenScales, k.sums, k.factors)
+			for i := range k.pairs {
+				k.pairs[i] = -1
+			}
+			for i := range k.split {
+				k.split[i] = 0xff
+			}
 		}
 	}
 	for _, s := range scratch {

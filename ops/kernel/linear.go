@@ -9,25 +9,21 @@ import (
 )
 
 const (
-	// TileTokens is the number of tokens from which on a matrix product goes
-	// through the GEMM tiles instead of token by token over a row in the cache.
+	// TileTokens is the number of tokens from which on products run on tiles instead of token by
+	// token.
 	TileTokens = 16
 
-	// A product is cut into piecesPerThread for each thread. Of weights, a piece
-	// has between leastPiece bytes, since with less sharing them costs more than it
-	// brings, and mostPiece, so that the last pieces end together. A product of
-	// fewer than alone is not worth waking anybody for.
+	// A product of few tokens is cut into piecesPerThread for each thread, of leastPiece to
+	// mostPiece bytes of weights: sharing fewer costs more than it brings, and with more the last
+	// pieces end at different times. A product of at most alone bytes runs on the caller.
 	piecesPerThread = 4
 	leastPiece      = 64 << 10
 	mostPiece       = 1 << 20
 	alone           = 48 << 10
-
-	// readAhead is how many bytes ahead grouped weights are asked for, in whole rows.
-	readAhead = 3 << 10
 )
 
-// Linear writes y = x·wᵀ + bias: x T×K, w O×K (a row per output), y T×O. bias
-// has O numbers or is nil.
+// Linear computes y = x·wᵀ + bias: x T×K, w O×K (a row per output), y T×O. bias has O numbers or is
+// nil.
 func Linear[E weights.Elem](cpu *CPU, y, x []E, w *weights.Matrix, bias []E) {
 	tokens := checkLinear(y, x, w.Cols(), w.Rows(), w, bias)
 	if tokens == 0 || w.Rows() == 0 {
@@ -45,23 +41,19 @@ func Linear[E weights.Elem](cpu *CPU, y, x []E, w *weights.Matrix, bias []E) {
 		return
 	}
 	t := linearTasks.of(cpu)
-	*t = linearTask{cpu: cpu, y: float32s(y), w: w, bias: float32s(bias), tokens: tokens}
-	t.operands = cpu.prepare(w.Dtype(), float32s(x), tokens)
+	*t = linearTask{cpu: cpu, y: float32s(y), w: w, bias: float32s(bias), tokens: tokens, kernel: cpu.variant.RowsOf(w)}
+	t.operands = cpu.prepare(t.kernel, float32s(x), tokens)
 	t.rows = w.Rows() + w.Rows()&1
 	if bytes := w.Rows() * w.RowBytes(); bytes > alone {
 		piece := min(max(bytes/(piecesPerThread*cpu.pool.Threads()), leastPiece), mostPiece)
 		t.rows = max(piece/w.RowBytes()&^1, 2)
 	}
-	var pieces parallel.Section = t
-	if cpu.variant.Streamed(w.Dtype()) {
-		pieces = (*linearStreams)(t)
-	}
-	cpu.do((w.Rows()+t.rows-1)/t.rows, pieces)
+	cpu.do((w.Rows()+t.rows-1)/t.rows, t)
 	*t = linearTask{}
 }
 
-// LinearT writes y = x·w + bias: x T×K, w K×O (a row per input, as down of a
-// neuron-major MLP), y T×O.
+// LinearT computes y = x·w + bias: x T×K, w K×O (a row per input, as down of a neuron-major MLP), y
+// T×O.
 func LinearT[E weights.Elem](cpu *CPU, y, x []E, w *weights.Matrix, bias []E) {
 	tokens := checkLinear(y, x, w.Rows(), w.Cols(), w, bias)
 	if tokens == 0 || w.Cols() == 0 {
@@ -78,7 +70,13 @@ func LinearT[E weights.Elem](cpu *CPU, y, x []E, w *weights.Matrix, bias []E) {
 		cpu.gemm(float32s(y), float32s(x), w, float32s(bias), tokens, true)
 		return
 	}
-	cpu.down(float32s(y), float32s(x), w, float32s(bias), tokens)
+	n := w.Rows()
+	t := downTasks.of(cpu)
+	*t = downTask{cpu: cpu, h: float32s(x), w: w, tokens: tokens, chunk: chunkRows(n), kernel: cpu.variant.RowsOf(w)}
+	t.sums = cpu.partialSums(n, tokens, w.Cols())
+	cpu.do((n+t.chunk-1)/t.chunk, t)
+	*t = downTask{}
+	cpu.addPartialSums(float32s(y), n, tokens, w, float32s(bias))
 }
 
 // checkLinear returns the number of tokens of x T×in and y T×out.
@@ -99,7 +97,7 @@ func checkLinear[E weights.Elem](y, x []E, in, out int, w *weights.Matrix, bias 
 	return tokens
 }
 
-// float32s is s itself, whose type is known to be float32.
+// float32s returns s, whose type is known to be float32.
 func float32s[E weights.Elem](s []E) []float32 {
 	if s == nil {
 		return nil
@@ -109,11 +107,11 @@ func float32s[E weights.Elem](s []E) []float32 {
 
 var operands = newPerCPU[[TileTokens]simd.Operand]()
 
-// prepare returns x T×K in the form that rows of d multiply, an operand for each token.
-func (cpu *CPU) prepare(d weights.Dtype, x []float32, tokens int) []simd.Operand {
+// prepare returns an operand for each token of x T×K.
+func (cpu *CPU) prepare(kernel *simd.RowKernel, x []float32, tokens int) []simd.Operand {
 	o, k := operands.of(cpu)[:tokens], len(x)/tokens
 	for t := range o {
-		cpu.variant.Prepare(&o[t], d, x[t*k:][:k:k])
+		kernel.Prepare(&o[t], x[t*k:][:k:k])
 	}
 	return o
 }
@@ -125,81 +123,66 @@ var (
 
 // linearTask is a Linear of few tokens. A piece is a range of outputs.
 type linearTask struct {
-	cpu    *CPU
-	y      []float32
-	w      *weights.Matrix
-	bias   []float32
-	tokens int
-	rows   int // in a piece, even
-
-	operands []simd.Operand // the inputs of the tokens
+	cpu      *CPU
+	kernel   *simd.RowKernel
+	y        []float32
+	w        *weights.Matrix
+	bias     []float32
+	tokens   int
+	rows     int // of a piece
+	operands []simd.Operand
 }
 
-// piece takes a row of each half of its range at a time: memory is read fastest as a few long streams.
-func (t *linearTask) Piece(_ *parallel.Worker, i int) {
-	v, m := t.cpu.variant, t.w
-	first := i * t.rows
-	n := min(t.rows, m.Rows()-first)
-	half := (n + 1) / 2
-	rowsAhead := (readAhead + m.RowBytes() - 1) / max(m.RowBytes(), 1)
-	for j := range half {
-		r, s := first+j, first+min(half+j, n-1)
-		a, b := m.RowAt(r), m.RowAt(s)
-		ahead := uintptr(min(rowsAhead, half-1-j) * m.Stride())
-		for k := range t.tokens {
-			ya, yb := v.DotPair(&t.operands[k], m, a, b, uintptr(a)+ahead, uintptr(b)+ahead)
-			if t.bias != nil {
-				ya, yb = ya+t.bias[r], yb+t.bias[s]
+func (t *linearTask) Piece(thread *parallel.Worker, i int) {
+	w := t.cpu.on(thread)
+	m, r, b := t.w, &w.dots, &w.block
+	size, ahead, streams := m.RowBytes(), t.kernel.DotAhead, t.kernel.DotStreams
+	for b.begin(w, streams, simd.RowsPerDot/streams, i*t.rows, t.rows, m.Rows()); b.next(); {
+		for s := range r.Row {
+			k := min(s, b.count-1)
+			row := m.RowAt(b.row[k])
+			r.Row[s], r.Next[s] = row, simd.Ahead(ahead, row, size, m.RowAt(b.following[k]))
+		}
+		for token := range t.tokens {
+			t.kernel.Dot(&t.operands[token], r, m)
+			y := t.y[token*m.Rows():]
+			for s, k := range b.row[:b.count] {
+				y[k] = r.Sum[s]
+				if t.bias != nil {
+					y[k] += t.bias[k]
+				}
 			}
-			out := t.y[k*m.Rows():]
-			out[r], out[s] = ya, yb
 		}
 	}
 }
 
-// down writes y = h·w + bias for few tokens, h T×n.
-func (cpu *CPU) down(y, h []float32, w *weights.Matrix, bias []float32, tokens int) {
-	n := w.Rows()
-	t := downTasks.of(cpu)
-	*t = downTask{cpu: cpu, h: h, w: w, tokens: tokens, chunk: chunkRows(n)}
-	t.sums = cpu.partialSums(n, tokens, w.Cols())
-	var pieces parallel.Section = t
-	if cpu.variant.Streamed(w.Dtype()) {
-		pieces = (*downStreams)(t)
-	}
-	cpu.do((n+t.chunk-1)/t.chunk, pieces)
-	*t = downTask{}
-	cpu.addPartialSums(y, n, tokens, w, bias)
-}
-
-// downTask adds up rows times coefficients. A piece is a chunk of rows.
+// downTask adds up rows times coefficients h T×K. A piece is a chunk of rows.
 type downTask struct {
 	cpu    *CPU
+	kernel *simd.RowKernel
 	h      []float32
 	w      *weights.Matrix
 	tokens int
-	chunk  int
-	sums   []float32
+	chunk  int       // rows
+	sums   []float32 // chunks × T × padded O
 }
 
 func (t *downTask) Piece(thread *parallel.Worker, i int) {
 	w := t.cpu.on(thread)
-	m, r, v := t.w, &w.rows, t.cpu.variant
+	m, r, b := t.w, &w.rows, &w.block
 	width := simd.PaddedCols(m.Cols())
-	acc := t.sums[i*t.tokens*width:][:t.tokens*width]
-	clear(acc)
-	first := i * t.chunk
-	end := min(first+t.chunk, m.Rows())
-	step := simd.RowsPerAxpy(m.Dtype())
-	for k := first; k < end; k += step {
-		count := min(step, end-k)
-		for token := range t.tokens {
-			copy(r.Coef[:count], t.h[token*m.Rows()+k:][:count])
-			for j := range count {
-				r.Row[j] = m.RowAt(k + j)
-				r.Next[j] = uintptr(m.RowAt(min(k+j+step, end-1)))
+	sums := t.sums[i*t.tokens*width:][:t.tokens*width]
+	clear(sums)
+	for b.begin(w, t.kernel.Streams, t.kernel.Run, i*t.chunk, t.chunk, m.Rows()); b.next(); {
+		for from := 0; from < b.count; from += t.kernel.PerAdd {
+			to := min(from+t.kernel.PerAdd, b.count)
+			for token := range t.tokens {
+				for s, k := range b.row[from:to] {
+					r.Row[s], r.Coef[s] = m.RowAt(k), t.h[token*m.Rows()+k]
+					r.Next[s] = simd.Ahead(t.kernel.AddAhead, r.Row[s], m.RowBytes(), m.RowAt(b.following[from+s]))
+				}
+				t.kernel.Add(sums[token*width:][:width], r, m, to-from)
 			}
-			v.Axpy(r, acc[token*width:][:width], m, count)
 		}
 	}
 }

@@ -8,9 +8,13 @@ import (
 	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
-// MaskThreshold marks the scores that reach their threshold: s ≥ τ, or |s| ≥ τ
-// if abs. tau has one number for all or one for each of the I columns; scores
-// and mask are T×I. NaN does not reach anything.
+// MaskThreshold marks the scores that reach their threshold: s ≥ τ, or |s| ≥ τ if abs.
+//
+//	scores, mask  T×I
+//	tau           one number, or one for each of the I columns
+//
+// NaN reaches nothing. The magnitude of the least integer, which its type does not hold, is larger
+// than all others: −s is then s, and negative.
 func MaskThreshold[E weights.Elem](mask []bool, scores, tau []E, abs bool) {
 	if len(mask) != len(scores) || len(tau) == 0 && len(scores) != 0 || len(tau) > 1 && len(scores)%len(tau) != 0 {
 		panic(panicShape)
@@ -21,7 +25,7 @@ func MaskThreshold[E weights.Elem](mask []bool, scores, tau []E, abs bool) {
 			if abs && s < 0 {
 				s = -s
 			}
-			mask[i] = s >= limit
+			mask[i] = s >= limit || abs && s < 0
 		}
 		return
 	}
@@ -31,13 +35,13 @@ func MaskThreshold[E weights.Elem](mask []bool, scores, tau []E, abs bool) {
 			if abs && s < 0 {
 				s = -s
 			}
-			out[i] = s >= tau[i]
+			out[i] = s >= tau[i] || abs && s < 0
 		}
 	}
 }
 
-// MaskTopK marks the k largest scores in every row of columns numbers, of
-// equal scores the ones of lower index. NaN is never marked.
+// MaskTopK marks the k largest scores in every row of that many columns; of equal scores those of
+// lower index come first. NaN is never marked.
 func MaskTopK[E weights.Elem](mask []bool, scores []E, columns, k int) {
 	checkRows(len(mask), len(scores), columns)
 	if k < 0 || k > columns {
@@ -70,8 +74,8 @@ func MaskTopK[E weights.Elem](mask []bool, scores []E, columns, k int) {
 
 var topKScratch = sync.Pool{New: func() any { return new([]uint64) }}
 
-// orderedKeys writes numbers that are ordered as the scores are, −0 and 0 being equal and NaN 0, and returns how many
-// scores are numbers.
+// orderedKeys sets keys to numbers that are ordered as the scores are: −0 and 0 are equal, and the
+// key of NaN is 0. It returns the number of scores that are not NaN.
 func orderedKeys[E weights.Elem](keys []uint64, scores []E) (numbers int) {
 	numbers = len(scores)
 	switch floats := any(scores).(type) {
@@ -101,9 +105,10 @@ func orderedKeys[E weights.Elem](keys []uint64, scores []E) (numbers int) {
 	return numbers
 }
 
-// kthLargest returns the k-th largest key, 1 ≤ k ≤ len(keys), how many keys are equal to it, and how many of them are
-// among the k largest. Keys are counted by their first digit, then those that share it with the key by the next one: that
-// takes no branch that cannot be foreseen. It overwrites keys.
+// kthLargest returns the k-th largest key, 1 ≤ k ≤ len(keys), how many keys are equal to it, and
+// how many of them are among the k largest. It counts keys by their first digit, then those that
+// share it with the result by the next one, which takes no branch that depends on the data. It
+// overwrites keys.
 func kthLargest(keys []uint64, k int) (key uint64, equal, ties int) {
 	const bits = 12
 	for shift := 64 - bits; ; shift = max(shift-bits, 0) {
@@ -130,9 +135,9 @@ func kthLargest(keys []uint64, k int) (key uint64, equal, ties int) {
 	}
 }
 
-// MaskStatistical marks, in every row of columns numbers, the scores above
-// mean + std·z, std being the unbiased estimate (divisor columns−1), as
-// torch.std computes it. A row that holds a NaN has no mark.
+// MaskStatistical marks, in every row of that many columns, the scores above mean + std·z. std is
+// the unbiased estimate (divisor columns−1), as torch.std computes it. A row that holds a NaN has
+// no mark.
 func MaskStatistical[E weights.Elem](mask []bool, scores []E, columns int, z float64) {
 	checkRows(len(mask), len(scores), columns)
 	for o := 0; o < len(scores); o += columns {
@@ -161,8 +166,8 @@ func checkRows(mask, scores, columns int) {
 	}
 }
 
-// Union marks in dst the columns that a row of mask T×len(dst) marks. Rows t
-// with live[t] < 0 do not count; live nil means that all do.
+// Union marks in dst the columns that any row of mask T×len(dst) marks. Rows t with live[t] < 0 do
+// not count; live nil means that all do.
 func Union(dst, mask []bool, live []int32) {
 	clear(dst)
 	if len(dst) == 0 && len(mask) == 0 {

@@ -1,29 +1,31 @@
 package kernel
 
 import (
+	"unsafe"
+
 	"github.com/sparsegonia/sparsegonia/ops/activation"
 	"github.com/sparsegonia/sparsegonia/ops/parallel"
 	"github.com/sparsegonia/sparsegonia/ops/simd"
 	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
-// MLP is a gated or plain multilayer perceptron, stored neuron-major: row i of
-// Gate and Up, I×H, and of Down, I×O, belongs to neuron i (or, if a cache moves
-// the rows, to the neuron that slot i holds). Without Gate it is plain: act(up).
+// MLP is a gated or plain multilayer perceptron, stored neuron-major: row i of Gate and Up, I×H,
+// and of Down, I×O, belongs to neuron i or, if a cache moves rows, to the neuron in slot i. Without
+// Gate it is plain: act(up).
 type MLP[E weights.Elem] struct {
 	Gate, Up, Down             *weights.Matrix
 	GateBias, UpBias, DownBias []E // I, I and O numbers, or nil
 	Act                        activation.Func
 }
 
-// SparseMLP writes y T×O from x T×H over the active neurons only:
+// SparseMLP computes y T×O from x T×H over the active neurons only:
 //
-//	y = Σ_k act(x·Gate[slots[k]])·(x·Up[slots[k]])·Down[slots[k]] + DownBias
+//	y = Σₖ act(x·Gate[slots[k]])·(x·Up[slots[k]])·Down[slots[k]] + DownBias
 //
-// slots are the rows to use and neurons the neurons they hold, which index
-// biases and gate (nil: neurons = slots). gate, if not nil, has T×I values
-// act(x·gateᵀ + bias) computed before; the rows of Gate are then not read. In a
-// plain MLP they are act(x·upᵀ + bias), and the rows of Up are not read.
+//	slots    the rows to use
+//	neurons  the neurons of these rows, which index biases and gate; nil means slots
+//	gate     act(x·Gateᵀ + GateBias) T×I if it is known, else nil: the rows of Gate are then not read
+//	         in a plain MLP act(x·Upᵀ + UpBias): the rows of Up are then not read
 func SparseMLP[E weights.Elem](cpu *CPU, y, x []E, m *MLP[E], slots, neurons []int32, gate []E) {
 	tokens := checkMLP(y, x, m)
 	checkActive(m, slots, neurons, gate, tokens)
@@ -33,7 +35,8 @@ func SparseMLP[E weights.Elem](cpu *CPU, y, x []E, m *MLP[E], slots, neurons []i
 	runMLP(orDefault(cpu), y, x, m, slots, neurons, gate, tokens)
 }
 
-// DenseMLP is SparseMLP over all neurons, slot i being neuron i: bit for bit the same. The biases have I numbers.
+// DenseMLP is SparseMLP over all neurons, slot i being neuron i, bit for bit. The biases have I
+// numbers.
 func DenseMLP[E weights.Elem](cpu *CPU, y, x []E, m *MLP[E]) {
 	tokens := checkMLP(y, x, m)
 	neurons := m.Up.Rows()
@@ -45,10 +48,10 @@ func DenseMLP[E weights.Elem](cpu *CPU, y, x []E, m *MLP[E]) {
 	runMLP(cpu, y, x, m, all, all, nil, tokens)
 }
 
-// slotsOf are the slots 0, 1, 2, …: the numbers never change, the slice grows.
+// slotsOf holds the slots 0, 1, 2, …: the numbers never change, the slice grows.
 var slotsOf = newPerCPU[[]int32]()
 
-// firstSlots are the slots 0, 1, …, n−1.
+// firstSlots returns the slots 0, 1, …, n−1.
 func (cpu *CPU) firstSlots(n int) []int32 {
 	cpu.mu.Lock()
 	defer cpu.mu.Unlock()
@@ -75,6 +78,7 @@ func runMLP[E weights.Elem](cpu *CPU, y, x []E, m *MLP[E], slots, neurons []int3
 		cpu: cpu, gate: m.Gate, up: m.Up, down: m.Down, act: m.Act, slots: slots, neurons: neurons,
 		gateBias: float32s(m.GateBias), upBias: float32s(m.UpBias), gates: float32s(gate), tokens: tokens,
 	}
+	t.ups, t.downs = cpu.variant.RowsOf(t.up), cpu.variant.RowsOf(t.down)
 	if gate != nil {
 		t.gate, t.known = nil, m.Gate == nil
 	}
@@ -108,7 +112,8 @@ func checkMLP[E weights.Elem](y, x []E, m *MLP[E]) int {
 	return tokens
 }
 
-// checkActive checks that the rows in slots are there, and the biases and gate values of the neurons.
+// checkActive checks that the rows in slots are there, and the biases and gate values of the
+// neurons.
 func checkActive[E weights.Elem](m *MLP[E], slots, neurons []int32, gate []E, tokens int) {
 	if neurons != nil && len(neurons) != len(slots) || gate != nil && tokens > 0 && len(gate)%tokens != 0 {
 		panic(panicShape)
@@ -137,19 +142,13 @@ func checkActive[E weights.Elem](m *MLP[E], slots, neurons []int32, gate []E, to
 	}
 }
 
-// blockNeurons neurons are computed together: their gate and up rows are read,
-// then their down rows. It divides the size of a chunk.
-const blockNeurons = 8
-
-const mostAhead = 8 // rows that axpy adds at once
-
 var (
 	neuronTasks  = newPerCPU[neuronTask]()
 	hiddenPanels = newPerCPU[[]float32]() // packed hidden activations of many tokens
 )
 
-// neuronTask is the sparse MLP of few tokens, in one pass over the rows of the
-// active neurons. A piece is a chunk of active neurons.
+// neuronTask is the sparse MLP of few tokens, in one pass over the rows of the active neurons. A
+// piece is a chunk of them.
 type neuronTask struct {
 	cpu              *CPU
 	gate, up, down   *weights.Matrix
@@ -163,22 +162,23 @@ type neuronTask struct {
 	chunk            int
 	sums             []float32 // chunks × T × padded O
 
+	ups, downs *simd.RowKernel // of the dtypes of gate and up, and of down
+
 	hidden    []float32 // packed hidden activations of many tokens
 	panelRows int
 }
 
+// shortRow is the most bytes of a row that is prefetched whole where Reading.ByRow is set.
+const shortRow = 4096
+
 func (cpu *CPU) sparse(t *neuronTask, y, x, bias []float32) {
-	n, cols := len(t.slots), t.down.Cols()
+	n := len(t.slots)
 	t.chunk = chunkRows(n)
-	t.sums = cpu.partialSums(n, t.tokens, cols)
+	t.sums = cpu.partialSums(n, t.tokens, t.down.Cols())
 	if !t.known {
-		t.operands = cpu.prepare(t.up.Dtype(), x, t.tokens)
+		t.operands = cpu.prepare(t.ups, x, t.tokens)
 	}
-	var pieces parallel.Section = t
-	if cpu.variant.Streamed(t.up.Dtype()) && cpu.variant.Streamed(t.down.Dtype()) {
-		pieces = (*neuronStreams)(t)
-	}
-	cpu.do((n+t.chunk-1)/t.chunk, pieces)
+	cpu.do((n+t.chunk-1)/t.chunk, t)
 	cpu.addPartialSums(y, n, t.tokens, t.down, bias)
 }
 
@@ -187,90 +187,90 @@ func (t *neuronTask) Piece(thread *parallel.Worker, i int) {
 	width := simd.PaddedCols(t.down.Cols())
 	sums := t.sums[i*t.tokens*width:][:t.tokens*width]
 	clear(sums)
-	buf := w.scratch(3 * blockNeurons * TileTokens)
-	first := i * t.chunk
-	end := min(first+t.chunk, len(t.slots))
-	for k := first; k < end; k += blockNeurons {
-		t.block(w, sums, buf, k, min(blockNeurons, end-k), end)
+	short := max(t.up.RowBytes(), t.down.RowBytes()) <= shortRow
+	b := neuronBlock{neuronTask: t, w: w, block: &w.block}
+	reading := &t.ups.Reading
+	if t.downs.Streams < reading.Streams {
+		reading = &t.downs.Reading
+	}
+	for b.begin(w, reading.Streams, reading.Run, i*t.chunk, t.chunk, len(t.slots)); b.next(); {
+		for s := range b.count {
+			b.neuron[s] = t.neurons[b.row[s]]
+			b.slot[s], b.after[s] = int(t.slots[b.row[s]]), int(t.slots[b.following[s]])
+			b.byRow[s] = reading.ByRow && (short || b.after[s] != b.slot[s]+1)
+		}
+		b.add(sums)
 	}
 }
 
-// block adds neurons k to k+count−1 of a chunk that ends before neuron end.
-func (t *neuronTask) block(w *worker, sums, buf []float32, k, count, end int) {
+// neuronBlock is a block of active neurons.
+type neuronBlock struct {
+	*neuronTask
+	*block
+	w           *worker
+	neuron      [blockNeurons]int32
+	slot, after [blockNeurons]int  // of the neurons, of those that follow
+	byRow       [blockNeurons]bool // as in simd.Reading
+}
+
+// add adds the contributions of the neurons to sums T×O.
+func (b *neuronBlock) add(sums []float32) {
 	const size = blockNeurons * TileTokens
-	gates, ups, hidden := buf[:size], buf[size:2*size], buf[2*size:3*size]
-	v, operands := t.cpu.variant, t.operands
-	t.order(w, k, count, end)
-	o := w.order[:]
-	ahead := simd.RowsPerAxpy(t.down.Dtype()) // a row is asked for so many rows before its use
-	switch {
-	case t.known:
-	case t.gate != nil:
-		for j := range count {
-			for token := range t.tokens {
-				i := token*blockNeurons + j
-				gates[i], ups[i] = v.DotPair(&operands[token], t.up, o[0], o[1], uintptr(o[ahead]), uintptr(o[ahead+1]))
-			}
-			o = o[2:]
+	buf := b.w.scratch(3 * size)
+	gates, ups, hidden := buf[:size], buf[size:2*size], buf[2*size:]
+	begin := b.down // the matrix of a neuron that is read first
+	if !b.known {
+		begin = b.up
+		if b.gate != nil {
+			begin = b.gate
 		}
-	default:
-		for j := 0; j < count; j += 2 {
-			last := min(j+1, count-1)
-			a, b := o[j], o[last]
-			for token := range t.tokens {
-				i := token * blockNeurons
-				ups[i+j], ups[i+last] = v.DotPair(&operands[token], t.up, a, b, uintptr(o[j+ahead]), uintptr(o[last+ahead]))
+		for from := 0; from < b.count; from += simd.RowsPerDot {
+			if b.gate != nil {
+				b.dots(gates, b.gate, b.up, from)
 			}
+			b.dots(ups, b.up, b.down, from)
 		}
-		o = o[count:]
 	}
-	for token := range t.tokens {
-		i := token * blockNeurons
-		t.finish(hidden[i:][:count], gates[i:], ups[i:], t.neurons[k:][:count], token)
-	}
-	r, width := &w.rows, simd.PaddedCols(t.down.Cols())
-	for j := 0; j < count; j += ahead {
-		n := min(ahead, count-j)
-		for token := range t.tokens {
-			copy(r.Coef[:n], hidden[token*blockNeurons+j:])
-			for i := range n {
-				r.Row[i], r.Next[i] = o[j+i], uintptr(o[j+i+ahead])
+	r, m, width, step := &b.w.rows, b.down, simd.PaddedCols(b.down.Cols()), b.downs.PerAdd
+	for token := range b.tokens {
+		h := hidden[token*blockNeurons:][:b.count]
+		b.finish(h, gates[token*blockNeurons:], ups[token*blockNeurons:], b.neuron[:b.count], token)
+		for from := 0; from < b.count; from += step {
+			to := min(from+step, b.count)
+			for s, slot := range b.slot[from:to] {
+				r.Row[s], r.Coef[s] = m.RowAt(slot), h[from+s]
+				r.Next[s] = b.ahead(b.downs.AddAhead, from+s, m, begin.RowAt(b.after[from+s]))
 			}
-			v.Axpy(r, sums[token*width:][:width], t.down, n)
+			b.downs.Add(sums[token*width:][:width], r, m, to-from)
 		}
 	}
 }
 
-// order lists the rows of a block as it reads them, and up to mostAhead more.
-func (t *neuronTask) order(w *worker, k, count, end int) {
-	o := w.order[:0]
-	read := func(first, last int) {
-		if t.known {
-			return
-		}
-		for _, s := range t.slots[first:last] {
-			if t.gate != nil {
-				o = append(o, t.gate.RowAt(int(s)))
-			}
-			o = append(o, t.up.RowAt(int(s)))
-		}
+// dots writes to out the products of all tokens with the rows in m of a few neurons. Their rows in
+// next are read after them.
+func (b *neuronBlock) dots(out []float32, m, next *weights.Matrix, from int) {
+	r := &b.w.dots
+	for s := range r.Row {
+		i := min(from+s, b.count-1)
+		r.Row[s] = m.RowAt(b.slot[i])
+		r.Next[s] = b.ahead(b.ups.DotAhead, i, m, next.RowAt(b.slot[i]))
 	}
-	read(k, k+count)
-	for _, s := range t.slots[k:][:count] {
-		o = append(o, t.down.RowAt(int(s)))
-	}
-	last := o[len(o)-1]
-	following := mostAhead
-	if t.gate != nil {
-		following /= 2
-	}
-	read(k+count, min(k+count+following, end))
-	for len(o) < len(w.order) {
-		o = append(o, last)
+	for token := range b.tokens {
+		b.ups.Dot(&b.operands[token], r, m)
+		copy(out[token*blockNeurons+from:][:simd.RowsPerDot], r.Sum[:])
 	}
 }
 
-// finish writes the activations of neurons from the dots of their rows.
+// ahead returns the address to prefetch while the row in m of neuron i of the block is read, before
+// the row at next.
+func (b *neuronBlock) ahead(bytes, i int, m *weights.Matrix, next unsafe.Pointer) uintptr {
+	if b.byRow[i] {
+		return uintptr(next)
+	}
+	return simd.Ahead(bytes, m.RowAt(b.slot[i]), m.RowBytes(), next)
+}
+
+// finish computes the activations h of neurons from the dots of their rows.
 func (t *neuronTask) finish(h, gates, ups []float32, neurons []int32, token int) {
 	v, count := t.cpu.variant, len(h)
 	gates, ups = gates[:count], ups[:count]
@@ -287,8 +287,7 @@ func (t *neuronTask) finish(h, gates, ups []float32, neurons []int32, token int)
 			h[j] = row[i]
 		}
 		if !t.known {
-			v.Mul(simd.Address(h), simd.Address(h), simd.Address(ups), count)
-			simd.RaceWrite(simd.Address(h), 4*count)
+			v.Mul(h, h, ups)
 		}
 	case t.gate != nil:
 		if t.gateBias != nil {
@@ -296,34 +295,31 @@ func (t *neuronTask) finish(h, gates, ups []float32, neurons []int32, token int)
 				gates[j] += t.gateBias[i]
 			}
 		}
-		v.Activate[t.act](simd.Address(gates), simd.Address(gates), count)
-		v.Mul(simd.Address(h), simd.Address(gates), simd.Address(ups), count)
-		simd.RaceWrite(simd.Address(h), 4*count)
+		v.Activate[t.act](gates, gates)
+		v.Mul(h, gates, ups)
 	default:
-		v.Activate[t.act](simd.Address(h), simd.Address(ups), count)
-		simd.RaceWrite(simd.Address(h), 4*count)
+		v.Activate[t.act](h, ups)
 	}
 }
 
-// sparseGEMM is the sparse MLP of many tokens: the hidden activations come out
-// as the panels that the product with the down rows reads.
+// sparseGEMM is the sparse MLP of many tokens: the hidden activations come out as the panels that
+// the product with the down rows reads.
 func (cpu *CPU) sparseGEMM(t *neuronTask, y, x, bias []float32) {
 	v, n, hidden, outputs := cpu.variant, len(t.slots), t.up.Cols(), t.down.Cols()
-	down := productOf(v, t.down.Dtype(), n, true)
-	t.panelRows = down.panelRows(n)
+	t.panelRows = panelRows(t.downs.Product(n, true), n)
 	t.hidden = resizeTo(hiddenPanels.of(cpu), v.PackedLen(t.tokens, t.panelRows))
 	g := gemmTasks.of(cpu)
-	*g = gemmTask{cpu: cpu, w: t.up, slots: t.slots, k: hidden, out: n, tokens: t.tokens}
+	*g = gemmTask{cpu: cpu, w: t.up, kernel: t.ups, slots: t.slots, k: hidden, out: n, tokens: t.tokens}
 	if !t.known {
 		g.pack(x)
 	}
-	cpu.do((n+blockRows-1)/blockRows, (*neuronGEMM)(t))
+	cpu.do((n+panelOutputs-1)/panelOutputs, (*neuronGEMM)(t))
 	*g = gemmTask{
-		cpu: cpu, w: t.down, slots: t.slots, transposed: true, product: down, x: t.hidden, panelRows: t.panelRows,
-		k: n, out: outputs, tokens: t.tokens, y: y, bias: bias,
+		cpu: cpu, w: t.down, kernel: t.downs, slots: t.slots, transposed: true, product: t.downs.Product(n, true),
+		x: t.hidden, panelRows: t.panelRows, k: n, out: outputs, tokens: t.tokens, y: y, bias: bias,
 	}
 	g.convert()
-	cpu.do((outputs+blockRows-1)/blockRows, g)
+	cpu.do((outputs+panelOutputs-1)/panelOutputs, g)
 	*g = gemmTask{}
 }
 
@@ -333,12 +329,12 @@ type neuronGEMM neuronTask
 func (t *neuronGEMM) Piece(thread *parallel.Worker, i int) {
 	w := t.cpu.on(thread)
 	g, v := gemmTasks.of(t.cpu), t.cpu.variant
-	first := i * blockRows
-	n := min(blockRows, g.out-first)
+	first := i * panelOutputs
+	n := min(panelOutputs, g.out-first)
 	width := v.TileCols
 	padded := (g.tokens + width - 1) / width * width
-	size := blockRows * padded
-	buf := w.scratch(3*size + blockScratch)
+	size := panelOutputs * padded
+	buf := w.scratch(3*size + tileScratch)
 	gates, ups, low, scratch := buf[:size], buf[size:2*size], buf[2*size:3*size], buf[3*size:]
 	if !t.known {
 		g.rows(v, ups, low, scratch, t.up, first, n)
@@ -353,11 +349,11 @@ func (t *neuronGEMM) Piece(thread *parallel.Worker, i int) {
 		for j := range n {
 			k := first + j
 			neuron := int(t.neurons[k])
-			o := (panel*blockRows + j) * width
+			o := (panel*panelOutputs + j) * width
 			out := t.hidden[(panel*t.panelRows+k)*width:][:width]
 			up := ups[o:][:width]
 			if !t.known {
-				shift(up, at(t.upBias, neuron))
+				addToAll(up, at(t.upBias, neuron))
 			}
 			switch {
 			case t.gates != nil:
@@ -370,25 +366,25 @@ func (t *neuronGEMM) Piece(thread *parallel.Worker, i int) {
 					}
 				}
 				if !t.known {
-					v.Mul(simd.Address(out), simd.Address(out), simd.Address(up), width)
+					v.Mul(out, out, up)
 				}
 			case t.gate != nil:
 				gate := gates[o:][:width]
-				shift(gate, at(t.gateBias, neuron))
-				v.Activate[t.act](simd.Address(gate), simd.Address(gate), width)
-				v.Mul(simd.Address(out), simd.Address(gate), simd.Address(up), width)
+				addToAll(gate, at(t.gateBias, neuron))
+				v.Activate[t.act](gate, gate)
+				v.Mul(out, gate, up)
 			default:
-				v.Activate[t.act](simd.Address(out), simd.Address(up), width)
+				v.Activate[t.act](out, up)
 			}
 		}
 	}
 }
 
-func shift(x []float32, by float32) {
-	if by == 0 {
+func addToAll(x []float32, bias float32) {
+	if bias == 0 {
 		return
 	}
 	for i := range x {
-		x[i] += by
+		x[i] += bias
 	}
 }

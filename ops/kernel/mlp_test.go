@@ -43,36 +43,37 @@ func TestLinearT(t *testing.T) {
 	})
 }
 
-// sumEpsilon is what sums over weight rows may be wrong by: those of 4 bits round the coefficients of few tokens to 8
-// bits, those of Int8 and Int8G may round them to 15.
+// sumEpsilon is what sums over weight rows may be wrong by: those of 4 bits round the coefficients
+// of few tokens to 8 bits, those of Int8 and Int8G may round them to 15.
 func sumEpsilon(v *simd.Variant, d weights.Dtype, T int, exact, rounded float64) float64 {
 	switch {
 	case T >= TileTokens:
 		return epsilon(v, d, T, exact)
 	case d == weights.Int4 || d == weights.Int4M:
 		return rounded
-	case d == weights.Int8, d == weights.Int8G && v.SumOrder[d] != 0:
+	case d == weights.Int8, d == weights.Int8G && (v.Name == "avx512" || v.Name == "amx"):
 		return max(exact, 1e-4)
 	}
 	return exact
 }
 
-// scaledRounded is x as rows of w along k see it: the tiles of Int8 multiply int16, which hold the scales of the rows.
+// scaledRounded is x as rows of w along k see it: the tiles of Int8 multiply int16, which hold the
+// scales of the rows.
 func scaledRounded(v *simd.Variant, w *weights.Matrix, x []float32, T int) []float64 {
 	d := w.Dtype()
 	switch {
-	case T < TileTokens || d != weights.Int8 && !onUnit(v, d):
+	case T < TileTokens || d != weights.Int8 && !onBF16(v, d):
 		return rounded(weights.F32, x)
 	case d != weights.Int8:
 		return asInput(v, d, T, x)
 	}
 	scaled := slices.Clone(x)
 	for k := range scaled {
-		scaled[k] *= simd.RowScale(w, w.RowAt(k))
+		scaled[k] *= rowScale(v, w, k)
 	}
 	y := asInput(v, d, T, scaled)
 	for k := range y {
-		y[k] /= float64(simd.RowScale(w, w.RowAt(k)))
+		y[k] /= float64(rowScale(v, w, k))
 	}
 	return y
 }
@@ -80,9 +81,10 @@ func scaledRounded(v *simd.Variant, w *weights.Matrix, x []float32, T int) []flo
 // mlpEpsilon bounds the rounding of a sparse MLP, relative to the sizes that referenceMLP gives.
 const mlpEpsilon = 4e-6
 
-// mlpError is mlpEpsilon or more, where hidden activations are rounded to bfloat16 or coefficients to 8 or 15 bits.
+// mlpError is mlpEpsilon or more, where hidden activations are rounded to bfloat16 or coefficients
+// to 8 or 15 bits.
 func mlpError(v *simd.Variant, d weights.Dtype, T int) float64 {
-	if T >= TileTokens && onUnit(v, d) && d.Grouped() {
+	if T >= TileTokens && onBF16(v, d) && d.Grouped() {
 		return 0x1p-9 + mlpEpsilon
 	}
 	return sumEpsilon(v, d, T, mlpEpsilon, 1e-2)
@@ -137,7 +139,7 @@ func referenceMLP(v *simd.Variant, m *MLP[float32], x []float32, slots, neurons 
 				h = m.Act.Apply64(u)
 			}
 			if m.Down.Dtype() == weights.Int8 {
-				largest = max(largest, math.Abs(h)*float64(simd.RowScale(m.Down, m.Down.RowAt(int(s)))))
+				largest = max(largest, math.Abs(h)*float64(rowScale(v, m.Down, int(s))))
 			}
 			for j, v := range down[s] {
 				y[t*O+j] += h * v
@@ -147,7 +149,7 @@ func referenceMLP(v *simd.Variant, m *MLP[float32], x []float32, slots, neurons 
 		for j := range O {
 			if T >= TileTokens { // they are rounded to 1/16383 of the largest
 				for _, s := range slots {
-					terms[t*O+j] += largest / simd.Int16Limit / 2 / mlpEpsilon * math.Abs(down[s][j]) / float64(simd.RowScale(m.Down, m.Down.RowAt(int(s))))
+					terms[t*O+j] += largest / simd.Int16Limit / 2 / mlpEpsilon * math.Abs(down[s][j]) / float64(rowScale(v, m.Down, int(s)))
 				}
 			}
 			y[t*O+j] += bias(m.DownBias, int32(j))
@@ -239,7 +241,8 @@ func TestSparseMLPAllActive(t *testing.T) {
 	})
 }
 
-// The dense MLP is the sparse one of all neurons, bit for bit, for as many neurons as a pool has seen, and more, and fewer.
+// The dense MLP is the sparse one of all neurons, bit for bit, for as many neurons as a pool has
+// seen, and more, and fewer.
 func TestDenseMLP(t *testing.T) {
 	everywhere(t, func(t *testing.T, p *CPU) {
 		r := rand.New(rand.NewPCG(15, 16))
@@ -480,8 +483,8 @@ func TestNonFinite(t *testing.T) {
 // An input that is not finite, in the one token that has it, whatever meets it.
 func TestSplitHugeInputs(t *testing.T) {
 	everywhere(t, func(t *testing.T, p *CPU) {
-		if p.variant.Unit == nil {
-			t.Skip("no matrix unit")
+		if p.variant.AMX == nil {
+			t.Skip("no AMX")
 		}
 		r := rand.New(rand.NewPCG(71, 72))
 		const T, K, O = 20, 64, 40

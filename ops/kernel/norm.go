@@ -4,11 +4,10 @@ import (
 	"math"
 
 	"github.com/sparsegonia/sparsegonia/ops/parallel"
-	"github.com/sparsegonia/sparsegonia/ops/simd"
 )
 
-// RMSNorm writes x/√(mean(x²)+eps)⊙weight for every row of len(weight)
-// numbers; the squares are summed in float64. y may be x.
+// RMSNorm computes y = x/√(mean(x²)+eps)⊙weight for every row of len(weight) numbers. The squares
+// are summed in float64. y may be x.
 func RMSNorm(cpu *CPU, y, x, weight []float32, eps float32) {
 	n := len(weight)
 	if len(y) != len(x) || n == 0 && len(x) != 0 || n > 0 && len(x)%n != 0 {
@@ -40,26 +39,13 @@ func (t *normTask) Piece(_ *parallel.Worker, i int) {
 	v, n := t.cpu.variant, len(t.weight)
 	for r := i * t.rows; r < min((i+1)*t.rows, len(t.x)/n); r++ {
 		x, y := t.x[r*n:][:n], t.y[r*n:][:n]
-		simd.RaceRead(simd.Address(x), 4*n)
-		simd.RaceWrite(simd.Address(y), 4*n)
-		scale := 1 / math.Sqrt(v.SumSquares(simd.Address(x), n)/float64(n)+float64(t.eps))
-		v.Norm(simd.Address(y), simd.Address(x), simd.Address(t.weight), float32(scale), n)
+		scale := 1 / math.Sqrt(v.SumSquares(x)/float64(n)+float64(t.eps))
+		v.Norm(y, x, t.weight, float32(scale))
 	}
 }
 
-// Softmax writes exp(x)/Σexp(x); y may be x. A NaN or +Inf in x, or −Inf alone,
-// gives NaN.
-func Softmax(y, x []float32) {
-	if len(y) != len(x) {
-		panic(panicShape)
-	}
-	if len(x) > 0 {
-		simd.All()[0].Softmax(y, x)
-	}
-}
-
-// Argmax returns the index of the first largest number, −1 if x is empty. NaN
-// counts as smaller than everything.
+// Argmax returns the index of the first largest number, −1 if x is empty. NaN is smaller than
+// everything.
 func Argmax(x []float32) int {
 	best := -1
 	var largest float32

@@ -4,8 +4,9 @@ import (
 	"math/rand/v2"
 	"testing"
 
-	"github.com/sparsegonia/sparsegonia/ops/weights"
 	"golang.org/x/sys/unix"
+
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
 // lastPages returns that many pages, behind which there is no memory: who reads past them dies.
@@ -27,7 +28,8 @@ func lastPages(t *testing.T, pages int) []byte {
 	return memory[: pages*size : pages*size]
 }
 
-// Keys and values that end where the memory ends, of as many positions as fill a block of tiles, and fewer, and more.
+// Keys and values that end where the memory ends, of as many positions as fill a block of tiles,
+// and fewer, and more.
 func TestAttentionReadsNoFurther(t *testing.T) {
 	const pages, tokens = 16, 40
 	keys, values := lastPages(t, pages), lastPages(t, pages)

@@ -10,7 +10,7 @@ import (
 	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
-// Every float16 survives the way to float32 and back; every float32 between two rounds to the nearer one.
+// The largest are those that a stable sort puts first.
 func TestMaskTopK(t *testing.T) {
 	r := rand.New(rand.NewPCG(57, 58))
 	few := func() int { return r.IntN(9) - 4 }
@@ -120,4 +120,31 @@ func TestArgmax(t *testing.T) {
 var strange = []float32{
 	0, float32(math.Copysign(0, -1)), 1, -1, 1e-45, -1e-45, 1e-39, math.MaxFloat32, -math.MaxFloat32,
 	88, -88, 89, -89, 1e4, -1e4, 15, -15, 0.5, -0.5, 1.5, -1.5, float32(math.Inf(1)), float32(math.Inf(-1)), float32(math.NaN()),
+}
+
+// The magnitude of the least integer, which its type does not hold, reaches every threshold.
+func TestMaskOfTheLeastInteger(t *testing.T) {
+	testLeast(t, int32(math.MinInt32), math.MaxInt32)
+	testLeast(t, int64(math.MinInt64), math.MaxInt64)
+}
+
+func testLeast[E int32 | int64](t *testing.T, least, most E) {
+	t.Helper()
+	scores := []E{least, -6, 2, least + 1}
+	got := make([]bool, 4)
+	for _, c := range []struct {
+		tau  []E
+		abs  bool
+		want []bool
+	}{
+		{[]E{5}, true, []bool{true, true, false, true}},
+		{[]E{most}, true, []bool{true, false, false, true}},
+		{[]E{5, 7}, true, []bool{true, false, false, true}},
+		{[]E{5}, false, []bool{false, false, false, false}},
+		{[]E{least}, false, []bool{true, true, true, true}},
+	} {
+		if MaskThreshold(got, scores, c.tau, c.abs); !slices.Equal(got, c.want) {
+			t.Errorf("%v against %v, magnitudes %v: %v, want %v", scores, c.tau, c.abs, got, c.want)
+		}
+	}
 }

@@ -3,21 +3,19 @@ package kernel
 import (
 	"sync"
 	"time"
-	"unsafe"
 
 	"github.com/sparsegonia/sparsegonia/ops/simd"
 	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
-// ReadRoof returns the bytes per second that the threads of p read from data,
-// which should be much larger than the caches and must have been written once
-// (pages never written are all the same zeros): each thread reads its part as
-// 1, 2 or 4 streams. It is the most that a product with few tokens can read its weights with.
+// ReadRoof returns the bytes per second that the threads of cpu read from data, each its part as 1,
+// 2 or 4 streams: the most that a product of few tokens can reach. data should be much larger than
+// the caches and must have been written once, since pages never written are all the same zeros.
 func ReadRoof(cpu *CPU, data []byte, streams int) float64 {
 	cpu = orDefault(cpu)
 	read := cpu.variant.Read[streams]
-	// Parts of 1 MiB and more keep the shared counter out of the measurement
-	// and let a disturbed thread do less.
+	// Parts of 1 MiB and more keep the shared counter out of the measurement and let a disturbed
+	// thread do less.
 	const least = 1 << 20
 	pieces := max(min(len(data)/least, 16*cpu.pool.Threads()), 1)
 	step := len(data) / pieces / streams &^ 255
@@ -26,14 +24,13 @@ func ReadRoof(cpu *CPU, data []byte, streams int) float64 {
 	}
 	start := time.Now()
 	cpu.pool.Run(pieces, func(i int) {
-		sink.add(read(unsafe.Pointer(&data[i*step*streams]), step, step))
+		sink.add(read(data[i*step*streams:][:step*streams]))
 	})
 	return float64(pieces*step*streams) / time.Since(start).Seconds()
 }
 
-// FMAPeak returns the float32 operations per second (two a multiply-add) that
-// the threads of p reach in the inner loop of the matrix product on data in the
-// L1 cache, measured for about d.
+// FMAPeak returns the float32 operations per second (two a multiply-add) that the threads of cpu
+// reach in the inner loop of the matrix product on data in the L1 cache. It measures for about d.
 func FMAPeak(cpu *CPU, d time.Duration) float64 {
 	cpu = orDefault(cpu)
 	v := cpu.variant
@@ -48,7 +45,7 @@ func FMAPeak(cpu *CPU, d time.Duration) float64 {
 		cpu.pool.Run(cpu.pool.Threads(), func(i int) {
 			o := &data[i]
 			for range calls {
-				v.Tile(simd.Address(o.c), simd.Address(o.w), 4*k, 4, simd.Address(o.x), k)
+				v.Tile(o.c, simd.Address(o.w), 4*k, 4, o.x)
 			}
 		})
 		return time.Since(start)

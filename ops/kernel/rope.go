@@ -9,8 +9,8 @@ import (
 	"github.com/sparsegonia/sparsegonia/ops/parallel"
 )
 
-// RotaryConfig describes rotary position embeddings as a Hugging Face
-// configuration (rope_theta, rope_scaling) or GGUF metadata give them.
+// RotaryConfig describes rotary position embeddings, as a Hugging Face configuration (rope_theta,
+// rope_scaling) or GGUF metadata do.
 type RotaryConfig struct {
 	HeadDim         int     // numbers of a head
 	Dim             int     // numbers of a head that are rotated, even; 0 means HeadDim
@@ -25,8 +25,8 @@ type RotaryConfig struct {
 	Interleaved     bool      // pairs are (2i, 2i+1), the order of a GGUF Llama, rather than (i, i+Dim/2)
 }
 
-// Rotary holds the sines and cosines of rotary embeddings. It may be shared
-// between goroutines, except that SetLength must not run while RoPE does.
+// Rotary holds the sines and cosines of rotary embeddings. Goroutines may share it, except that
+// SetLength must not run while RoPE does.
 type Rotary struct {
 	config RotaryConfig
 	length int // that dynamic scaling was computed for
@@ -85,9 +85,9 @@ func NewRotary(c RotaryConfig) (*Rotary, error) {
 // Config returns the configuration with its defaults filled in.
 func (r *Rotary) Config() RotaryConfig { return r.config }
 
-// SetLength tells dynamic scaling the length of the sequence that the next
-// call is part of: beyond the original context, the base grows with it, as
-// transformers computes it. The other scalings ignore it.
+// SetLength sets the length of the sequence that the next call is part of. With dynamic scaling the
+// base grows with it beyond the original context, as transformers computes it. Other scalings
+// ignore it.
 func (r *Rotary) SetLength(n int) {
 	c := &r.config
 	if c.Scaling != "dynamic" {
@@ -107,8 +107,8 @@ func (r *Rotary) SetLength(n int) {
 	r.table.Store(nil)
 }
 
-// frequencies returns the angle per position of every pair, rounded to float32
-// where transformers does.
+// frequencies returns the angle of every pair at position 1, rounded to float32 where transformers
+// does.
 func (r *Rotary) frequencies(theta float64) []float32 {
 	c := &r.config
 	f := make([]float32, c.Dim/2)
@@ -172,8 +172,8 @@ func (r *Rotary) through(last int) []float32 {
 	return table
 }
 
-// RoPE rotates the heads of x T×(heads·HeadDim), row t by positions[t]; a row
-// of position −1 is copied. y may be x.
+// RoPE rotates the heads of x T×(heads·HeadDim), row t by positions[t]. A row of position −1 is
+// copied. y may be x.
 func RoPE(cpu *CPU, y, x []float32, heads int, positions []int32, r *Rotary) {
 	if len(x) != len(positions)*heads*r.config.HeadDim || len(y) != len(x) {
 		panic(panicShape)

@@ -7,12 +7,10 @@ import (
 	"time"
 )
 
-// Pool runs parallel sections: the caller and threads−1 workers take pieces of a
-// section from a shared counter. After a section the workers
-// spin for a short time, since the next one usually follows within
-// microseconds, and then park. A worker that does not come in time is not
-// waited for: the caller alone can finish any section, so a pool is right,
-// if not fast, with one CPU, a CPU quota or more threads than CPUs.
+// A Pool runs parallel sections: the caller and threads−1 workers take pieces of a section from a
+// shared counter. After a section the workers spin for a short time, since the next one usually
+// follows within microseconds, and then park. The caller does not wait for a worker that has not
+// taken a piece.
 //
 // Any number of goroutines may use one Pool; their sections run one after the
 // other. A piece must not start another section on the same pool.
@@ -44,8 +42,8 @@ type Pool struct {
 	call call // the section of Run
 }
 
-// Section is the work of one parallel section. Its pieces are independent and may run in any order, each on one of the
-// workers of the pool.
+// Section is the work of one parallel section. Its pieces are independent and may run in any order,
+// each on one of the workers of the pool.
 type Section interface {
 	Piece(w *Worker, i int)
 }
@@ -58,7 +56,8 @@ type Worker struct {
 	_     [64]byte
 }
 
-// Index returns the number of the worker, 0 to Threads()−1: what scratch memory of its own a piece may use.
+// Index returns the number of the worker, 0 to Threads()−1: what scratch memory of its own a piece
+// may use.
 func (w *Worker) Index() int { return w.index }
 
 const (
@@ -67,8 +66,9 @@ const (
 	epoch = 1 << 32
 )
 
-// NewPool returns a pool of that many threads, the caller of a section among them. threads <= 0 means the CPUs that are
-// really available: the smallest of GOMAXPROCS, the affinity mask and the cgroup quota.
+// NewPool returns a pool of that many threads, the caller of a section among them. threads <= 0
+// means the CPUs that are really available: the smallest of GOMAXPROCS, the affinity mask and the
+// cgroup quota.
 func NewPool(threads int) *Pool {
 	cpus := availableCPUs()
 	if threads <= 0 {
@@ -104,7 +104,8 @@ func orDefaultPool(p *Pool) *Pool {
 // Threads returns how many threads share the work, the caller among them.
 func (p *Pool) Threads() int { return p.threads }
 
-// Close ends the workers after the section that runs. Sections may still be started; the caller then works alone.
+// Close ends the workers after the section that runs. Sections may still be started; the caller
+// then works alone.
 func (p *Pool) Close() {
 	p.mu.Lock()
 	p.closed.Store(true)
@@ -114,8 +115,8 @@ func (p *Pool) Close() {
 	p.wake.Broadcast()
 }
 
-// Run calls f for i = 0 to n−1, distributed over the threads in any order. A nil pool is DefaultPool. A panic in f ends
-// the program if it happens on a worker.
+// Run calls f for i = 0 to n−1, distributed over the threads in any order. A nil pool is
+// DefaultPool. A panic in f ends the program if it happens on a worker.
 func (p *Pool) Run(n int, f func(i int)) {
 	p = orDefaultPool(p)
 	p.mu.Lock()
@@ -169,8 +170,9 @@ func (p *Pool) take(w *Worker) {
 
 const unclaimed = -1
 
-// Claim reserves the next piece for w and returns its index. An index that is not less than the number of pieces means
-// that none is left. A piece may call it early, to prefetch what the next one reads.
+// Claim reserves the next piece for w and returns its index. An index that is not less than the
+// number of pieces means that none is left. A piece may call it early, to prefetch what the next
+// one reads.
 func (w *Worker) Claim() int {
 	if w.next == unclaimed {
 		w.next = int(w.pool.next.Add(1) - 1)

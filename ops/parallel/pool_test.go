@@ -26,7 +26,8 @@ func TestPoolRunsEveryPieceOnce(t *testing.T) {
 	}
 }
 
-// claiming is a section most of whose pieces claim the next piece of their worker, once or a few times.
+// claiming is a section most of whose pieces claim the next piece of their worker, once or a few
+// times.
 type claiming struct {
 	mu     sync.Mutex
 	runs   []int

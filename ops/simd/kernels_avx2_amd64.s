@@ -1711,7 +1711,7 @@ TEXT ·dot2Int8GAVX2(SB), NOSPLIT, $64-56
 	MOVQ n+24(FP), CX
 	MOVQ nextA+32(FP), R12
 	MOVQ nextB+40(FP), R14
-	MOVQ Operand_Q(BX), AX
+	MOVQ Operand_q(BX), AX
 	MOVQ Operand_d(BX), R10
 	MOVQ Operand_s(BX), R11
 	MOVQ CX, R13
@@ -2158,7 +2158,7 @@ TEXT ·dot2Int4AVX2(SB), NOSPLIT, $64-56
 	MOVQ n+24(FP), CX
 	MOVQ nextA+32(FP), R12
 	MOVQ nextB+40(FP), R14
-	MOVQ Operand_Q(BX), AX
+	MOVQ Operand_q(BX), AX
 	MOVQ Operand_d(BX), R10
 	MOVQ Operand_s(BX), R11
 	MOVQ CX, R13
@@ -3380,7 +3380,7 @@ TEXT ·dot2Int4MAVX2(SB), NOSPLIT, $64-56
 	MOVQ n+24(FP), CX
 	MOVQ nextA+32(FP), R12
 	MOVQ nextB+40(FP), R14
-	MOVQ Operand_Q(BX), AX
+	MOVQ Operand_q(BX), AX
 	MOVQ Operand_d(BX), R10
 	MOVQ Operand_s(BX), R11
 	MOVQ CX, R13
@@ -5045,8 +5045,8 @@ loop:
 	VZEROUPPER
 	RET
 
-// func turnAVX2(dst, src unsafe.Pointer, dstStep, srcStep int)
-TEXT ·turnAVX2(SB), NOSPLIT, $0-32
+// func transposeAVX2(dst, src unsafe.Pointer, dstStep, srcStep int)
+TEXT ·transposeAVX2(SB), NOSPLIT, $0-32
 	MOVQ dst+0(FP), DI
 	MOVQ src+8(FP), SI
 	MOVQ dstStep+16(FP), R8

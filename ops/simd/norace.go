@@ -4,8 +4,8 @@ package simd
 
 import "unsafe"
 
+// RaceEnabled reports whether the race detector watches.
 const RaceEnabled = false
 
-// raceRead and raceWrite tell the race detector what assembly touches.
-func RaceRead(unsafe.Pointer, int)  {}
-func RaceWrite(unsafe.Pointer, int) {}
+func raceRead(unsafe.Pointer, int)  {}
+func raceWrite(unsafe.Pointer, int) {}

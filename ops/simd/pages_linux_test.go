@@ -1,13 +1,13 @@
 package simd
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"testing"
 	"unsafe"
 
-	"github.com/sparsegonia/sparsegonia/ops/weights"
 	"golang.org/x/sys/unix"
+
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
 // lastPages returns that many pages, behind which there is no memory: who reads past them dies.
@@ -34,10 +34,11 @@ func TestReadsEndWithTheRow(t *testing.T) {
 	memory := lastPages(t, 4)
 	assemblies(t, func(t *testing.T, v *Variant, r *rand.Rand) {
 		for _, d := range floatDtypes {
-			for n := weights.Group; n <= 43*weights.Group; n += weights.Group {
+			kernel := &v.Rows[d]
+			eachLength(r, func(n int) {
 				bytes := d.RowBytes(n)
 				if bytes > len(memory) {
-					break
+					return
 				}
 				row := memory[len(memory)-bytes:]
 				weights.Encode(d, row, randoms(r, n))
@@ -46,28 +47,23 @@ func TestReadsEndWithTheRow(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				what := fmt.Sprintf("%v n=%d", d, n)
 				x := new(Operand)
-				v.Prepare(x, d, randoms(r, n))
+				kernel.Prepare(x, randoms(r, n))
 				var dots DotRows
-				if v.Streamed(d) {
-					for i := range dots.Row {
-						dots.Row[i] = p
-					}
-					v.Dots(x, m, &dots)
-				} else {
-					dots.Sum[0], dots.Sum[3] = v.DotPair(x, m, p, p, 0, 0)
+				for i := range dots.Row {
+					dots.Row[i] = p
 				}
+				kernel.Dot(x, &dots, m)
 				if dots.Sum[0] != dots.Sum[3] {
-					t.Fatalf("%s: %v and %v for the same row", what, dots.Sum[0], dots.Sum[3])
+					t.Fatalf("%v n=%d: %v and %v for the same row", d, n, dots.Sum[0], dots.Sum[3])
 				}
 				var rows AxpyRows
-				for i := range RowsPerAxpy(d) {
+				for i := range kernel.PerAdd {
 					rows.Row[i], rows.Coef[i] = p, 1
 				}
-				v.Axpy(&rows, weights.Floats(PaddedCols(n)), m, RowsPerAxpy(d))
-				v.WidenPart(weights.Floats(n), m, p, 0, n)
-			}
+				kernel.Add(weights.Floats(PaddedCols(n)), &rows, m, kernel.PerAdd)
+				kernel.Widen(weights.Floats(n+weights.Group), m, p, 0, n)
+			})
 		}
 	})
 }

@@ -8,14 +8,18 @@ import (
 	"testing"
 	"unsafe"
 
+	"github.com/chewxy/math32"
+
 	"github.com/sparsegonia/sparsegonia/ops/activation"
 	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
-// Every primitive of every variant against the generic one, at all alignments and lengths, between guard bytes. Moves and
-// integers are equal bit for bit; sums are within rounding of the sizes of their terms.
+// Every primitive of every variant against the generic one, at all alignments and lengths, between
+// guard bytes. Moves and integers are equal bit for bit; sums are within rounding of the sizes of
+// their terms.
 
-// fenced is memory between bytes that make NaNs, so that what reads past an end gives a wrong result.
+// fenced is memory between bytes that make NaNs, so that what reads past an end gives a wrong
+// result.
 type fenced struct {
 	bytes []byte
 	first int
@@ -64,7 +68,7 @@ func fencedRow(r *rand.Rand, d weights.Dtype, n, offset int) *fenced {
 func assemblies(t *testing.T, f func(t *testing.T, v *Variant, r *rand.Rand)) {
 	t.Helper()
 	for _, v := range All() {
-		if v.Unit != nil {
+		if v.AMX != nil {
 			continue // the primitives that it adds to those of another variant have tests of their own
 		}
 		t.Run(v.Name, func(t *testing.T) { f(t, v, rand.New(rand.NewPCG(21, 22))) })
@@ -84,162 +88,176 @@ func equal(t *testing.T, what string, got, want []float32) {
 	}
 }
 
-// preparedOperand is x as rows of d read it, in memory of its own.
-func preparedOperand(d weights.Dtype, x []float32) *Operand {
-	o := new(Operand)
-	generic.Prepare(o, d, x)
-	return o
+// slice returns the memory of f as numbers.
+func slice[E any](f *fenced) []E {
+	var e E
+	return weights.SliceAt[E](f.p(), f.n/int(unsafe.Sizeof(e)))
+}
+
+// shapeOf returns a matrix of one row of n columns: kernels take rows from anywhere.
+func shapeOf(d weights.Dtype, n int) *weights.Matrix { return weights.NewMatrix(d, 1, n) }
+
+// eachLength calls f for numbers of columns: whole groups and, of every dtype, any number.
+func eachLength(r *rand.Rand, f func(n int)) {
+	for n := weights.Group; n <= 43*weights.Group; n += weights.Group {
+		f(n)
+		f(n - 1 - r.IntN(weights.Group-1))
+	}
 }
 
 func TestDots(t *testing.T) {
 	assemblies(t, func(t *testing.T, v *Variant, r *rand.Rand) {
 		for _, d := range floatDtypes {
-			for n := weights.Group; n <= 43*weights.Group; n += weights.Group {
+			eachLength(r, func(n int) {
 				what := fmt.Sprintf("%v n=%d", d, n)
-				x := fencedValues(randoms(r, n), 4*r.IntN(16))
-				in, count := x.p(), n
-				o := preparedOperand(d, weights.SliceAt[float32](x.p(), n))
-				switch {
-				case d.Grouped():
-					in, count = unsafe.Pointer(o), n/weights.Group
-				case d == weights.Int8:
-					in = o.Q
-				}
+				x, m := fencedValues(randoms(r, n), 4*r.IntN(16)), shapeOf(d, n)
+				var got, want Operand
+				v.Rows[d].Prepare(&got, slice[float32](x))
+				generic.Rows[d].Prepare(&want, slice[float32](x))
 				var rows DotRows
-				var want [RowsPerDot]float32
 				for i := range rows.Row {
 					f := fencedRow(r, d, n, r.IntN(64))
-					rows.Row[i], rows.Next[i] = f.p(), uintptr(f.p())+uintptr(v.Streaming.Dot)
+					rows.Row[i], rows.Next[i] = f.p(), uintptr(f.p())+uintptr(v.Rows[d].DotAhead)
 				}
-				for i := 0; i < RowsPerDot; i += 2 {
-					a, b := rows.Row[i], rows.Row[i+1]
-					want[i], want[i+1] = generic.dot2[d](in, a, b, count, 0, 0)
-					if v.dot4[d] == nil {
-						rows.Sum[i], rows.Sum[i+1] = v.dot2[d](in, a, b, count, uintptr(b), 0)
-					}
-				}
-				if v.dot4[d] != nil {
-					v.dot4[d](in, &rows, count)
-				}
+				expected := rows
+				v.Rows[d].Dot(&got, &rows, m)
+				generic.Rows[d].Dot(&want, &expected, m)
 				for i, p := range rows.Row {
 					row := make([]float32, n)
 					weights.Decode(d, row, p, n)
 					size := 0.0
 					for k, w := range row {
-						size += math.Abs(float64(w) * float64(weights.SliceAt[float32](x.p(), n)[k]))
-					}
-					if d == weights.Int8 {
-						size /= float64(o.Scale) * float64(*(*float32)(unsafe.Add(p, weights.Int8Scale(n))))
+						size += math.Abs(float64(w) * float64(slice[float32](x)[k]))
 					}
 					if d.Grouped() {
 						size *= 20 // nibbles are multiplied before their offset is taken off
 					}
-					if got := rows.Sum[i]; !(math.Abs(float64(got)-float64(want[i])) <= 1e-6*size) {
-						t.Fatalf("%s row %d: %v, want %v", what, i, got, want[i])
+					if got := rows.Sum[i]; !(math.Abs(float64(got)-float64(expected.Sum[i])) <= 1e-6*size) {
+						t.Fatalf("%s row %d: %v, want %v", what, i, got, expected.Sum[i])
 					}
 				}
-			}
+			})
 		}
 	})
 }
 
-// columnSums are what axpy adds to: numbers of columns in the sumOrder of a dtype, in whole blocks.
+// columnSums are the y of an Add: numbers of columns in the order of a dtype.
 type columnSums struct {
 	*fenced
-	v *Variant
-	d weights.Dtype
-	n int
+	kernel *RowKernel
+	n      int
 }
 
-func fencedSums(v *Variant, d weights.Dtype, columns []float32, offset int) *columnSums {
-	step := v.SumOrder[d]
-	if step == 0 {
-		return &columnSums{fencedValues(columns, offset), v, d, len(columns)}
+func fencedSums(kernel *RowKernel, columns []float32, offset int) *columnSums {
+	sums := make([]float32, PaddedCols(len(columns)))
+	for c, place := range kernel.places(len(columns)) {
+		sums[int(place)] = columns[c]
 	}
-	places := make([]float32, (len(columns)+4*step-1)/(4*step)*4*step)
-	for c, x := range columns {
-		block, l, h, k, i := c/(4*step)*4*step, c/step%4, c%step/16, c%16/4, c%4
-		places[block+64*h+16*k+4*l+i] = x
-	}
-	return &columnSums{fencedValues(places, offset), v, d, len(columns)}
+	return &columnSums{fencedValues(sums, offset), kernel, len(columns)}
+}
+
+// places returns where the sums of n columns stand.
+func (k *RowKernel) places(n int) []float32 {
+	places := make([]float32, n)
+	k.InOrder(places, numbers(PaddedCols(n), func(i int) float32 { return float32(i) }), make([]float32, SumBlock))
+	return places
 }
 
 func (s *columnSums) inOrder() []float32 {
 	y := make([]float32, s.n)
-	s.v.InOrder(y, weights.SliceAt[float32](s.p(), s.fenced.n/4), s.v.SumOrder[s.d], make([]float32, SumBlock))
+	s.kernel.InOrder(y, slice[float32](s.fenced), make([]float32, SumBlock))
 	return y
 }
 
-func TestAxpy(t *testing.T) {
+// The order is the one that sums.go describes.
+func TestOrder(t *testing.T) {
 	assemblies(t, func(t *testing.T, v *Variant, r *rand.Rand) {
 		for _, d := range floatDtypes {
-			for whole := weights.Group; whole <= 43*weights.Group; whole += weights.Group {
-				n := whole
-				if d == weights.Int8 && v.SumOrder[d] != 0 {
-					n -= r.IntN(weights.Group)
+			places := v.Rows[d].places(3 * SumBlock)
+			step := 0
+			if v.Name == "avx512" {
+				step = map[weights.Dtype]int{weights.Int8: 16, weights.Int8G: 16, weights.Int4: 32, weights.Int4M: 32}[d]
+			}
+			for c, got := range places {
+				want := c
+				if step != 0 {
+					block, l, h, k, i := c/(4*step)*4*step, c/step%4, c%step/16, c%16/4, c%4
+					want = block + 64*h + 16*k + 4*l + i
 				}
-				for _, rows := range []int{1, 4} {
-					if rows == 1 && v.axpy1[d] == nil || v.axpy4[d] == nil {
-						continue // axpy4 of Int8 and Int8G, or axpy8 of 4 bits, does what they would
-					}
-					y := fencedSums(v, d, randoms(r, n), 4*r.IntN(16))
-					start := y.inOrder()
-					var ar AxpyRows
-					coef := randoms(r, 4)
-					const epsilon = 1e-6
-					largest := 0.0
-					for _, c := range coef {
-						largest = max(largest, math.Abs(float64(c)))
-					}
-					want, size := make([]float64, n), make([]float64, n)
-					for k, s := range start {
-						want[k], size[k] = float64(s), math.Abs(float64(s))
-					}
-					for i := range rows {
-						f := fencedRow(r, d, n, r.IntN(64))
-						ar.Row[i], ar.Coef[i], ar.Next[i], ar.bytes = f.p(), coef[i], uintptr(f.p()), f.n
-						scale := float32(1)
-						if d.Grouped() {
-							g := weights.GroupedRow(d, f.p(), n)
-							ar.scales[i], ar.mins[i] = g.Scales, g.Mins
-						} else if d == weights.Int8 {
-							scale = *(*float32)(unsafe.Add(f.p(), weights.Int8Scale(n)))
-						}
-						row := make([]float32, n)
-						weights.Decode(d, row, f.p(), n)
-						for k, w := range row {
-							term := float64(coef[i]) * float64(w) / float64(scale)
-							want[k] += term
-							size[k] += math.Abs(term)
-							if rows == 4 && d == weights.Int8 { // coefficients may be rounded
-								size[k] += largest * math.Abs(float64(w/scale)) * 0.501 / 16383 / epsilon
-							}
-							if d == weights.Int8G { // by its scale, this coefficient may be the largest
-								rounding := math.Abs(float64(coef[i]) * float64(weights.FromF16(weights.SliceAt[uint16](ar.scales[i], n/weights.Group)[k/weights.Group])))
-								size[k] += float64(rows-1) / 3 * rounding * 4 * 127 * 0.501 / 16383 / epsilon
-							}
-							if d == weights.Int4 || d == weights.Int4M { // the offset is added for itself
-								size[k] += math.Abs(float64(coef[i])) * 5
-							}
-						}
-					}
-					if rows == 4 {
-						v.axpy4[d](y.p(), &ar, n)
-					} else {
-						v.axpy1[d](y.p(), &ar, n)
-					}
-					what := fmt.Sprintf("%v n=%d rows=%d", d, n, rows)
-					y.check(t, what)
-					near(t, what, y.inOrder(), want, size, epsilon)
+				if int(got) != want {
+					t.Fatalf("%v: column %d stands at %v, want %d", d, c, got, want)
 				}
 			}
 		}
 	})
 }
 
-// Coefficients of bytes that are all nothing add nothing, those that are no numbers make none, and the largest bytes and
-// coefficients fill an int32 almost to the last bit.
-func TestAxpyBytes(t *testing.T) {
+// set sets random rows of n columns with coefficients and returns them decoded.
+func (a *AxpyRows) set(r *rand.Rand, d weights.Dtype, n int, coef []float32) (rows [][]float32) {
+	for i, c := range coef {
+		f := fencedRow(r, d, n, r.IntN(64))
+		a.Row[i], a.Coef[i], a.Next[i] = f.p(), c, uintptr(f.p())
+		row := make([]float32, n)
+		weights.Decode(d, row, f.p(), n)
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+// scaleOf returns the scale of column c of a row.
+func scaleOf(d weights.Dtype, row unsafe.Pointer, n, c int) float64 {
+	switch {
+	case d.Grouped():
+		return float64(weights.FromF16(*(*uint16)(unsafe.Add(weights.GroupedRow(d, row, n).Scales, c/weights.Group*2))))
+	case d == weights.Int8:
+		return float64(*(*float32)(unsafe.Add(row, weights.Int8Scale(n))))
+	}
+	return 0
+}
+
+// Sums of one to all rows are right but for the rounding of coefficients that package kernel
+// grants.
+func TestAdd(t *testing.T) {
+	const epsilon = 1e-6
+	assemblies(t, func(t *testing.T, v *Variant, r *rand.Rand) {
+		for _, d := range floatDtypes {
+			kernel := &v.Rows[d]
+			step := map[weights.Dtype]float64{weights.Int8: 128 / 16383.0, weights.Int8G: 128 / 16383.0, weights.Int4: 8 / 127.0, weights.Int4M: 8 / 127.0}[d]
+			eachLength(r, func(n int) {
+				for _, count := range []int{1, 1 + r.IntN(kernel.PerAdd), kernel.PerAdd} {
+					start := randoms(r, n)
+					y := fencedSums(kernel, start, 4*r.IntN(16))
+					var ar AxpyRows
+					coef := randoms(r, count)
+					rows := ar.set(r, d, n, coef)
+					want, size := make([]float64, n), make([]float64, n)
+					for k, s := range start {
+						want[k], size[k] = float64(s), math.Abs(float64(s))
+						largest := 0.0
+						for i, row := range rows {
+							term := float64(coef[i]) * float64(row[k])
+							want[k] += term
+							size[k] += math.Abs(term)
+							largest = max(largest, math.Abs(float64(coef[i])*scaleOf(d, ar.Row[i], n, k)))
+							if d == weights.Int4 || d == weights.Int4M { // the offset is added for itself
+								size[k] += math.Abs(float64(coef[i])) * 5
+							}
+						}
+						size[k] += float64(count) * largest * step * 0.502 / epsilon
+					}
+					kernel.Add(slice[float32](y.fenced), &ar, shapeOf(d, n), count)
+					what := fmt.Sprintf("%v n=%d rows=%d", d, n, count)
+					y.check(t, what)
+					near(t, what, y.inOrder(), want, size, epsilon)
+				}
+			})
+		}
+	})
+}
+
+// Coefficients of bytes that are all nothing add nothing, those that are no numbers make none, and
+// the largest bytes and coefficients fill an int32 almost to the last bit.
+func TestAddBytes(t *testing.T) {
 	assemblies(t, func(t *testing.T, v *Variant, r *rand.Rand) {
 		const n = 5 * weights.Group
 		for name, c := range map[string]struct {
@@ -251,20 +269,21 @@ func TestAxpyBytes(t *testing.T) {
 			"opposite": {[4]float32{3, -3, 3, -3}, 0},
 			"one":      {[4]float32{0, 0, 0, 7}, 7},
 			"tiny":     {[4]float32{1e-30, 2e-30, 0, 0}, 3e-30},
-			"infinite": {[4]float32{1, float32(math.Inf(-1)), 1, 1}, math.NaN()}, // or infinite, by how it is summed
-			"NaN":      {[4]float32{1, 1, 1, float32(math.NaN())}, math.NaN()},
+			"infinite": {[4]float32{1, math32.Inf(-1), 1, 1}, math.NaN()}, // or infinite, by how it is summed
+			"NaN":      {[4]float32{1, 1, 1, math32.NaN()}, math.NaN()},
 		} {
 			start := randoms(r, n)
-			y := fencedSums(v, weights.Int8, start, 4*r.IntN(16))
+			y := fencedSums(&v.Rows[weights.Int8], start, 4*r.IntN(16))
 			var ar AxpyRows
 			copy(ar.Coef[:], c.coef[:])
 			largest := 0.0
 			for i, coef := range c.coef {
 				largest = max(largest, math.Abs(float64(coef)))
-				f := fencedValues(slices.Repeat([]int8{-128}, n), r.IntN(64))
-				ar.Row[i], ar.Next[i], ar.bytes = f.p(), uintptr(f.p()), n
+				f := fencedValues(slices.Repeat([]int8{-128}, n+4), 4*r.IntN(16))
+				*(*float32)(unsafe.Add(f.p(), n)) = 1
+				ar.Row[i], ar.Next[i] = f.p(), uintptr(f.p())
 			}
-			v.axpy4[weights.Int8](y.p(), &ar, n)
+			v.Rows[weights.Int8].Add(slice[float32](y.fenced), &ar, shapeOf(weights.Int8, n), 4)
 			y.check(t, name)
 			for k, got := range y.inOrder() {
 				want := float64(start[k]) - 128*c.sum
@@ -282,34 +301,34 @@ func TestAxpyBytes(t *testing.T) {
 	})
 }
 
-func TestAxpy8(t *testing.T) {
+// Eight rows of 4 bits are rounded as the generic kernel rounds them.
+func TestAddNibbles(t *testing.T) {
 	assemblies(t, func(t *testing.T, v *Variant, r *rand.Rand) {
+		least, step := 1, 1
+		if v.Name == "avx2" { // fewer groups are not rounded
+			least, step = 8, 2
+		}
 		for _, d := range []weights.Dtype{weights.Int4, weights.Int4M} {
-			for groups := max(v.axpy8Least, 1); groups <= 40; groups += max(v.axpy8Step, 1) {
+			for groups := least; groups <= 40; groups += step {
 				for round := range 20 {
 					n := groups * weights.Group
-					y := fencedSums(v, d, randoms(r, n), 4*r.IntN(16))
-					want := y.inOrder()
+					start := randoms(r, n)
+					y, want := fencedSums(&v.Rows[d], start, 4*r.IntN(16)), slices.Grow(slices.Clone(start), SumBlock)
 					var ar AxpyRows
 					size := 100.0
-					for i := range ar.Row {
-						f := fencedRow(r, d, n, r.IntN(64))
-						g := weights.GroupedRow(d, f.p(), n)
-						ar.Row[i], ar.scales[i], ar.mins[i], ar.Next[i], ar.bytes = f.p(), g.Scales, g.Mins, uintptr(f.p()), f.n
-						ar.Coef[i] = float32(r.NormFloat64())
-						if round == 1 {
-							ar.Coef[i] = 0
-						}
-						if round == 2 && i == 5 {
-							ar.Coef[i] = 1e6
-							size = 1e8
-						}
-						if round == 3 && i == 5 {
-							ar.Coef[i] = strange[len(strange)-1-r.IntN(3)]
-						}
+					coef := randoms(r, 8)
+					switch round {
+					case 1:
+						clear(coef)
+					case 2:
+						coef[5], size = 1e6, 1e8
+					case 3:
+						coef[5] = strange[len(strange)-1-r.IntN(3)]
 					}
-					v.axpy8[d](y.p(), &ar, groups)
-					generic.axpy8[d](Address(want), &ar, groups)
+					ar.set(r, d, n, coef)
+					same := ar
+					v.Rows[d].Add(slice[float32](y.fenced), &ar, shapeOf(d, n), 8)
+					generic.Rows[d].Add(want[:PaddedCols(n)], &same, shapeOf(d, n), 8)
 					what := fmt.Sprintf("%v groups=%d round=%d", d, groups, round)
 					y.check(t, what)
 					for k, got := range y.inOrder() {
@@ -326,51 +345,50 @@ func TestAxpy8(t *testing.T) {
 // All float16, and every quant, widen exactly.
 func TestWiden(t *testing.T) {
 	assemblies(t, func(t *testing.T, v *Variant, r *rand.Rand) {
-		halves := make([]uint16, 1<<16)
-		for i := range halves {
-			halves[i] = uint16(i)
-		}
+		halves := numbers(1<<16, func(i int) uint16 { return uint16(i) })
 		for _, d := range []weights.Dtype{weights.F16, weights.BF16} {
 			got, want := make([]float32, 1<<16), make([]float32, 1<<16)
-			v.widen[d](Address(got), Address(halves), 1<<16)
-			generic.widen[d](Address(want), Address(halves), 1<<16)
+			v.Rows[d].Widen(got, nil, Address(halves), 0, 1<<16)
+			generic.Rows[d].Widen(want, nil, Address(halves), 0, 1<<16)
 			equal(t, d.String(), got, want)
 		}
 		for _, d := range floatDtypes {
-			for n := weights.Group; n <= 8*weights.Group; n += weights.Group {
-				row := fencedRow(r, d, n, r.IntN(64))
-				got, want := newFenced(4*n, 4*r.IntN(16)), make([]float32, n)
-				if d.Grouped() {
-					v.widenGroups[d](got.p(), weights.GroupedRow(d, row.p(), n), n/weights.Group)
-					generic.widenGroups[d](Address(want), weights.GroupedRow(d, row.p(), n), n/weights.Group)
-				} else {
-					v.widen[d](got.p(), row.p(), n)
-					generic.widen[d](Address(want), row.p(), n)
-				}
-				what := fmt.Sprintf("%v n=%d", d, n)
+			kernel, reference := &v.Rows[d], &generic.Rows[d]
+			for cols := 1; cols <= 8*weights.Group; cols += 1 + r.IntN(7) {
+				m, row := shapeOf(d, cols), fencedRow(r, d, cols, r.IntN(64))
+				c := r.IntN(cols) &^ (weights.Group - 1)
+				n := 1 + r.IntN(cols-c)
+				padded := weights.Groups(n) * weights.Group
+				what := fmt.Sprintf("%v of %d columns %d from %d on", d, cols, n, c)
+				got, want := newFenced(4*padded, 4*r.IntN(16)), make([]float32, padded)
+				kernel.Widen(slice[float32](got), m, row.p(), c, n)
+				reference.Widen(want, m, row.p(), c, n)
 				got.check(t, what)
-				equal(t, what, weights.SliceAt[float32](got.p(), n), want)
+				equal(t, what, slice[float32](got)[:n], want[:n])
+				kernel.Prefetch(m, row.p(), c, n)
 
-				if d == weights.Int8 || d.Grouped() {
-					got, want := newFenced(2*n, 2*r.IntN(32)), make([]int16, n)
-					v.widen16[d](got.p(), row.p(), n/weights.Group)
-					generic.widen16[d](Address(want), row.p(), n/weights.Group)
+				if kernel.Widen16 != nil {
+					got, want := newFenced(2*padded, 2*r.IntN(32)), make([]int16, padded)
+					var factors, mins, wantFactors, wantMins [8]float32
+					kernel.Widen16(slice[int16](got), factors[:], mins[:], m, row.p(), c, n)
+					reference.Widen16(want, wantFactors[:], wantMins[:], m, row.p(), c, n)
 					got.check(t, what)
-					for k, q := range weights.SliceAt[int16](got.p(), n) {
-						if q != want[k] {
-							t.Fatalf("%s: quant %d is %d, want %d", what, k, q, want[k])
-						}
+					if !slices.Equal(slice[int16](got)[:n], want[:n]) || factors != wantFactors || mins != wantMins {
+						t.Fatalf("%s: as int16 %v × %v + %v, want %v × %v + %v", what, slice[int16](got), factors, mins, want, wantFactors, wantMins)
 					}
 				}
-				if d == weights.Int8 {
-					second := fencedRow(r, d, n, r.IntN(64))
-					got, want := newFenced(4*n, 4*r.IntN(16)), make([]int32, n)
-					v.widenPairs(got.p(), row.p(), second.p(), n)
-					generic.widenPairs(Address(want), row.p(), second.p(), n)
+				if kernel.WidenPairs != nil {
+					second := fencedRow(r, d, cols, r.IntN(64))
+					got, want := newFenced(4*n, 4*r.IntN(16)), make([]int16, 2*n)
+					kernel.WidenPairs(slice[int16](got), m, row.p(), second.p(), c, n)
+					reference.WidenPairs(want, m, row.p(), second.p(), c, n)
 					got.check(t, what)
-					for k, q := range weights.SliceAt[int32](got.p(), n) {
-						if q != want[k] {
-							t.Fatalf("%s: pair %d is %#x, want %#x", what, k, q, want[k])
+					if !slices.Equal(slice[int16](got), want) {
+						t.Fatalf("%s: pairs %v, want %v", what, slice[int16](got), want)
+					}
+					for k, q := range kernel.Bytes(m, row.p(), c, n) {
+						if int16(q) != want[2*k] {
+							t.Fatalf("%s: byte %d is %d, want %d", what, k, q, want[2*k])
 						}
 					}
 				}
@@ -402,7 +420,7 @@ func TestTiles(t *testing.T) {
 						terms[i] += math.Abs(term)
 					}
 				}
-				v.Tile(c.p(), w.p(), rowStep, colStep, x.p(), k)
+				v.Tile(slice[float32](c), w.p(), rowStep, colStep, slice[float32](x))
 				what := fmt.Sprintf("k=%d column-major=%v", k, columnMajor)
 				c.check(t, what)
 				near(t, what, weights.SliceAt[float32](c.p(), size), want, terms, 1e-6)
@@ -411,15 +429,15 @@ func TestTiles(t *testing.T) {
 	})
 }
 
-func TestTurn(t *testing.T) {
+func TestTranspose(t *testing.T) {
 	assemblies(t, func(t *testing.T, v *Variant, r *rand.Rand) {
 		for range 20 {
-			n := v.turnSize
+			n := v.square
 			srcStep, dstStep := n+r.IntN(9), n+r.IntN(9)
 			in := randoms(r, (n-1)*srcStep+n)
 			src, dst := fencedValues(in, 4*r.IntN(16)), newFenced(4*((n-1)*dstStep+n), 4*r.IntN(16))
-			v.turn(dst.p(), src.p(), 4*dstStep, 4*srcStep)
-			dst.check(t, "turn")
+			v.transpose(slice[float32](dst), slice[float32](src), dstStep, srcStep)
+			dst.check(t, "transpose")
 			for at, x := range weights.SliceAt[float32](dst.p(), dst.n/4) {
 				want := float32(math.NaN()) // between the rows
 				if j, i := at/dstStep, at%dstStep; i < n {
@@ -468,7 +486,7 @@ func TestTilePairs(t *testing.T) {
 							terms[i] += math.Abs(f * float64(sum))
 						}
 					}
-					v.TilePairs(c.p(), w.p(), 2*n, 4, x.p(), factors.p(), 4*groups, pairs, groups)
+					v.TilePairs(slice[float32](c), w.p(), 2*n, 4, slice[int16](x), slice[float32](factors), groups, groups)
 					what := fmt.Sprintf("pairs=%d groups=%d extreme=%v", pairs, groups, extreme)
 					c.check(t, what)
 					near(t, what, weights.SliceAt[float32](c.p(), size), want, terms, 2e-7)
@@ -489,7 +507,7 @@ func numbers[E any](n int, f func(i int) E) []E {
 // strange are floats that a kernel may get wrong.
 var strange = []float32{
 	0, float32(math.Copysign(0, -1)), 1, -1, 1e-45, -1e-45, 1e-39, math.MaxFloat32, -math.MaxFloat32,
-	88, -88, 89, -89, 1e4, -1e4, 15, -15, 0.5, -0.5, 1.5, -1.5, float32(math.Inf(1)), float32(math.Inf(-1)), float32(math.NaN()),
+	88, -88, 89, -89, 1e4, -1e4, 15, -15, 0.5, -0.5, 1.5, -1.5, math32.Inf(1), math32.Inf(-1), math32.NaN(),
 }
 
 func TestElementwise(t *testing.T) {
@@ -500,26 +518,27 @@ func TestElementwise(t *testing.T) {
 				copy(x, strange)
 			}
 			a, b := fencedValues(x, 4*r.IntN(16)), fencedValues(randoms(r, n), 4*r.IntN(16))
+			in, second := slice[float32](a), slice[float32](b)
 			for _, op := range []struct {
 				name    string
 				epsilon float64 // relative
-				run     func(v *Variant, y unsafe.Pointer)
+				run     func(v *Variant, y []float32)
 			}{
-				{"silu", 3e-6, func(v *Variant, y unsafe.Pointer) { v.Activate[activation.SiLU](y, a.p(), n) }},
-				{"gelu", 0, func(v *Variant, y unsafe.Pointer) { v.Activate[activation.GELU](y, a.p(), n) }},
-				{"gelu_tanh", 6e-6, func(v *Variant, y unsafe.Pointer) { v.Activate[activation.GELUTanh](y, a.p(), n) }},
-				{"relu", 0, func(v *Variant, y unsafe.Pointer) { v.Activate[activation.ReLU](y, a.p(), n) }},
-				{"mul", 0, func(v *Variant, y unsafe.Pointer) { v.Mul(y, a.p(), b.p(), n) }},
-				{"add", 0, func(v *Variant, y unsafe.Pointer) { v.Add(y, a.p(), b.p(), n) }},
-				{"norm", 0, func(v *Variant, y unsafe.Pointer) { v.Norm(y, a.p(), b.p(), 0.37, n) }},
-				{"scale", 0, func(v *Variant, y unsafe.Pointer) {
-					copy(weights.SliceAt[float32](y, n), x)
-					v.Scale(y, -0.37, n)
+				{"silu", 3e-6, func(v *Variant, y []float32) { v.Activate[activation.SiLU](y, in) }},
+				{"gelu", 0, func(v *Variant, y []float32) { v.Activate[activation.GELU](y, in) }},
+				{"gelu_tanh", 6e-6, func(v *Variant, y []float32) { v.Activate[activation.GELUTanh](y, in) }},
+				{"relu", 0, func(v *Variant, y []float32) { v.Activate[activation.ReLU](y, in) }},
+				{"mul", 0, func(v *Variant, y []float32) { v.Mul(y, in, second) }},
+				{"add", 0, func(v *Variant, y []float32) { v.Add(y, in, second) }},
+				{"norm", 0, func(v *Variant, y []float32) { v.Norm(y, in, second, 0.37) }},
+				{"scale", 0, func(v *Variant, y []float32) {
+					copy(y, x)
+					v.Scale(y, -0.37)
 				}},
 			} {
-				got, want := newFenced(4*n, 4*r.IntN(16)), make([]float32, n+1)
-				op.run(v, got.p())
-				op.run(&generic, Address(want))
+				got, want := newFenced(4*n, 4*r.IntN(16)), make([]float32, n)
+				op.run(v, slice[float32](got))
+				op.run(&generic, want)
 				what := fmt.Sprintf("%s n=%d", op.name, n)
 				got.check(t, what)
 				for k, g := range weights.SliceAt[float32](got.p(), n) {
@@ -539,7 +558,7 @@ func TestReductions(t *testing.T) {
 		for n := 1; n < 70; n++ {
 			x := fencedValues(randoms(r, n), 4*r.IntN(16))
 			y, want := newFenced(4*n, 4*r.IntN(16)), make([]float32, n)
-			got, sum := v.expSum(y.p(), x.p(), 1.5, n), generic.expSum(Address(want), x.p(), 1.5, n)
+			got, sum := v.expSum(slice[float32](y), slice[float32](x), 1.5), generic.expSum(want, slice[float32](x), 1.5)
 			y.check(t, "expSum")
 			if math.Abs(float64(got-sum)) > 2e-6*float64(sum) {
 				t.Fatalf("expSum n=%d: %v, want %v", n, got, sum)
@@ -549,7 +568,7 @@ func TestReductions(t *testing.T) {
 					t.Fatalf("expSum n=%d: element %d is %v, want %v", n, k, g, want[k])
 				}
 			}
-			a, b := v.SumSquares(x.p(), n), generic.SumSquares(x.p(), n)
+			a, b := v.SumSquares(slice[float32](x)), generic.SumSquares(slice[float32](x))
 			if math.Abs(a-b) > 1e-12*b {
 				t.Fatalf("sumSquares n=%d: %v, want %v", n, a, b)
 			}
@@ -567,35 +586,32 @@ func TestQuantize(t *testing.T) {
 				if n%7 == 0 {
 					clear(in)
 				}
-				got, want := new(Operand), preparedOperand(d, in)
-				v.Prepare(got, d, in)
+				got, want := new(Operand), new(Operand)
+				v.Rows[d].Prepare(got, in)
+				generic.Rows[d].Prepare(want, in)
 				what := fmt.Sprintf("%v n=%d", d, n)
 				if d == weights.Int8 {
-					equal(t, what, []float32{got.Scale}, []float32{want.Scale})
-					for k, q := range weights.SliceAt[int16](got.Q, n) {
-						if w := weights.SliceAt[int16](want.Q, n)[k]; q != w && got.Scale != 0 {
-							t.Fatalf("%s: quant %d is %d, want %d", what, k, q, w)
-						}
+					equal(t, what, []float32{got.scale}, []float32{want.scale})
+					if got.scale != 0 && !slices.Equal(got.q16, want.q16) {
+						t.Fatalf("%s: quants are %v, want %v", what, got.q16, want.q16)
 					}
 				} else {
-					for g := range weights.Groups(n) {
-						if got.scales[g] != want.scales[g] || got.sums[g] != want.sums[g] {
-							t.Fatalf("%s: group %d has scale %v and sum %v, want %v and %v", what, g, got.scales[g], got.sums[g], want.scales[g], want.sums[g])
-						}
+					if !slices.Equal(got.d, want.d) || !slices.Equal(got.s, want.s) {
+						t.Fatalf("%s: scales %v and sums %v, want %v and %v", what, got.d, got.s, want.d, want.s)
 					}
-					for k, q := range weights.SliceAt[int8](got.Q, weights.Groups(n)*weights.Group) {
-						if w := weights.SliceAt[int8](want.Q, weights.Groups(n)*weights.Group)[k]; q != w && got.scales[k/weights.Group] != 0 {
-							t.Fatalf("%s: quant %d is %d, want %d", what, k, q, w)
+					for k, q := range got.q {
+						if q != want.q[k] && got.d[k/weights.Group] != 0 {
+							t.Fatalf("%s: quant %d is %d, want %d", what, k, q, want.q[k])
 						}
 					}
 				}
 				for _, bad := range strange[len(strange)-3:] {
 					at := r.IntN(n)
 					in[at] = bad
-					v.Prepare(got, d, in)
-					scale := got.Scale
+					v.Rows[d].Prepare(got, in)
+					scale := got.scale
 					if d.Grouped() {
-						scale = got.scales[at/weights.Group]
+						scale = got.d[at/weights.Group]
 					}
 					if scale == scale {
 						t.Fatalf("%s: the scale of %v is %v", what, bad, scale)
@@ -617,13 +633,13 @@ func TestPackPairs(t *testing.T) {
 			factors := randoms(r, n)
 			x := fencedValues(in, 4*r.IntN(16))
 			got, scales := newFenced(2*n*width, 4*r.IntN(16)), newFenced(4*width, 4*r.IntN(16))
-			v.PackPairs(got.p(), x.p(), scales.p(), Address(factors), 4, n)
+			v.PackPairs(slice[int16](got), slice[float32](x), slice[float32](scales), factors, 1)
 			got.check(t, "pairs")
 			scales.check(t, "scales")
 			for j, s := range weights.SliceAt[float32](scales.p(), width) {
 				var largest float32
 				for k := range n {
-					largest = max(largest, weights.Abs(in[k*width+j]*factors[k]))
+					largest = max(largest, math32.Abs(in[k*width+j]*factors[k]))
 				}
 				if s != largest/Int16Limit {
 					t.Fatalf("n=%d: scale %d is %v, want %v", n, j, s, largest/Int16Limit)
@@ -636,7 +652,7 @@ func TestPackPairs(t *testing.T) {
 				}
 			}
 			in[3*width/2] = float32(math.Inf(1))
-			v.PackPairs(got.p(), Address(in), scales.p(), Address(factors), 4, n)
+			v.PackPairs(slice[int16](got), in, slice[float32](scales), factors, 1)
 			for j, s := range weights.SliceAt[float32](scales.p(), width) {
 				if bad := n > 1 && j == width/2; (s != s) != bad {
 					t.Fatalf("n=%d: an infinity in column %d made scale %d %v", n, width/2, j, s)

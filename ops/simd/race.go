@@ -7,16 +7,17 @@ import (
 	"unsafe"
 )
 
+// RaceEnabled reports whether the race detector watches.
 const RaceEnabled = true
 
-// raceRead and raceWrite tell the race detector what assembly touches.
-func RaceRead(p unsafe.Pointer, n int) {
+// raceRead tells the race detector that assembly reads n bytes, raceWrite that it writes them.
+func raceRead(p unsafe.Pointer, n int) {
 	if n > 0 {
 		runtime.RaceReadRange(p, n)
 	}
 }
 
-func RaceWrite(p unsafe.Pointer, n int) {
+func raceWrite(p unsafe.Pointer, n int) {
 	if n > 0 {
 		runtime.RaceWriteRange(p, n)
 	}

@@ -21,8 +21,8 @@ func TestColumns(t *testing.T) {
 			largest, sums := fencedValues(randoms(r, n), 4*r.IntN(16)), fencedValues(randoms(r, n), 4*r.IntN(16))
 			shifts := append([]float32(nil), weights.SliceAt[float32](largest.p(), n)...)
 			before := append([]float32(nil), weights.SliceAt[float32](sums.p(), n)...)
-			v.MaxColumns(largest.p(), x.p(), rows)
-			v.ExpColumns(x.p(), Address(shifts), sums.p(), rows)
+			v.MaxColumns(slice[float32](largest), slice[float32](x))
+			v.ExpColumns(slice[float32](x), shifts, slice[float32](sums))
 			for _, f := range []*fenced{x, largest, sums} {
 				f.check(t, fmt.Sprintf("rows=%d", rows))
 			}
@@ -50,11 +50,11 @@ func TestColumns(t *testing.T) {
 	})
 }
 
-// Rows at every alignment and distance, alone and by the dozen, against the generic functions.
+// Rows at every alignment and distance, alone and by the dozen, against the generic kernels.
 func TestRowsOfAttention(t *testing.T) {
 	assemblies(t, func(t *testing.T, v *Variant, r *rand.Rand) {
 		for _, d := range []weights.Dtype{weights.F32, weights.F16} {
-			for n := weights.Group; n <= 5*weights.Group; n += weights.Group {
+			for n := 1; n <= 5*weights.Group; n += 1 + r.IntN(weights.Group/2) {
 				for count := 1; count <= 13; count++ {
 					what := fmt.Sprintf("%v n=%d count=%d", d, n, count)
 					stride := d.RowBytes(n) + d.Size()*r.IntN(3)
@@ -62,24 +62,24 @@ func TestRowsOfAttention(t *testing.T) {
 					for i := range count {
 						weights.Encode(d, rows.bytes[rows.first+i*stride:][:d.RowBytes(n)], randoms(r, n))
 					}
+					m, err := weights.MatrixView(d, count, n, stride, slice[byte](rows))
+					if err != nil {
+						t.Fatal(err)
+					}
 					for name, f := range map[string]struct {
-						dots   bool
-						in, to int
-					}{"rowDots": {dots: true, in: n, to: count}, "rowSum": {in: count, to: n}} {
-						before := randoms(r, f.to)
-						y := fencedValues(before, 4*r.IntN(16))
-						want := fencedValues(before, 0)
-						x := fencedValues(randoms(r, f.in), 4*r.IntN(16))
-						if f.dots {
-							v.rowDots[d](y.p(), x.p(), rows.p(), stride, n, count)
-							generic.rowDots[d](want.p(), x.p(), rows.p(), stride, n, count)
-						} else {
-							v.rowSum[d](y.p(), x.p(), rows.p(), stride, n, count)
-							generic.rowSum[d](want.p(), x.p(), rows.p(), stride, n, count)
-						}
+						kernel, reference func(y, x []float32, m *weights.Matrix, first int)
+						in, to            int
+					}{
+						"RowDots": {v.Rows[d].RowDots, generic.Rows[d].RowDots, n, count},
+						"RowSum":  {v.Rows[d].RowSum, generic.Rows[d].RowSum, count, n},
+					} {
+						want := randoms(r, f.to)
+						y, x := fencedValues(want, 4*r.IntN(16)), fencedValues(randoms(r, f.in), 4*r.IntN(16))
+						f.kernel(slice[float32](y), slice[float32](x), m, 0)
+						f.reference(want, slice[float32](x), m, 0)
 						y.check(t, name+" "+what)
-						for i, w := range weights.SliceAt[float32](want.p(), f.to) {
-							if got := weights.SliceAt[float32](y.p(), f.to)[i]; !(math.Abs(float64(got-w)) <= 1e-5*float64(f.in)) {
+						for i, w := range want {
+							if got := slice[float32](y)[i]; !(math.Abs(float64(got-w)) <= 1e-5*float64(f.in)) {
 								t.Fatalf("%s %s: element %d is %v, want %v", name, what, i, got, w)
 							}
 						}

@@ -10,347 +10,966 @@ import (
 	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
+// dot4F32AVX2 sums products of x with four rows of F32 and prefetches r.Next as it reads r.Row:
+//
+//	r.Sum[i] = Σ x[k]·r.Row[i][k]    k < n, i < 4
+//
+// x is float32. n is a multiple of 32.
+//
 //go:noescape
 func dot4F32AVX2(x unsafe.Pointer, r *DotRows, n int)
 
+// axpy4F32AVX2 adds four rows of F32 and prefetches r.Next as it reads r.Row:
+//
+//	y[k] += Σ r.Coef[i]·r.Row[i][k]    k < n, i < 4
+//
+// n is a multiple of 32.
+//
 //go:noescape
 func axpy4F32AVX2(y unsafe.Pointer, r *AxpyRows, n int)
 
+// axpy1F32AVX2 adds the first row of r, of F32:
+//
+//	y[k] += r.Coef[0]·r.Row[0][k]    k < n
+//
+// n is a multiple of 32.
+//
 //go:noescape
 func axpy1F32AVX2(y unsafe.Pointer, r *AxpyRows, n int)
 
+// dot4F16AVX2 sums products of x with four rows of F16 and prefetches r.Next as it reads r.Row:
+//
+//	r.Sum[i] = Σ x[k]·r.Row[i][k]    k < n, i < 4
+//
+// x is float32. n is a multiple of 32.
+//
 //go:noescape
 func dot4F16AVX2(x unsafe.Pointer, r *DotRows, n int)
 
+// axpy4F16AVX2 adds four rows of F16 and prefetches r.Next as it reads r.Row:
+//
+//	y[k] += Σ r.Coef[i]·r.Row[i][k]    k < n, i < 4
+//
+// n is a multiple of 32.
+//
 //go:noescape
 func axpy4F16AVX2(y unsafe.Pointer, r *AxpyRows, n int)
 
+// axpy1F16AVX2 adds the first row of r, of F16:
+//
+//	y[k] += r.Coef[0]·r.Row[0][k]    k < n
+//
+// n is a multiple of 32.
+//
 //go:noescape
 func axpy1F16AVX2(y unsafe.Pointer, r *AxpyRows, n int)
 
+// widenF16AVX2 converts a row of F16 to float32, an int8 without the scale of its row:
+//
+//	dst[k] = float32(src[k])    k < n
+//
+// n is a multiple of 32.
+//
 //go:noescape
 func widenF16AVX2(dst, src unsafe.Pointer, n int)
 
+// dot4BF16AVX2 sums products of x with four rows of BF16 and prefetches r.Next as it reads r.Row:
+//
+//	r.Sum[i] = Σ x[k]·r.Row[i][k]    k < n, i < 4
+//
+// x is float32. n is a multiple of 32.
+//
 //go:noescape
 func dot4BF16AVX2(x unsafe.Pointer, r *DotRows, n int)
 
+// axpy4BF16AVX2 adds four rows of BF16 and prefetches r.Next as it reads r.Row:
+//
+//	y[k] += Σ r.Coef[i]·r.Row[i][k]    k < n, i < 4
+//
+// n is a multiple of 32.
+//
 //go:noescape
 func axpy4BF16AVX2(y unsafe.Pointer, r *AxpyRows, n int)
 
+// axpy1BF16AVX2 adds the first row of r, of BF16:
+//
+//	y[k] += r.Coef[0]·r.Row[0][k]    k < n
+//
+// n is a multiple of 32.
+//
 //go:noescape
 func axpy1BF16AVX2(y unsafe.Pointer, r *AxpyRows, n int)
 
+// widenBF16AVX2 converts a row of BF16 to float32, an int8 without the scale of its row:
+//
+//	dst[k] = float32(src[k])    k < n
+//
+// n is a multiple of 32.
+//
 //go:noescape
 func widenBF16AVX2(dst, src unsafe.Pointer, n int)
 
+// dot4Int8AVX2 sums products of x, int16, with four rows of int8 and prefetches r.Next as it reads r.Row:
+//
+//	r.Sum[i] = Σ x[k]·r.Row[i][k]    k < n ≤ 8192, i < 4
+//
+// n is a multiple of 32. Sums are exact up to their conversion.
+//
 //go:noescape
 func dot4Int8AVX2(x unsafe.Pointer, r *DotRows, n int)
 
+// axpy4Int8AVX2 adds four rows of int8 and prefetches r.Next as it reads r.Row:
+//
+//	f    = max |r.Coef[i]| / 16383
+//	y[k] += f·Σ round(r.Coef[i]/f)·r.Row[i][k]    k < n, i < 4
+//
+// AVX2 takes a multiple of 32. AVX-512 takes any n and y in the order of step 16.
+//
 //go:noescape
 func axpy4Int8AVX2(y unsafe.Pointer, r *AxpyRows, n int)
 
+// axpy1Int8AVX2 adds the first row of r, of int8:
+//
+//	y[k] += r.Coef[0]·r.Row[0][k]    k < n
+//
+// n is a multiple of 32.
+//
 //go:noescape
 func axpy1Int8AVX2(y unsafe.Pointer, r *AxpyRows, n int)
 
+// widenInt8AVX2 converts a row of Int8 to float32, an int8 without the scale of its row:
+//
+//	dst[k] = float32(src[k])    k < n
+//
+// n is a multiple of 32.
+//
 //go:noescape
 func widenInt8AVX2(dst, src unsafe.Pointer, n int)
 
+// rowDotsF32AVX2 sums products of x with count rows of F32, stride bytes apart:
+//
+//	y[i] += Σ x[k]·row(i)[k]    k < n, i < count
+//
+// n is a multiple of 32.
+//
 //go:noescape
 func rowDotsF32AVX2(y, x, rows unsafe.Pointer, stride, n, count int)
 
+// rowSumF32AVX2 adds count rows of F32, stride bytes apart:
+//
+//	y[k] += Σ coef[i]·row(i)[k]    k < n, i < count
+//
+// n is a multiple of 32.
+//
 //go:noescape
 func rowSumF32AVX2(y, coef, rows unsafe.Pointer, stride, n, count int)
 
+// rowDotsF16AVX2 sums products of x with count rows of F16, stride bytes apart:
+//
+//	y[i] += Σ x[k]·row(i)[k]    k < n, i < count
+//
+// n is a multiple of 32.
+//
 //go:noescape
 func rowDotsF16AVX2(y, x, rows unsafe.Pointer, stride, n, count int)
 
+// rowSumF16AVX2 adds count rows of F16, stride bytes apart:
+//
+//	y[k] += Σ coef[i]·row(i)[k]    k < n, i < count
+//
+// n is a multiple of 32.
+//
 //go:noescape
 func rowSumF16AVX2(y, coef, rows unsafe.Pointer, stride, n, count int)
 
+// dot2Int8GAVX2 sums products of an Operand with two rows of n groups and prefetches nextA and nextB as it reads a and b:
+//
+//	xa, xb = dot(x, a), dot(x, b)
+//	dot(x, w) = Σ scale(g)·x.d[g]·Σ x.q[k]·w[k]    k of group g, g < n
+//
 //go:noescape
 func dot2Int8GAVX2(x, a, b unsafe.Pointer, n int, nextA, nextB uintptr) (xa, xb float32)
 
+// axpy4Int8GAVX2 adds four rows of Int8G, n columns of whole groups, and prefetches r.Next one row after the other:
+//
+//	c(i,g) = r.Coef[i]·scale(i,g)
+//	y[k]  += Σ c(i,k/32)·r.Row[i][k]    k < n, i < 4
+//
+// AVX-512 rounds c(i,g) to multiples of max |c(·,g)| / 16383, and takes y in the order of step 16.
+//
 //go:noescape
 func axpy4Int8GAVX2(y unsafe.Pointer, r *AxpyRows, n int)
 
+// axpy1Int8GAVX2 adds the first row of r, n columns of whole groups:
+//
+//	y[k] += r.Coef[0]·scale(k/32)·r.Row[0][k]    k < n
+//
 //go:noescape
 func axpy1Int8GAVX2(y unsafe.Pointer, r *AxpyRows, n int)
 
+// widenInt8GAVX2 converts n groups to float32:
+//
+//	dst[k] = scale(k/32)·quant(k)    k < 32n
+//
 //go:noescape
 func widenInt8GAVX2(dst unsafe.Pointer, row weights.GroupRow, n int)
 
+// dot2Int4AVX2 sums products of an Operand with two rows of n groups and prefetches nextA and nextB as it reads a and b:
+//
+//	xa, xb = dot(x, a), dot(x, b)
+//	dot(x, w) = Σ scale(g)·(x.d[g]·Σ x.q[k]·nibble(k) − 8·x.s[g])    k of group g, g < n
+//
 //go:noescape
 func dot2Int4AVX2(x, a, b unsafe.Pointer, n int, nextA, nextB uintptr) (xa, xb float32)
 
+// axpy4Int4AVX2 adds four rows of n columns of whole groups:
+//
+//	y[k] += Σ r.Coef[i]·scale(i,k/32)·(nibble(i,k) − 8)    k < n, i < 4
+//
 //go:noescape
 func axpy4Int4AVX2(y unsafe.Pointer, r *AxpyRows, n int)
 
+// axpy1Int4AVX2 adds the first row of r, n columns of whole groups:
+//
+//	y[k] += r.Coef[0]·scale(k/32)·(nibble(k) − 8)    k < n
+//
 //go:noescape
 func axpy1Int4AVX2(y unsafe.Pointer, r *AxpyRows, n int)
 
+// axpy8Int4AVX2 adds eight rows of n groups of nibbles and prefetches r.Next one row after the other:
+//
+//	c(i,g) = r.Coef[i]·scale(i,g)
+//	f(g)   = max |c(i,g)| / 127
+//	q(i,g) = round(c(i,g)/f(g))
+//	y[k] += f(g)·Σ q(i,g)·(nibble(i,k) − 8)    g = k/32, k < 32n, i < 8
+//
+// AVX2 takes an even n from 8 on. AVX-512 takes any n and y in the order of step 32.
+//
 //go:noescape
 func axpy8Int4AVX2(y unsafe.Pointer, r *AxpyRows, n int)
 
+// widenInt4AVX2 converts n groups to float32:
+//
+//	dst[k] = scale(k/32)·nibble(k) − 8·scale(k/32)    k < 32n
+//
 //go:noescape
 func widenInt4AVX2(dst unsafe.Pointer, row weights.GroupRow, n int)
 
+// dot2Int4MAVX2 sums products of an Operand with two rows of n groups and prefetches nextA and nextB as it reads a and b:
+//
+//	xa, xb = dot(x, a), dot(x, b)
+//	dot(x, w) = Σ scale(g)·x.d[g]·Σ x.q[k]·nibble(k) + min(g)·x.s[g]    k of group g, g < n
+//
 //go:noescape
 func dot2Int4MAVX2(x, a, b unsafe.Pointer, n int, nextA, nextB uintptr) (xa, xb float32)
 
+// axpy4Int4MAVX2 adds four rows of n columns of whole groups:
+//
+//	y[k] += Σ r.Coef[i]·(scale(i,k/32)·nibble(i,k) + min(i,k/32))    k < n, i < 4
+//
 //go:noescape
 func axpy4Int4MAVX2(y unsafe.Pointer, r *AxpyRows, n int)
 
+// axpy1Int4MAVX2 adds the first row of r, n columns of whole groups:
+//
+//	y[k] += r.Coef[0]·(scale(k/32)·nibble(k) + min(k/32))    k < n
+//
 //go:noescape
 func axpy1Int4MAVX2(y unsafe.Pointer, r *AxpyRows, n int)
 
+// axpy8Int4MAVX2 adds eight rows of n groups of nibbles and prefetches r.Next one row after the other:
+//
+//	c(i,g) = r.Coef[i]·scale(i,g)
+//	f(g)   = max |c(i,g)| / 127
+//	q(i,g) = round(c(i,g)/f(g))
+//	y[k] += f(g)·Σ q(i,g)·(nibble(i,k) − 8) + Σ (8·c(i,g) + r.Coef[i]·min(i,g))    g = k/32, k < 32n, i < 8
+//
+// AVX2 takes an even n from 8 on. AVX-512 takes any n and y in the order of step 32.
+//
 //go:noescape
 func axpy8Int4MAVX2(y unsafe.Pointer, r *AxpyRows, n int)
 
+// widenInt4MAVX2 converts n groups to float32:
+//
+//	dst[k] = scale(k/32)·nibble(k) + min(k/32)    k < 32n
+//
 //go:noescape
 func widenInt4MAVX2(dst unsafe.Pointer, row weights.GroupRow, n int)
 
+// tileAVX2 adds a product of rows of weights, at any distances in bytes, and of columns of inputs, k × C:
+//
+//	c[i·C+j] += Σ w(i,l)·x[l·C+j]    w(i,l) at w + i·rowStep + l·colStep, l < k, i < R, j < C
+//
+// AVX2 has R, C = 6, 16, AVX-512 12, 32.
+//
 //go:noescape
 func tileAVX2(c, w unsafe.Pointer, rowStep, colStep int, x unsafe.Pointer, k int)
 
+// tilePairsAVX2 is tile of pairs of int16, with a factor for each row and group of pairs:
+//
+//	c[i·C+j] += Σ f(i,g)·Σ (w(i,l)·x[l·C+j])    l of group g, g < groups
+//	w·x       = w[0]·x[0] + w[1]·x[1]
+//	f(i,g)    at factors + i·factorStep + 4g
+//
+// pairs, of a group, is a multiple of 4. The inner sums are int32.
+//
 //go:noescape
 func tilePairsAVX2(c, w unsafe.Pointer, rowStep, colStep int, x, factors unsafe.Pointer, factorStep, pairs, groups int)
 
+// transposeAVX2 transposes a square of S × S float32, rows dstStep and srcStep bytes apart:
+//
+//	dst(j,i) = src(i,j)    i, j < S
+//
+// AVX2 has S = 8, AVX-512 16.
+//
 //go:noescape
-func turnAVX2(dst, src unsafe.Pointer, dstStep, srcStep int)
+func transposeAVX2(dst, src unsafe.Pointer, dstStep, srcStep int)
 
+// packPairsAVX2 rounds n rows of C inputs, n even, to pairs of int16:
+//
+//	f(k)          at factors + k·factorStep
+//	scales[j]     = max |src[k·C+j]·f(k)| / 16383    NaN if one is not finite
+//	dst(k/2,j,k%2) = round(src[k·C+j]·f(k) / scales[j])    k < n, j < C
+//
+// AVX2 has C = 16, AVX-512 32.
+//
 //go:noescape
 func packPairsAVX2(dst, src, scales, factors unsafe.Pointer, factorStep, n int)
 
+// widenPairsAVX2 makes pairs of int16 of two rows of int8:
+//
+//	dst[2k], dst[2k+1] = a[k], b[k]    k < n
+//
+// n is a multiple of 32.
+//
 //go:noescape
 func widenPairsAVX2(dst, a, b unsafe.Pointer, n int)
 
+// widen16Int8GAVX2 converts n groups of int8 to int16:
+//
+//	dst[k] = int16(src[k])    k < 32n
+//
 //go:noescape
 func widen16Int8GAVX2(dst, src unsafe.Pointer, n int)
 
+// widen16Int4AVX2 converts n groups of nibbles to int16:
+//
+//	dst[k] = nibble(k) − 8    k < 32n
+//
 //go:noescape
 func widen16Int4AVX2(dst, src unsafe.Pointer, n int)
 
+// widen16Int4MAVX2 converts n groups of nibbles to int16:
+//
+//	dst[k] = nibble(k)    k < 32n
+//
 //go:noescape
 func widen16Int4MAVX2(dst, src unsafe.Pointer, n int)
 
+// prefetchAVX2 prefetches n bytes at any address:
+//
+//	for o := 0; o < n; o += 64 { PREFETCHT0 (p+o) }
+//
 //go:noescape
 func prefetchAVX2(p uintptr, n int)
 
+// siluAVX2 computes
+//
+//	y[k] = x[k] / (1 + exp(−x[k]))    k < n
+//
 //go:noescape
 func siluAVX2(y, x unsafe.Pointer, n int)
 
+// geluTanhAVX2 computes
+//
+//	y[k] = x[k] / (1 + exp(−2u)), u = √(2/π)·(x[k] + 0.044715·x[k]³)    k < n
+//
 //go:noescape
 func geluTanhAVX2(y, x unsafe.Pointer, n int)
 
+// reluAVX2 computes
+//
+//	y[k] = max(x[k], 0)    k < n; NaN stays NaN
+//
 //go:noescape
 func reluAVX2(y, x unsafe.Pointer, n int)
 
+// mulAVX2 computes
+//
+//	y[k] = a[k]·b[k]    k < n
+//
 //go:noescape
 func mulAVX2(y, a, b unsafe.Pointer, n int)
 
+// addAVX2 computes
+//
+//	y[k] = a[k] + b[k]    k < n
+//
 //go:noescape
 func addAVX2(y, a, b unsafe.Pointer, n int)
 
+// expSumAVX2 computes and returns the sum of
+//
+//	y[k] = exp(x[k] − shift)    k < n
+//
 //go:noescape
 func expSumAVX2(y, x unsafe.Pointer, shift float32, n int) float32
 
+// normAVX2 computes
+//
+//	y[k] = x[k]·scale·w[k]    k < n
+//
 //go:noescape
 func normAVX2(y, x, w unsafe.Pointer, scale float32, n int)
 
+// maxColumnsAVX2 computes, of at least one row of C numbers,
+//
+//	largest[j] = max(largest[j], x[i·C+j])    i < rows, j < C
+//
+// AVX2 has C = 16, AVX-512 32.
+//
 //go:noescape
 func maxColumnsAVX2(largest, x unsafe.Pointer, rows int)
 
+// expColumnsAVX2 computes, of at least one row of C numbers,
+//
+//	x[i·C+j] = exp(x[i·C+j] − shifts[j])
+//	sums[j] += x[i·C+j]    i < rows, j < C
+//
+// AVX2 has C = 16, AVX-512 32.
+//
 //go:noescape
 func expColumnsAVX2(x, shifts, sums unsafe.Pointer, rows int)
 
+// scaleAVX2 computes
+//
+//	y[k] *= factor    k < n
+//
 //go:noescape
 func scaleAVX2(y unsafe.Pointer, factor float32, n int)
 
+// sumSquaresAVX2 returns, in float64,
+//
+//	Σ x[k]²    k < n
+//
 //go:noescape
 func sumSquaresAVX2(x unsafe.Pointer, n int) float64
 
+// absMaxAVX2 returns the bits of
+//
+//	max |x[k]|    k < n; a NaN counts as largest
+//
 //go:noescape
 func absMaxAVX2(x unsafe.Pointer, n int) uint32
 
+// quantize16AVX2 rounds to int16:
+//
+//	q[k] = round(x[k] / scale)    k < n
+//
+// n is a multiple of 16.
+//
 //go:noescape
 func quantize16AVX2(q, x unsafe.Pointer, scale float32, n int)
 
+// quantizeGroupsAVX2 rounds n groups to int8:
+//
+//	d[g] = max |x[k]| / 127        k of group g; NaN if one is not finite
+//	q[k] = round(x[k] / d[k/32])   k < 32n
+//	s[g] = d[g]·Σ q[k]             k of group g
+//
 //go:noescape
 func quantizeGroupsAVX2(q, d, s, x unsafe.Pointer, n int)
 
+// read1AVX2 sums what it reads: n bytes of each of some streams, step bytes apart. n is a multiple of 256.
+//
 //go:noescape
 func read1AVX2(p unsafe.Pointer, step, n int) float32
 
+// read2AVX2 sums what it reads: n bytes of each of some streams, step bytes apart. n is a multiple of 256.
+//
 //go:noescape
 func read2AVX2(p unsafe.Pointer, step, n int) float32
 
+// read4AVX2 sums what it reads: n bytes of each of some streams, step bytes apart. n is a multiple of 256.
+//
 //go:noescape
 func read4AVX2(p unsafe.Pointer, step, n int) float32
 
+// dot4F32AVX512 sums products of x with four rows of F32 and prefetches r.Next as it reads r.Row:
+//
+//	r.Sum[i] = Σ x[k]·r.Row[i][k]    k < n, i < 4
+//
+// x is float32. n is a multiple of 32.
+//
 //go:noescape
 func dot4F32AVX512(x unsafe.Pointer, r *DotRows, n int)
 
+// axpy4F32AVX512 adds four rows of F32 and prefetches r.Next as it reads r.Row:
+//
+//	y[k] += Σ r.Coef[i]·r.Row[i][k]    k < n, i < 4
+//
+// n is a multiple of 32.
+//
 //go:noescape
 func axpy4F32AVX512(y unsafe.Pointer, r *AxpyRows, n int)
 
+// axpy1F32AVX512 adds the first row of r, of F32:
+//
+//	y[k] += r.Coef[0]·r.Row[0][k]    k < n
+//
+// n is a multiple of 32.
+//
 //go:noescape
 func axpy1F32AVX512(y unsafe.Pointer, r *AxpyRows, n int)
 
+// dot4F16AVX512 sums products of x with four rows of F16 and prefetches r.Next as it reads r.Row:
+//
+//	r.Sum[i] = Σ x[k]·r.Row[i][k]    k < n, i < 4
+//
+// x is float32. n is a multiple of 32.
+//
 //go:noescape
 func dot4F16AVX512(x unsafe.Pointer, r *DotRows, n int)
 
+// axpy4F16AVX512 adds four rows of F16 and prefetches r.Next as it reads r.Row:
+//
+//	y[k] += Σ r.Coef[i]·r.Row[i][k]    k < n, i < 4
+//
+// n is a multiple of 32.
+//
 //go:noescape
 func axpy4F16AVX512(y unsafe.Pointer, r *AxpyRows, n int)
 
+// axpy1F16AVX512 adds the first row of r, of F16:
+//
+//	y[k] += r.Coef[0]·r.Row[0][k]    k < n
+//
+// n is a multiple of 32.
+//
 //go:noescape
 func axpy1F16AVX512(y unsafe.Pointer, r *AxpyRows, n int)
 
+// widenF16AVX512 converts a row of F16 to float32, an int8 without the scale of its row:
+//
+//	dst[k] = float32(src[k])    k < n
+//
+// n is a multiple of 32.
+//
 //go:noescape
 func widenF16AVX512(dst, src unsafe.Pointer, n int)
 
+// dot4BF16AVX512 sums products of x with four rows of BF16 and prefetches r.Next as it reads r.Row:
+//
+//	r.Sum[i] = Σ x[k]·r.Row[i][k]    k < n, i < 4
+//
+// x is float32. n is a multiple of 32.
+//
 //go:noescape
 func dot4BF16AVX512(x unsafe.Pointer, r *DotRows, n int)
 
+// axpy4BF16AVX512 adds four rows of BF16 and prefetches r.Next as it reads r.Row:
+//
+//	y[k] += Σ r.Coef[i]·r.Row[i][k]    k < n, i < 4
+//
+// n is a multiple of 32.
+//
 //go:noescape
 func axpy4BF16AVX512(y unsafe.Pointer, r *AxpyRows, n int)
 
+// axpy1BF16AVX512 adds the first row of r, of BF16:
+//
+//	y[k] += r.Coef[0]·r.Row[0][k]    k < n
+//
+// n is a multiple of 32.
+//
 //go:noescape
 func axpy1BF16AVX512(y unsafe.Pointer, r *AxpyRows, n int)
 
+// widenBF16AVX512 converts a row of BF16 to float32, an int8 without the scale of its row:
+//
+//	dst[k] = float32(src[k])    k < n
+//
+// n is a multiple of 32.
+//
 //go:noescape
 func widenBF16AVX512(dst, src unsafe.Pointer, n int)
 
+// dot4Int8AVX512 sums products of x, int16, with four rows of int8 and prefetches r.Next as it reads r.Row:
+//
+//	r.Sum[i] = Σ x[k]·r.Row[i][k]    k < n ≤ 8192, i < 4
+//
+// n is a multiple of 32. Sums are exact up to their conversion.
+//
 //go:noescape
 func dot4Int8AVX512(x unsafe.Pointer, r *DotRows, n int)
 
+// axpy4Int8AVX512 adds four rows of int8 and prefetches r.Next as it reads r.Row:
+//
+//	f    = max |r.Coef[i]| / 16383
+//	y[k] += f·Σ round(r.Coef[i]/f)·r.Row[i][k]    k < n, i < 4
+//
+// AVX2 takes a multiple of 32. AVX-512 takes any n and y in the order of step 16.
+//
 //go:noescape
 func axpy4Int8AVX512(y unsafe.Pointer, r *AxpyRows, n int)
 
+// widenInt8AVX512 converts a row of Int8 to float32, an int8 without the scale of its row:
+//
+//	dst[k] = float32(src[k])    k < n
+//
+// n is a multiple of 32.
+//
 //go:noescape
 func widenInt8AVX512(dst, src unsafe.Pointer, n int)
 
+// rowDotsF32AVX512 sums products of x with count rows of F32, stride bytes apart:
+//
+//	y[i] += Σ x[k]·row(i)[k]    k < n, i < count
+//
+// n is a multiple of 32.
+//
 //go:noescape
 func rowDotsF32AVX512(y, x, rows unsafe.Pointer, stride, n, count int)
 
+// rowSumF32AVX512 adds count rows of F32, stride bytes apart:
+//
+//	y[k] += Σ coef[i]·row(i)[k]    k < n, i < count
+//
+// n is a multiple of 32.
+//
 //go:noescape
 func rowSumF32AVX512(y, coef, rows unsafe.Pointer, stride, n, count int)
 
+// rowDotsF16AVX512 sums products of x with count rows of F16, stride bytes apart:
+//
+//	y[i] += Σ x[k]·row(i)[k]    k < n, i < count
+//
+// n is a multiple of 32.
+//
 //go:noescape
 func rowDotsF16AVX512(y, x, rows unsafe.Pointer, stride, n, count int)
 
+// rowSumF16AVX512 adds count rows of F16, stride bytes apart:
+//
+//	y[k] += Σ coef[i]·row(i)[k]    k < n, i < count
+//
+// n is a multiple of 32.
+//
 //go:noescape
 func rowSumF16AVX512(y, coef, rows unsafe.Pointer, stride, n, count int)
 
+// dot4Int8GAVX512 sums products of an Operand with four rows of n groups and prefetches r.Next as it reads r.Row:
+//
+//	r.Sum[i] = dot(x, r.Row[i])    i < 4
+//	dot(x, w) = Σ scale(g)·x.d[g]·Σ x.q[k]·w[k]    k of group g, g < n
+//
 //go:noescape
 func dot4Int8GAVX512(x unsafe.Pointer, r *DotRows, n int)
 
+// axpy4Int8GAVX512 adds four rows of Int8G, n columns of whole groups, and prefetches r.Next one row after the other:
+//
+//	c(i,g) = r.Coef[i]·scale(i,g)
+//	y[k]  += Σ c(i,k/32)·r.Row[i][k]    k < n, i < 4
+//
+// AVX-512 rounds c(i,g) to multiples of max |c(·,g)| / 16383, and takes y in the order of step 16.
+//
 //go:noescape
 func axpy4Int8GAVX512(y unsafe.Pointer, r *AxpyRows, n int)
 
+// widenInt8GAVX512 converts n groups to float32:
+//
+//	dst[k] = scale(k/32)·quant(k)    k < 32n
+//
 //go:noescape
 func widenInt8GAVX512(dst unsafe.Pointer, row weights.GroupRow, n int)
 
+// dot4Int4AVX512 sums products of an Operand with four rows of n groups and prefetches r.Next as it reads r.Row:
+//
+//	r.Sum[i] = dot(x, r.Row[i])    i < 4
+//	dot(x, w) = Σ scale(g)·(x.d[g]·Σ x.q[k]·nibble(k) − 8·x.s[g])    k of group g, g < n
+//
 //go:noescape
 func dot4Int4AVX512(x unsafe.Pointer, r *DotRows, n int)
 
+// axpy8Int4AVX512 adds eight rows of n groups of nibbles and prefetches r.Next one row after the other:
+//
+//	c(i,g) = r.Coef[i]·scale(i,g)
+//	f(g)   = max |c(i,g)| / 127
+//	q(i,g) = round(c(i,g)/f(g))
+//	y[k] += f(g)·Σ q(i,g)·(nibble(i,k) − 8)    g = k/32, k < 32n, i < 8
+//
+// AVX2 takes an even n from 8 on. AVX-512 takes any n and y in the order of step 32.
+//
 //go:noescape
 func axpy8Int4AVX512(y unsafe.Pointer, r *AxpyRows, n int)
 
+// widenInt4AVX512 converts n groups to float32:
+//
+//	dst[k] = scale(k/32)·nibble(k) − 8·scale(k/32)    k < 32n
+//
 //go:noescape
 func widenInt4AVX512(dst unsafe.Pointer, row weights.GroupRow, n int)
 
+// dot4Int4MAVX512 sums products of an Operand with four rows of n groups and prefetches r.Next as it reads r.Row:
+//
+//	r.Sum[i] = dot(x, r.Row[i])    i < 4
+//	dot(x, w) = Σ scale(g)·x.d[g]·Σ x.q[k]·nibble(k) + min(g)·x.s[g]    k of group g, g < n
+//
 //go:noescape
 func dot4Int4MAVX512(x unsafe.Pointer, r *DotRows, n int)
 
+// axpy8Int4MAVX512 adds eight rows of n groups of nibbles and prefetches r.Next one row after the other:
+//
+//	c(i,g) = r.Coef[i]·scale(i,g)
+//	f(g)   = max |c(i,g)| / 127
+//	q(i,g) = round(c(i,g)/f(g))
+//	y[k] += f(g)·Σ q(i,g)·(nibble(i,k) − 8) + Σ (8·c(i,g) + r.Coef[i]·min(i,g))    g = k/32, k < 32n, i < 8
+//
+// AVX2 takes an even n from 8 on. AVX-512 takes any n and y in the order of step 32.
+//
 //go:noescape
 func axpy8Int4MAVX512(y unsafe.Pointer, r *AxpyRows, n int)
 
+// widenInt4MAVX512 converts n groups to float32:
+//
+//	dst[k] = scale(k/32)·nibble(k) + min(k/32)    k < 32n
+//
 //go:noescape
 func widenInt4MAVX512(dst unsafe.Pointer, row weights.GroupRow, n int)
 
+// tileAVX512 adds a product of rows of weights, at any distances in bytes, and of columns of inputs, k × C:
+//
+//	c[i·C+j] += Σ w(i,l)·x[l·C+j]    w(i,l) at w + i·rowStep + l·colStep, l < k, i < R, j < C
+//
+// AVX2 has R, C = 6, 16, AVX-512 12, 32.
+//
 //go:noescape
 func tileAVX512(c, w unsafe.Pointer, rowStep, colStep int, x unsafe.Pointer, k int)
 
+// tilePairsAVX512 is tile of pairs of int16, with a factor for each row and group of pairs:
+//
+//	c[i·C+j] += Σ f(i,g)·Σ (w(i,l)·x[l·C+j])    l of group g, g < groups
+//	w·x       = w[0]·x[0] + w[1]·x[1]
+//	f(i,g)    at factors + i·factorStep + 4g
+//
+// pairs, of a group, is a multiple of 4. The inner sums are int32.
+//
 //go:noescape
 func tilePairsAVX512(c, w unsafe.Pointer, rowStep, colStep int, x, factors unsafe.Pointer, factorStep, pairs, groups int)
 
+// transposeAVX512 transposes a square of S × S float32, rows dstStep and srcStep bytes apart:
+//
+//	dst(j,i) = src(i,j)    i, j < S
+//
+// AVX2 has S = 8, AVX-512 16.
+//
 //go:noescape
-func turnAVX512(dst, src unsafe.Pointer, dstStep, srcStep int)
+func transposeAVX512(dst, src unsafe.Pointer, dstStep, srcStep int)
 
+// inOrderAVX512 puts 64 sums in order, as four rows of 16, step bytes apart:
+//
+//	dst(l,4k+i) = src[16k+4l+i]    l, k, i < 4
+//
 //go:noescape
-func straightenAVX512(dst, src unsafe.Pointer, step int)
+func inOrderAVX512(dst, src unsafe.Pointer, step int)
 
+// packPairsAVX512 rounds n rows of C inputs, n even, to pairs of int16:
+//
+//	f(k)          at factors + k·factorStep
+//	scales[j]     = max |src[k·C+j]·f(k)| / 16383    NaN if one is not finite
+//	dst(k/2,j,k%2) = round(src[k·C+j]·f(k) / scales[j])    k < n, j < C
+//
+// AVX2 has C = 16, AVX-512 32.
+//
 //go:noescape
 func packPairsAVX512(dst, src, scales, factors unsafe.Pointer, factorStep, n int)
 
+// siluAVX512 computes
+//
+//	y[k] = x[k] / (1 + exp(−x[k]))    k < n
+//
 //go:noescape
 func siluAVX512(y, x unsafe.Pointer, n int)
 
+// geluTanhAVX512 computes
+//
+//	y[k] = x[k] / (1 + exp(−2u)), u = √(2/π)·(x[k] + 0.044715·x[k]³)    k < n
+//
 //go:noescape
 func geluTanhAVX512(y, x unsafe.Pointer, n int)
 
+// reluAVX512 computes
+//
+//	y[k] = max(x[k], 0)    k < n; NaN stays NaN
+//
 //go:noescape
 func reluAVX512(y, x unsafe.Pointer, n int)
 
+// mulAVX512 computes
+//
+//	y[k] = a[k]·b[k]    k < n
+//
 //go:noescape
 func mulAVX512(y, a, b unsafe.Pointer, n int)
 
+// addAVX512 computes
+//
+//	y[k] = a[k] + b[k]    k < n
+//
 //go:noescape
 func addAVX512(y, a, b unsafe.Pointer, n int)
 
+// expSumAVX512 computes and returns the sum of
+//
+//	y[k] = exp(x[k] − shift)    k < n
+//
 //go:noescape
 func expSumAVX512(y, x unsafe.Pointer, shift float32, n int) float32
 
+// normAVX512 computes
+//
+//	y[k] = x[k]·scale·w[k]    k < n
+//
 //go:noescape
 func normAVX512(y, x, w unsafe.Pointer, scale float32, n int)
 
+// maxColumnsAVX512 computes, of at least one row of C numbers,
+//
+//	largest[j] = max(largest[j], x[i·C+j])    i < rows, j < C
+//
+// AVX2 has C = 16, AVX-512 32.
+//
 //go:noescape
 func maxColumnsAVX512(largest, x unsafe.Pointer, rows int)
 
+// expColumnsAVX512 computes, of at least one row of C numbers,
+//
+//	x[i·C+j] = exp(x[i·C+j] − shifts[j])
+//	sums[j] += x[i·C+j]    i < rows, j < C
+//
+// AVX2 has C = 16, AVX-512 32.
+//
 //go:noescape
 func expColumnsAVX512(x, shifts, sums unsafe.Pointer, rows int)
 
+// scaleAVX512 computes
+//
+//	y[k] *= factor    k < n
+//
 //go:noescape
 func scaleAVX512(y unsafe.Pointer, factor float32, n int)
 
+// sumSquaresAVX512 returns, in float64,
+//
+//	Σ x[k]²    k < n
+//
 //go:noescape
 func sumSquaresAVX512(x unsafe.Pointer, n int) float64
 
+// read1AVX512 sums what it reads: n bytes of each of some streams, step bytes apart. n is a multiple of 256.
+//
 //go:noescape
 func read1AVX512(p unsafe.Pointer, step, n int) float32
 
+// read2AVX512 sums what it reads: n bytes of each of some streams, step bytes apart. n is a multiple of 256.
+//
 //go:noescape
 func read2AVX512(p unsafe.Pointer, step, n int) float32
 
+// read4AVX512 sums what it reads: n bytes of each of some streams, step bytes apart. n is a multiple of 256.
+//
 //go:noescape
 func read4AVX512(p unsafe.Pointer, step, n int) float32
 
+// tileSplitAMX multiplies bfloat16 on AMX; aLow and bLow may be nil:
+//
+//	c(i,j) += Σ a(i,k)·b(k,j) + aLow(i,k)·b(k,j) + a(i,k)·bLow(k,j)    i, j < 32, k < bytes/2
+//	a(i,k)  at a + i·aStep + 2k
+//	b(k,j)  at b + k/2·bStep + 4j + k%2·2
+//	c(i,j)  at c + i·cStep + 4j, float32
+//
+// bytes is a multiple of 64.
+//
 //go:noescape
 func tileSplitAMX(c unsafe.Pointer, cStep int, a, aLow unsafe.Pointer, aStep int, b, bLow unsafe.Pointer, bStep, bytes int)
 
+// splitRowAMX splits float32 into two bfloat16; low may be nil:
+//
+//	high[k] = bf16(src[k])
+//	low[k]  = bf16(src[k] − high[k])    k < n
+//
+// n is a multiple of 16.
+//
 //go:noescape
 func splitRowAMX(high, low, src unsafe.Pointer, n int)
 
+// splitPairsAMX is splitRow of two rows, of which it makes pairs:
+//
+//	high[2k], high[2k+1] = bf16(a[k]), bf16(b[k])    k < n; low as in splitRow
+//
+// n is a multiple of 16.
+//
 //go:noescape
 func splitPairsAMX(high, low, a, b unsafe.Pointer, n int)
 
+// splitColumnsAMX is splitRow of the columns of 16 rows of 32 numbers:
+//
+//	high(j,i) = bf16(src[32i+j])    high(j,i) at high + j·step + 2i, i < 16, j < 32; low as in splitRow
+//
 //go:noescape
 func splitColumnsAMX(high, low, src unsafe.Pointer, step int)
 
+// tileBytesAMX multiplies int8 on AMX; aLow and bLow may be nil:
+//
+//	c(i,j) += Σ a(i,k)·b(k,j) + aLow(i,k)·b(k,j) + a(i,k)·bLow(k,j)    i, j < 32, k < bytes
+//	a(i,k)  at a + i·aStep + k
+//	b(k,j)  at b + k/4·bStep + 4j + k%4
+//	c(i,j)  at c + i·cStep + 4j, int32
+//
+// bytes is a multiple of 64.
+//
 //go:noescape
 func tileBytesAMX(c unsafe.Pointer, cStep int, a, aLow unsafe.Pointer, aStep int, b, bLow unsafe.Pointer, bStep, bytes int)
 
+// bytesOfRowAMX splits int16 into two int8:
+//
+//	256·high[k] + low[k] = src[k]    k < n
+//
+// n is a multiple of 32.
+//
 //go:noescape
 func bytesOfRowAMX(high, low, src unsafe.Pointer, n int)
 
+// bytesOfPairsAMX is bytesOfRow of two rows of n pairs, of which it makes quads:
+//
+//	high[4k…4k+3] = a[2k], a[2k+1], b[2k], b[2k+1]    k < n, the high bytes; low likewise
+//
+// n is a multiple of 16.
+//
 //go:noescape
 func bytesOfPairsAMX(high, low, a, b unsafe.Pointer, n int)
 
+// bytesOfColumnsAMX is bytesOfRow of the columns of 16 rows of 32 pairs:
+//
+//	high(j,2i…2i+1) = src[64i+2j…]    high(j,·) at high + j·step, i < 16, j < 32, the high bytes; low likewise
+//
 //go:noescape
 func bytesOfColumnsAMX(high, low, src unsafe.Pointer, step int)
 
+// quadsAMX makes quads of the bytes of four rows:
+//
+//	dst[4k…4k+3] = a[k], b[k], c[k], d[k]    k < n
+//
+// n is a multiple of 32.
+//
 //go:noescape
 func quadsAMX(dst, a, b, c, d unsafe.Pointer, n int)
 
+// joinBytesAMX joins sums of int32:
+//
+//	dst[k] = (256·high[k] + low[k])·factor    k < n
+//
+// n is a multiple of 16.
+//
 //go:noescape
 func joinBytesAMX(dst, high, low unsafe.Pointer, factor float32, n int)

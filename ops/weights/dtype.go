@@ -41,7 +41,7 @@ type Elem interface {
 	float32 | float64 | int32 | int64
 }
 
-// group is how many weights of a grouped dtype share a scale.
+// Group is the number of weights of a grouped dtype that share a scale.
 const Group = 32
 
 var dtypeNames = [Dtypes]string{"f32", "f64", "f16", "bf16", "int32", "int64", "int8", "int8g", "int4", "int4m"}
@@ -84,23 +84,25 @@ func (d Dtype) RowBytes(cols int) int {
 	return cols * d.Size()
 }
 
-// maxCols keeps every size that is computed from a column count far from overflow.
+// MaxCols keeps every size that is computed from a column count far from overflow.
 const MaxCols = math.MaxInt32
 
 // groupBytes are the bytes of a group with its scale and minimum.
 var groupBytes = [Dtypes]int{Int8G: 34, Int4: 18, Int4M: 20}
 
-// quantBytes are the bytes of a group's quants alone.
+// QuantBytes are the bytes of the quants of a group.
 var QuantBytes = [Dtypes]int{Int8G: 32, Int4: 16, Int4M: 16}
 
+// Groups returns the number of groups of a row.
 func Groups(cols int) int { return (cols + Group - 1) / Group }
 
-// int8Scale is the offset of the scale in an Int8 row.
+// Int8Scale returns the offset of the scale in an Int8 row.
 func Int8Scale(cols int) int { return (cols + 3) &^ 3 }
 
+// Grouped reports whether groups of weights share a scale.
 func (d Dtype) Grouped() bool { return groupBytes[d] != 0 }
 
-// size is the bytes of one number; 0 for the grouped dtypes.
+// Size returns the bytes of one number, 0 for the grouped dtypes.
 func (d Dtype) Size() int {
 	switch d {
 	case F32, Int32:
@@ -115,7 +117,7 @@ func (d Dtype) Size() int {
 	return 0
 }
 
-// align is the alignment that a row needs.
+// Align returns the alignment that a row needs, in bytes.
 func (d Dtype) Align() int {
 	switch {
 	case d == Int8:
@@ -126,6 +128,7 @@ func (d Dtype) Align() int {
 	return d.Size()
 }
 
+// DtypeOf returns the dtype of a type of activations.
 func DtypeOf[E Elem]() Dtype {
 	var e E
 	switch any(e).(type) {

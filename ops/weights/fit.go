@@ -1,5 +1,7 @@
 package weights
 
+import "github.com/chewxy/math32"
+
 // The scale of a group of 4 bits is searched for: a range a little narrower or wider than that of the numbers rounds
 // most of them better. For the levels that a range gives, the scale and minimum of least square error follow from them;
 // with these the numbers are rounded again, and the range with the least error wins.
@@ -12,7 +14,7 @@ var fitRanges = [...]float32{-1, -0.5, 0, 0.5, 1}
 func nibbleScale(x []float32) uint16 {
 	var extreme float32
 	for _, v := range x {
-		if Abs(v) > Abs(extreme) {
+		if math32.Abs(v) > math32.Abs(extreme) {
 			extreme = v
 		}
 	}
@@ -29,7 +31,7 @@ func nibbleScale(x []float32) uint16 {
 		var xq, qq float32
 		for _, v := range x {
 			q := level(v*inverse, -8)
-			w := Abs(v)
+			w := math32.Abs(v)
 			xq += w * v * q
 			qq += w * q * q
 		}
@@ -81,7 +83,7 @@ func nibbleError(x []float32, s, base float32, lowest int32, weighted bool) floa
 		e := v - base - s*level((v-base)*inverse, lowest)
 		e *= e
 		if weighted {
-			e *= Abs(v)
+			e *= math32.Abs(v)
 		}
 		sum += e
 	}

@@ -2,7 +2,7 @@ package weights
 
 import "math"
 
-// fromF16 widens an IEEE 754 half.
+// FromF16 widens an IEEE 754 half.
 func FromF16(h uint16) float32 {
 	const infinity = 0x7c00 << 13
 	b := uint32(h&0x7fff) << 13
@@ -36,9 +36,10 @@ func toF16(f float32) uint16 {
 	return sign | uint16(b>>13)
 }
 
+// FromBF16 widens a bfloat16.
 func FromBF16(h uint16) float32 { return math.Float32frombits(uint32(h) << 16) }
 
-// toBF16 rounds to the nearest bfloat16, ties to even; NaN stays NaN.
+// ToBF16 rounds to the nearest bfloat16, ties to even; NaN stays NaN.
 func ToBF16(f float32) uint16 {
 	b := math.Float32bits(f)
 	if b&0x7fffffff > 0x7f800000 {

@@ -21,6 +21,7 @@ const (
 	panicType   = "weights: element type is not the compute type of the matrix"
 	panicRange  = "weights: row out of range"
 
+	// RowAlign is the alignment of rows in bytes: a cache line.
 	RowAlign = 64
 )
 
@@ -128,16 +129,16 @@ func Values[E Elem](m *Matrix) ([]E, bool) {
 	return unsafe.Slice((*E)(unsafe.Pointer(&m.data[0])), m.rows*m.cols), true
 }
 
-// row returns the address of row i. Callers have checked i.
+// RowAt returns the address of row i. The caller has checked i.
 func (m *Matrix) RowAt(i int) unsafe.Pointer {
 	return unsafe.Add(unsafe.Pointer(unsafe.SliceData(m.data)), i*m.stride)
 }
 
-// values views n numbers at p.
+// SliceAt returns the n numbers at p.
 func SliceAt[E any](p unsafe.Pointer, n int) []E { return unsafe.Slice((*E)(p), n) }
 
-// allocate returns n zeroed bytes that start at a multiple of 64, or of a huge
-// page if they are many.
+// AlignedBytes returns n zeroed bytes that start at a multiple of RowAlign, or of a huge page if
+// they are many.
 func AlignedBytes(n int) []byte {
 	const huge = 2 << 20
 	align := RowAlign
@@ -153,7 +154,7 @@ func AlignedBytes(n int) []byte {
 	return b
 }
 
-// floats returns n zeroed float32 that start at a multiple of 64 bytes.
+// Floats returns n zeroed float32 that start at a multiple of RowAlign bytes.
 func Floats(n int) []float32 {
 	b := AlignedBytes(4*n + RowAlign)
 	return SliceAt[float32](unsafe.Pointer(&b[0]), n)

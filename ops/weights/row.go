@@ -73,7 +73,7 @@ func SetRowBlocks(m *Matrix, i int, blocks []byte) error {
 	return nil
 }
 
-// decode writes the n numbers of a row to dst.
+// Decode computes the n numbers of a row.
 func Decode(d Dtype, dst []float32, row unsafe.Pointer, n int) {
 	switch d {
 	case F32:
@@ -96,11 +96,12 @@ func Decode(d Dtype, dst []float32, row unsafe.Pointer, n int) {
 	}
 }
 
-// groupRow are the parts of a row of a grouped dtype.
+// GroupRow is the parts of a row of a grouped dtype. Mins is nil if it has no minima.
 type GroupRow struct {
 	Quants, Scales, Mins unsafe.Pointer
 }
 
+// GroupedRow returns the parts of a row.
 func GroupedRow(d Dtype, row unsafe.Pointer, cols int) GroupRow {
 	n := Groups(cols)
 	s := unsafe.Add(row, n*QuantBytes[d])
@@ -110,7 +111,16 @@ func GroupedRow(d Dtype, row unsafe.Pointer, cols int) GroupRow {
 	return GroupRow{row, s, unsafe.Add(s, 2*n)}
 }
 
-// decodeGroups writes n numbers from column c on, a multiple of 32, to dst.
+// From returns the row from a group on.
+func (r GroupRow) From(d Dtype, group int) GroupRow {
+	r.Quants, r.Scales = unsafe.Add(r.Quants, group*QuantBytes[d]), unsafe.Add(r.Scales, 2*group)
+	if d == Int4M {
+		r.Mins = unsafe.Add(r.Mins, 2*group)
+	}
+	return r
+}
+
+// DecodeGroups computes the n numbers from column c on, a multiple of 32.
 func DecodeGroups(d Dtype, dst []float32, r GroupRow, c, n int) {
 	for k := 0; k < n; k += Group {
 		g := (c + k) / Group
@@ -134,8 +144,10 @@ func DecodeGroups(d Dtype, dst []float32, r GroupRow, c, n int) {
 	}
 }
 
+// Nibble returns quant i of a group.
 func Nibble(q []byte, i int) byte { return q[i&15] >> (i >> 4 << 2) & 15 }
 
+// Encode sets a row to src, rounded or quantised.
 func Encode(d Dtype, row []byte, src []float32) {
 	n := len(src)
 	p := unsafe.Pointer(&row[0])
@@ -201,7 +213,8 @@ func encodeGroups(d Dtype, row []byte, src []float32) {
 	}
 }
 
-// quantum is the float32 v/s rounded to nearest even and clamped to ±limit; 0 if the scale is 0 or NaN.
+// Quantum returns the float32 v/s rounded to nearest even and clamped to ±limit, 0 if s is 0 or
+// NaN.
 func Quantum(v, s, limit float32) int {
 	q := math.RoundToEven(float64(v / s))
 	if s == 0 || q != q {
@@ -210,7 +223,7 @@ func Quantum(v, s, limit float32) int {
 	return int(min(max(q, float64(-limit)), float64(limit)))
 }
 
-// largest is the largest magnitude in x, NaN if one is NaN or infinite.
+// Largest returns the largest magnitude in x, NaN if one is NaN or infinite.
 func Largest(x []float32) float32 {
 	var m uint32
 	for _, v := range x {
@@ -219,13 +232,11 @@ func Largest(x []float32) float32 {
 	return Finite(m)
 }
 
-// finite is the float32 of bits, NaN for an infinity. As integers, the bits of
-// magnitudes are ordered, and NaN is the largest.
+// Finite returns the float32 of bits, NaN for an infinity. As integers, the bits of magnitudes are
+// ordered, and NaN is the largest.
 func Finite(bits uint32) float32 {
 	if bits > 0x7f7fffff {
 		return float32(math.NaN())
 	}
 	return math.Float32frombits(bits)
 }
-
-func Abs(x float32) float32 { return math.Float32frombits(math.Float32bits(x) &^ (1 << 31)) }

@@ -6,7 +6,8 @@ import (
 	"github.com/sparsegonia/sparsegonia/cuda"
 )
 
-// Device adds the flag -device. The result tells, once flags are parsed, whether the device can be used.
+// Device adds the flag -device. The result tells, once flags are parsed, whether the device can be
+// used.
 func (f *Flags) Device() func() error {
 	device := f.Choice("device", "cpu", "where to compute", "cpu", "cuda")
 	return func() error {

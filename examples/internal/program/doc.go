@@ -1,5 +1,5 @@
-// Package program is what the programs of this module share: how they start and end, read flags, find models, write
-// files and report progress.
+// Package program is what the programs of this module share: how they start and end, read flags,
+// find models, write files and report progress.
 //
 //	func main() { program.Main("generate", run) }
 //
@@ -12,5 +12,6 @@
 //		…
 //	}
 //
-// Results go to stdout; errors, statistics and progress to stderr. A program ends with one of the Exit codes.
+// Results go to stdout; errors, statistics and progress to stderr. A program ends with one of the
+// Exit codes.
 package program

@@ -20,7 +20,8 @@ type Flags struct {
 	examples []string
 }
 
-// Flags starts a set of flags. The summary says in a sentence or two what the program does; the examples are command lines.
+// Flags starts a set of flags. The summary says in a sentence or two what the program does; the
+// examples are command lines.
 func (e *Env) Flags(summary string, examples ...string) *Flags {
 	f := &Flags{summary: summary, examples: examples}
 	f.Init(e.Name, flag.ContinueOnError)
@@ -29,9 +30,9 @@ func (e *Env) Flags(summary string, examples ...string) *Flags {
 	return f
 }
 
-// Parse reads the command line. -h prints the usage on stdout and gives flag.ErrHelp, which Run takes for success.
-// Arguments that belong to no flag are errors. A boolean flag may be followed by true or false as a word of its own, in
-// any case: -verbose True.
+// Parse reads the command line. -h prints the usage on stdout and gives flag.ErrHelp, which Run
+// takes for success. Arguments that belong to no flag are errors. A boolean flag may be followed by
+// true or false as a word of its own, in any case: -verbose True.
 func (e *Env) Parse(f *Flags) error {
 	err := f.FlagSet.Parse(joinBooleans(f, e.Args))
 	switch {
@@ -59,14 +60,15 @@ func (f *Flags) printUsage(w io.Writer) {
 	}
 }
 
-// Given tells whether the command line sets a flag.
+// Given reports whether the command line sets a flag.
 func (f *Flags) Given(name string) bool {
 	given := false
 	f.Visit(func(set *flag.Flag) { given = given || set.Name == name })
 	return given
 }
 
-// joinBooleans turns "-verbose True" into "-verbose=true". Package flag would stop at True and ignore all that follows.
+// joinBooleans turns "-verbose True" into "-verbose=true". Package flag would stop at True and
+// ignore all that follows.
 func joinBooleans(f *Flags, args []string) []string {
 	var joined []string
 	for len(args) > 0 {
@@ -131,7 +133,8 @@ func (c *choice) Set(s string) error {
 // stored is the value of a dtype flag that keeps weights as they are stored.
 const stored = "stored"
 
-// Dtype adds the flag -dtype, the width of the weights. The result is nil, once flags are parsed, if they stay as stored.
+// Dtype adds the flag -dtype, the width of the weights. The result is nil, once flags are parsed,
+// if they stay as stored.
 func (f *Flags) Dtype() func() *weights.Dtype {
 	widths := []weights.Dtype{weights.F32, weights.F16, weights.BF16, weights.Int8, weights.Int8G, weights.Int4, weights.Int4M}
 	names := []string{stored}
@@ -147,8 +150,8 @@ func (f *Flags) Dtype() func() *weights.Dtype {
 	}
 }
 
-// Threads adds the flag -threads. The result makes the cpu, once flags are parsed, and makes it the default, which is what
-// the tape machine runs on. It must be closed.
+// Threads adds the flag -threads. The result makes the cpu, once flags are parsed, and makes it the
+// default, which is what the tape machine runs on. It must be closed.
 func (f *Flags) Threads() func() (*kernel.CPU, error) {
 	const most = 1024 // far more CPUs than a cpu makes use of
 	n := f.Int("threads", 0, "`number` of threads; 0: one for each CPU that is available")

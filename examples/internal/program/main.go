@@ -27,8 +27,8 @@ type Env struct {
 	Stdout, Stderr io.Writer
 }
 
-// Main runs a program and ends the process. The first Ctrl-C cancels ctx: run then returns an error that wraps
-// ctx.Err(), after it has put out what it has. The second kills the process.
+// Main runs a program and ends the process. The first Ctrl-C cancels ctx: run then returns an error
+// that wraps ctx.Err(), after it has put out what it has. The second kills the process.
 func Main(name string, run func(ctx context.Context, env *Env) error) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	context.AfterFunc(ctx, stop)

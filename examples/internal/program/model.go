@@ -13,8 +13,9 @@ import (
 	"github.com/sparsegonia/sparsegonia/llama/tokenizer"
 )
 
-// Embedded are the models that a program carries, by name. A name that is not among them is the path of a Hugging Face
-// directory or a GGUF file; ./ in front keeps a path from being taken for a name.
+// Embedded are the models that a program carries, by name. A name that is not among them is the
+// path of a Hugging Face directory or a GGUF file; ./ in front keeps a path from being taken for a
+// name.
 type Embedded map[string]fs.FS
 
 // Names lists the models.

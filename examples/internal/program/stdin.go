@@ -5,7 +5,8 @@ import (
 	"io"
 )
 
-// ReadStdin reads all of stdin, or gives up when ctx is cancelled: Ctrl-C ends a program that waits for input.
+// ReadStdin reads all of stdin, or gives up when ctx is cancelled: Ctrl-C ends a program that waits
+// for input.
 func (e *Env) ReadStdin(ctx context.Context) ([]byte, error) {
 	type result struct {
 		data []byte

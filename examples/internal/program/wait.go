@@ -12,8 +12,8 @@ import (
 // patience is how long a program works without a word.
 const patience = time.Second
 
-// Wait is work that the user waits for. It says what it is on stderr once it takes over a second: a bar on a terminal, a
-// line elsewhere. Nothing else may write to stderr until Done.
+// Wait is work that the user waits for. It says what it is on stderr once it takes over a second: a
+// bar on a terminal, a line elsewhere. Nothing else may write to stderr until Done.
 type Wait struct {
 	env   *Env
 	what  string

@@ -2,8 +2,9 @@ package main
 
 import "fmt"
 
-// Go's assembler knows neither AMX nor AVX512_BF16: their instructions are written as bytes. Encodings are those of the
-// Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2.
+// Go's assembler knows neither AMX nor AVX512_BF16: their instructions are written as bytes.
+// Encodings are those of the Intel 64 and IA-32 Architectures Software Developer's Manual, volume
+// 2.
 
 var registers = map[string]int{
 	"AX": 0, "CX": 1, "DX": 2, "BX": 3, "SI": 6, "DI": 7,
@@ -34,7 +35,8 @@ func (g *generator) tileStore(tile, offset int, base, step string) {
 	g.tileMove("TILESTORED", 2, tile, offset, base, step)
 }
 
-// dotProduct adds to each number of a tile the products of four bytes: pairs of bfloat16 or quads of int8.
+// dotProduct adds to each number of a tile the products of four bytes: pairs of bfloat16 or quads
+// of int8.
 type dotProduct struct {
 	name           string
 	prefix, opcode int
@@ -55,8 +57,8 @@ func (g *generator) toBF16(src, dst int) {
 	g.bytes(fmt.Sprintf("VCVTNEPS2BF16 Z%d, Y%d", src, dst), 0x62, 0xf2, 0x7e, 0x48, 0x72, 0xc0|dst<<3|src)
 }
 
-// amxKernels are the kernels of products on bfloat16, for which a float32 is split into a high and a low one, and on int8,
-// for which an int16 is.
+// amxKernels are the kernels of products on bfloat16, for which a float32 is split into a high and
+// a low one, and on int8, for which an int16 is.
 func (g *generator) amxKernels() {
 	if g.width == 8 {
 		return
@@ -75,12 +77,12 @@ func (g *generator) amxKernels() {
 	g.name = avx512.name
 }
 
-// tileSplit adds to c, 32 × 32, a·b + aLow·b + a·bLow: two by two tiles. For every 64 bytes of the rows of a and 16 rows of
-// b, two tiles of each are loaded for four products.
+// tileSplit adds to c, 32 × 32, a·b + aLow·b + a·bLow: two by two tiles. For every 64 bytes of the
+// rows of a and 16 rows of b, two tiles of each are loaded for four products.
 func (g *generator) tileSplit(name string, d dotProduct) {
-	g.fn(name, "(c unsafe.Pointer, cStep int, a, aLow unsafe.Pointer, aStep int, b, bLow unsafe.Pointer, bStep, bytes int)", 0, 72)
-	g.load("c+0", "AX", "cStep+8", "R10", "a+16", "SI", "aLow+24", "R14", "aStep+32", "R8", "b+40", "DI", "bLow+48", "DX",
-		"bStep+56", "R9", "bytes+64", "CX")
+	g.fn(name, "(c unsafe.Pointer, cStep int, a, aLow unsafe.Pointer, aStep int, b, bLow unsafe.Pointer, bStep, bytes int)", 0)
+	g.load("c", "AX", "cStep", "R10", "a", "SI", "aLow", "R14", "aStep", "R8", "b", "DI", "bLow", "DX",
+		"bStep", "R9", "bytes", "CX")
 	const rows = 0x0040004000400040 // of 64 bytes
 	g.p("LEAQ %s, BX", g.constant("tiles", 1, 0, rows, rows, 0, 0, 0x1010101010101010, 0))
 	g.bytes("LDTILECFG (BX)", 0xc4, 0xe2, 0x78, 0x49, 0x03)
@@ -133,7 +135,7 @@ func (g *generator) tileSplit(name string, d dotProduct) {
 	g.p("ADDQ R13, DX")
 	g.p("SUBQ $64, CX")
 	g.p("JNZ  loop")
-	g.load("c+0", "AX")
+	g.load("c", "AX")
 	for i, base := range []string{"AX", "AX", "R11", "R11"} {
 		g.tileStore(i, i%2*64, base, "R10")
 	}
@@ -141,9 +143,9 @@ func (g *generator) tileSplit(name string, d dotProduct) {
 	g.p("RET")
 }
 
-// halves leaves in register high the bfloat16 of the float32 in register 0 and, if both, in low what that leaves of them;
-// 1 is scratch.
-func (g *generator) halves(high, low int, both bool) {
+// split sets register high to the bfloat16 of the float32 in register 0 and, if both, low to that
+// of the rest. Register 1 is scratch.
+func (g *generator) split(high, low int, both bool) {
 	g.toBF16(0, high)
 	if !both {
 		return
@@ -154,7 +156,8 @@ func (g *generator) halves(high, low int, both bool) {
 	g.toBF16(0, low)
 }
 
-// onceOrTwice writes the loop body for both halves and, where the pointer DX to the low ones is nil, for the high ones alone.
+// onceOrTwice writes the loop body for both parts and, where the pointer DX to the low ones is nil,
+// for the high ones alone.
 func (g *generator) onceOrTwice(body func(both bool, loop string)) {
 	g.p("TESTQ DX, DX")
 	g.p("JZ   high")
@@ -165,12 +168,12 @@ func (g *generator) onceOrTwice(body func(both bool, loop string)) {
 }
 
 func (g *generator) splitRow() {
-	g.fn("splitRow", "(high, low, src unsafe.Pointer, n int)", 0, 32)
-	g.load("high+0", "DI", "low+8", "DX", "src+16", "SI", "n+24", "CX")
+	g.fn("splitRow", "(high, low, src unsafe.Pointer, n int)", 0)
+	g.load("high", "DI", "low", "DX", "src", "SI", "n", "CX")
 	g.onceOrTwice(func(both bool, loop string) {
 		g.at(loop)
 		g.p("VMOVUPS (SI), Z0")
-		g.halves(2, 3, both)
+		g.split(2, 3, both)
 		g.p("VMOVDQU Y2, (DI)")
 		if both {
 			g.p("VMOVDQU Y3, (DX)")
@@ -185,8 +188,8 @@ func (g *generator) splitRow() {
 
 // splitPairs makes pairs of the numbers of rows a and b.
 func (g *generator) splitPairs() {
-	g.fn("splitPairs", "(high, low, a, b unsafe.Pointer, n int)", 0, 40)
-	g.load("high+0", "DI", "low+8", "DX", "a+16", "SI", "b+24", "R8", "n+32", "CX")
+	g.fn("splitPairs", "(high, low, a, b unsafe.Pointer, n int)", 0)
+	g.load("high", "DI", "low", "DX", "a", "SI", "b", "R8", "n", "CX")
 	pair := func(a, b int, dst string) {
 		g.p("VPMOVZXWD Y%d, Z%d", a, a)
 		g.p("VPMOVZXWD Y%d, Z%d", b, b)
@@ -198,9 +201,9 @@ func (g *generator) splitPairs() {
 	g.onceOrTwice(func(both bool, loop string) {
 		g.at(loop)
 		g.p("VMOVUPS (SI), Z0")
-		g.halves(2, 3, both)
+		g.split(2, 3, both)
 		g.p("VMOVUPS (R8), Z0")
-		g.halves(4, 5, both)
+		g.split(4, 5, both)
 		pair(2, 4, "DI")
 		if both {
 			pair(3, 5, "DX")
@@ -212,7 +215,7 @@ func (g *generator) splitPairs() {
 	})
 }
 
-// places leaves in register 6 where the numbers of a column of a panel lie.
+// places sets register 6 to the offsets of the numbers of a column of a panel.
 func (g *generator) places() {
 	places := make([]uint64, 8)
 	for i := range places {
@@ -221,21 +224,23 @@ func (g *generator) places() {
 	g.p("VMOVDQU32 %s, Z6", g.constant("places", places...))
 }
 
-// splitColumns splits 32 columns of 16 float32, which are rows of the panel at src, into rows of bfloat16, step bytes apart.
+// splitColumns splits 32 columns of 16 float32, which are rows of the panel at src, into rows of
+// bfloat16, step bytes apart.
 func (g *generator) splitColumns() {
-	g.fn("splitColumns", "(high, low, src unsafe.Pointer, step int)", 0, 32)
+	g.fn("splitColumns", "(high, low, src unsafe.Pointer, step int)", 0)
 	g.columns()
-	g.onceOrTwice(func(both bool, loop string) { g.column(loop, both, func() { g.halves(2, 3, both) }) })
+	g.onceOrTwice(func(both bool, loop string) { g.column(loop, both, func() { g.split(2, 3, both) }) })
 }
 
 // columns begins a function that makes rows of the columns of a panel.
 func (g *generator) columns() {
-	g.load("high+0", "DI", "low+8", "DX", "src+16", "SI", "step+24", "R8")
+	g.load("high", "DI", "low", "DX", "src", "SI", "step", "R8")
 	g.places()
 	g.p("MOVQ $32, CX")
 }
 
-// column is the loop of such a function: a column is gathered into register 0, of which parts makes registers 2 and 3.
+// column is the loop of such a function: a column is gathered into register 0, of which parts makes
+// registers 2 and 3.
 func (g *generator) column(loop string, both bool, parts func()) {
 	g.at(loop)
 	g.p("KXNORW K1, K1, K1")
@@ -252,8 +257,8 @@ func (g *generator) column(loop string, both bool, parts func()) {
 	g.p("JNZ  %s", loop)
 }
 
-// bytesOf leaves in register high and low the bytes of the int16 in register r, which are high·256 + low: the low one is
-// signed too.
+// bytesOf sets registers high and low to the bytes of the int16 in register r = high·256 + low. The
+// low one is signed too.
 func (g *generator) bytesOf(r, high, low int) {
 	g.p("VPADDW %s, Z%d, Z1", g.repeated("half", 0x00800080), r)
 	g.p("VPSRLW $8, Z1, Z1")
@@ -262,8 +267,8 @@ func (g *generator) bytesOf(r, high, low int) {
 }
 
 func (g *generator) bytesOfRow() {
-	g.fn("bytesOfRow", "(high, low, src unsafe.Pointer, n int)", 0, 32)
-	g.load("high+0", "DI", "low+8", "DX", "src+16", "SI", "n+24", "CX")
+	g.fn("bytesOfRow", "(high, low, src unsafe.Pointer, n int)", 0)
+	g.load("high", "DI", "low", "DX", "src", "SI", "n", "CX")
 	g.at("loop")
 	g.p("VMOVDQU32 (SI), Z0")
 	g.bytesOf(0, 2, 3)
@@ -279,8 +284,8 @@ func (g *generator) bytesOfRow() {
 
 // bytesOfPairs makes quads of the bytes of n pairs in each of two rows.
 func (g *generator) bytesOfPairs() {
-	g.fn("bytesOfPairs", "(high, low, a, b unsafe.Pointer, n int)", 0, 40)
-	g.load("high+0", "DI", "low+8", "DX", "a+16", "SI", "b+24", "R8", "n+32", "CX")
+	g.fn("bytesOfPairs", "(high, low, a, b unsafe.Pointer, n int)", 0)
+	g.load("high", "DI", "low", "DX", "a", "SI", "b", "R8", "n", "CX")
 	g.at("loop")
 	for i, row := range []string{"SI", "R8"} {
 		g.p("VMOVDQU32 (%s), Z0", row)
@@ -307,7 +312,7 @@ func (g *generator) bytesOfPairs() {
 
 // bytesOfColumns makes 32 rows of bytes, step bytes apart, of the 32 columns of 16 rows of pairs.
 func (g *generator) bytesOfColumns() {
-	g.fn("bytesOfColumns", "(high, low, src unsafe.Pointer, step int)", 0, 32)
+	g.fn("bytesOfColumns", "(high, low, src unsafe.Pointer, step int)", 0)
 	g.columns()
 	g.column("loop", true, func() { g.bytesOf(0, 2, 3) })
 	g.ret()
@@ -315,8 +320,8 @@ func (g *generator) bytesOfColumns() {
 
 // quads interleaves the bytes of four rows.
 func (g *generator) quads() {
-	g.fn("quads", "(dst, a, b, c, d unsafe.Pointer, n int)", 0, 48)
-	g.load("dst+0", "DI", "a+8", "SI", "b+16", "R8", "c+24", "R9", "d+32", "R10", "n+40", "CX")
+	g.fn("quads", "(dst, a, b, c, d unsafe.Pointer, n int)", 0)
+	g.load("dst", "DI", "a", "SI", "b", "R8", "c", "R9", "d", "R10", "n", "CX")
 	g.p("XORQ DX, DX")
 	g.at("loop")
 	for i, row := range []string{"SI", "R8", "R9", "R10"} {
@@ -343,9 +348,9 @@ func (g *generator) quads() {
 
 // joinBytes writes (high·256 + low)·factor of n int32.
 func (g *generator) joinBytes() {
-	g.fn("joinBytes", "(dst, high, low unsafe.Pointer, factor float32, n int)", 0, 40)
-	g.load("dst+0", "DI", "high+8", "SI", "low+16", "R8", "n+32", "CX")
-	g.p("VBROADCASTSS factor+24(FP), Z2")
+	g.fn("joinBytes", "(dst, high, low unsafe.Pointer, factor float32, n int)", 0)
+	g.load("dst", "DI", "high", "SI", "low", "R8", "n", "CX")
+	g.p("VBROADCASTSS %s, Z2", g.arg("factor"))
 	g.p("VMOVUPS %s, Z3", g.float("shift", 256))
 	g.at("loop")
 	g.p("VCVTDQ2PS (SI), Z0")

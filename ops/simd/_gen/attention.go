@@ -27,8 +27,8 @@ func (g *generator) multiply(d, mem string, x, acc, scratch int) {
 // rowDots: four rows at a time, then two, the last one alone with itself.
 func (g *generator) rowDots(d string) {
 	w, size := g.width, bytes1[d]
-	g.fn("rowDots"+d, rowDotsSig, 0, 48)
-	g.load("y+0", "R8", "x+8", "R9", "rows+16", "SI", "stride+24", "R10", "n+32", "R11", "count+40", "R12")
+	g.fn("rowDots"+d, rowDotsSig, 0)
+	g.load("y", "R8", "x", "R9", "rows", "SI", "stride", "R10", "n", "R11", "count", "R12")
 
 	g.p("SUBQ $4, R12")
 	g.p("JL   few")
@@ -106,12 +106,12 @@ func (g *generator) rowDots(d string) {
 	g.ret()
 }
 
-// rowSum: as many columns at a time as fill eight accumulators, which hide the latency of the FMA; of fewer columns, several
-// rows fill them.
+// rowSum: as many columns at a time as fill eight accumulators, which hide the latency of the FMA;
+// of fewer columns, several rows fill them.
 func (g *generator) rowSum(d string) {
 	w, size := g.width, bytes1[d]
-	g.fn("rowSum"+d, rowSumSig, 0, 48)
-	g.load("y+0", "AX", "coef+8", "BX", "rows+16", "SI", "stride+24", "R10", "n+32", "CX", "count+40", "R12")
+	g.fn("rowSum"+d, rowSumSig, 0)
+	g.load("y", "AX", "coef", "BX", "rows", "SI", "stride", "R10", "n", "CX", "count", "R12")
 
 	for vectors := 8; vectors*w >= 32; vectors /= 2 {
 		rows, cols := 8/vectors, vectors*w

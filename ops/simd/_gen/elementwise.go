@@ -93,11 +93,11 @@ func (g *generator) expBounds() {
 
 func (g *generator) elementwise() {
 	const sig = "(y, x unsafe.Pointer, n int)"
-	start := func() { g.load("y+0", "DI", "x+8", "SI", "n+16", "CX") }
+	start := func() { g.load("y", "DI", "x", "SI", "n", "CX") }
 	both := []string{"DI", "SI"}
 
 	// x/(1+e^−x); below −88 the limit, within 1e-36
-	g.fn("silu", sig, 0, 24)
+	g.fn("silu", sig, 0)
 	start()
 	g.expBounds()
 	g.elements(both, func(load, store func(string, int), _ func(int)) {
@@ -113,7 +113,7 @@ func (g *generator) elementwise() {
 	g.ret()
 
 	// x/(1+e^−2u), u = √(2/π)·(x + 0.044715·x³), is 0.5·x·(1+tanh u)
-	g.fn("geluTanh", sig, 0, 24)
+	g.fn("geluTanh", sig, 0)
 	start()
 	g.expBounds()
 	g.p("VMOVUPS %s, v#11", g.float("geluLowest", -14))
@@ -132,7 +132,7 @@ func (g *generator) elementwise() {
 	})
 	g.ret()
 
-	g.fn("relu", sig, 0, 24)
+	g.fn("relu", sig, 0)
 	start()
 	g.zero(1)
 	g.elements(both, func(load, store func(string, int), _ func(int)) {
@@ -143,8 +143,8 @@ func (g *generator) elementwise() {
 	g.ret()
 
 	for _, op := range []string{"mul", "add"} {
-		g.fn(op, "(y, a, b unsafe.Pointer, n int)", 0, 32)
-		g.load("y+0", "DI", "a+8", "SI", "b+16", "BX", "n+24", "CX")
+		g.fn(op, "(y, a, b unsafe.Pointer, n int)", 0)
+		g.load("y", "DI", "a", "SI", "b", "BX", "n", "CX")
 		g.elements([]string{"DI", "SI", "BX"}, func(load, store func(string, int), _ func(int)) {
 			load("SI", 0)
 			load("BX", 1)
@@ -154,9 +154,9 @@ func (g *generator) elementwise() {
 		g.ret()
 	}
 
-	g.fn("expSum", "(y, x unsafe.Pointer, shift float32, n int) float32", 0, 36)
-	g.load("y+0", "DI", "x+8", "SI", "n+24", "CX")
-	g.p("VBROADCASTSS shift+16(FP), v#11")
+	g.fn("expSum", "(y, x unsafe.Pointer, shift float32, n int) float32", 0)
+	g.load("y", "DI", "x", "SI", "n", "CX")
+	g.p("VBROADCASTSS %s, v#11", g.arg("shift"))
 	g.expBounds()
 	g.zero(0)
 	g.elements(both, func(load, store func(string, int), keep func(int)) {
@@ -168,12 +168,12 @@ func (g *generator) elementwise() {
 		g.p("VADDPS v#1, v#0, v#0")
 	})
 	g.sum(0, 1)
-	g.p("VMOVSS X0, ret+32(FP)")
+	g.p("VMOVSS X0, %s", g.arg("ret"))
 	g.ret()
 
-	g.fn("norm", "(y, x, w unsafe.Pointer, scale float32, n int)", 0, 40)
-	g.load("y+0", "DI", "x+8", "SI", "w+16", "BX", "n+32", "CX")
-	g.p("VBROADCASTSS scale+24(FP), v#2")
+	g.fn("norm", "(y, x, w unsafe.Pointer, scale float32, n int)", 0)
+	g.load("y", "DI", "x", "SI", "w", "BX", "n", "CX")
+	g.p("VBROADCASTSS %s, v#2", g.arg("scale"))
 	g.elements([]string{"DI", "SI", "BX"}, func(load, store func(string, int), _ func(int)) {
 		load("SI", 0)
 		load("BX", 1)
@@ -184,8 +184,8 @@ func (g *generator) elementwise() {
 	g.ret()
 
 	// Columns of two vectors.
-	g.fn("maxColumns", "(largest, x unsafe.Pointer, rows int)", 0, 24)
-	g.load("largest+0", "DI", "x+8", "SI", "rows+16", "CX")
+	g.fn("maxColumns", "(largest, x unsafe.Pointer, rows int)", 0)
+	g.load("largest", "DI", "x", "SI", "rows", "CX")
 	two := func(base string, use func(i int, mem string)) {
 		for i := range 2 {
 			use(i, addr(4*g.width*i, base))
@@ -200,8 +200,8 @@ func (g *generator) elementwise() {
 	two("DI", func(i int, mem string) { g.p("VMOVUPS v#%d, %s", i, mem) })
 	g.ret()
 
-	g.fn("expColumns", "(x, shifts, sums unsafe.Pointer, rows int)", 0, 32)
-	g.load("x+0", "SI", "shifts+8", "DX", "sums+16", "DI", "rows+24", "CX")
+	g.fn("expColumns", "(x, shifts, sums unsafe.Pointer, rows int)", 0)
+	g.load("x", "SI", "shifts", "DX", "sums", "DI", "rows", "CX")
 	g.expBounds()
 	two("DX", func(i int, mem string) { g.p("VMOVUPS %s, v#%d", mem, 8+i) })
 	two("DI", func(i int, mem string) { g.p("VMOVUPS %s, v#%d", mem, 10+i) })
@@ -219,9 +219,9 @@ func (g *generator) elementwise() {
 	two("DI", func(i int, mem string) { g.p("VMOVUPS v#%d, %s", 10+i, mem) })
 	g.ret()
 
-	g.fn("scale", "(y unsafe.Pointer, factor float32, n int)", 0, 24)
-	g.load("y+0", "DI", "n+16", "CX")
-	g.p("VBROADCASTSS factor+8(FP), v#1")
+	g.fn("scale", "(y unsafe.Pointer, factor float32, n int)", 0)
+	g.load("y", "DI", "n", "CX")
+	g.p("VBROADCASTSS %s, v#1", g.arg("factor"))
 	g.elements([]string{"DI"}, func(load, store func(string, int), _ func(int)) {
 		load("DI", 0)
 		g.p("VMULPS v#1, v#0, v#0")
@@ -229,8 +229,8 @@ func (g *generator) elementwise() {
 	})
 	g.ret()
 
-	g.fn("sumSquares", "(x unsafe.Pointer, n int) float64", 0, 24)
-	g.load("x+0", "SI", "n+8", "CX")
+	g.fn("sumSquares", "(x unsafe.Pointer, n int) float64", 0)
+	g.load("x", "SI", "n", "CX")
 	g.zero(0, 1)
 	g.elements([]string{"SI"}, func(load, _ func(string, int), _ func(int)) {
 		load("SI", 2)
@@ -255,7 +255,7 @@ func (g *generator) elementwise() {
 	g.p("VADDPD X1, X0, X0")
 	g.p("VUNPCKHPD X0, X0, X1")
 	g.p("VADDSD X1, X0, X0")
-	g.p("VMOVSD X0, ret+16(FP)")
+	g.p("VMOVSD X0, %s", g.arg("ret"))
 	g.ret()
 }
 
@@ -267,8 +267,8 @@ func (g *generator) quantizers() {
 	words := func(bits uint32) []uint64 { return []uint64{pair(bits), pair(bits), pair(bits), pair(bits)} }
 
 	// The largest magnitude, as the bits of a float32, whose order is that of integers.
-	g.fn("absMax", "(x unsafe.Pointer, n int) uint32", 0, 20)
-	g.load("x+0", "SI", "n+8", "CX")
+	g.fn("absMax", "(x unsafe.Pointer, n int) uint32", 0)
+	g.load("x", "SI", "n", "CX")
 	g.zero(0)
 	g.p("VMOVUPS %s, Y14", g.constant("magnitude", words(0x7fffffff)...))
 	g.elements([]string{"SI"}, func(load, _ func(string, int), _ func(int)) {
@@ -278,13 +278,13 @@ func (g *generator) quantizers() {
 	})
 	g.maxLanes(0, 1)
 	g.p("VMOVD X0, AX")
-	g.p("MOVL AX, ret+16(FP)")
+	g.p("MOVL AX, %s", g.arg("ret"))
 	g.ret()
 
 	// n is a multiple of 16
-	g.fn("quantize16", "(q, x unsafe.Pointer, scale float32, n int)", 0, 32)
-	g.load("q+0", "DI", "x+8", "SI", "n+24", "CX")
-	g.p("VBROADCASTSS scale+16(FP), Y2")
+	g.fn("quantize16", "(q, x unsafe.Pointer, scale float32, n int)", 0)
+	g.load("q", "DI", "x", "SI", "n", "CX")
+	g.p("VBROADCASTSS %s, Y2", g.arg("scale"))
 	g.at("loop")
 	for i := range 2 {
 		g.p("VMOVUPS %d(SI), Y%d", 32*i, i)
@@ -301,8 +301,8 @@ func (g *generator) quantizers() {
 	g.ret()
 
 	// n whole groups
-	g.fn("quantizeGroups", "(q, d, s, x unsafe.Pointer, n int)", 0, 40)
-	g.load("q+0", "DI", "d+8", "R8", "s+16", "R9", "x+24", "SI", "n+32", "CX")
+	g.fn("quantizeGroups", "(q, d, s, x unsafe.Pointer, n int)", 0)
+	g.load("q", "DI", "d", "R8", "s", "R9", "x", "SI", "n", "CX")
 	g.p("VMOVUPS %s, Y14", g.constant("magnitude", words(0x7fffffff)...))
 	g.p("VMOVUPS %s, Y13", g.constant("order", 4<<32, 5<<32|1, 6<<32|2, 7<<32|3))
 	g.p("VPBROADCASTQ %s, Y12", g.constant("bytes", 0x0101010101010101))
@@ -365,8 +365,8 @@ func (g *generator) maxLanes(r, t int) {
 func (g *generator) read() {
 	bases := []string{"SI", "DI", "R8", "R9"}
 	for _, streams := range []int{1, 2, 4} {
-		g.fn(fmt.Sprint("read", streams), "(p unsafe.Pointer, step, n int) float32", 0, 28)
-		g.load("p+0", "SI", "step+8", "BX", "n+16", "CX")
+		g.fn(fmt.Sprint("read", streams), "(p unsafe.Pointer, step, n int) float32", 0)
+		g.load("p", "SI", "step", "BX", "n", "CX")
 		for i := 1; i < streams; i++ {
 			g.p("LEAQ (%s)(BX*1), %s", bases[i-1], bases[i])
 		}
@@ -386,7 +386,7 @@ func (g *generator) read() {
 			g.p("VADDPS v#%d, v#0, v#0", i)
 		}
 		g.sum(0, 1)
-		g.p("VMOVSS X0, ret+24(FP)")
+		g.p("VMOVSS X0, %s", g.arg("ret"))
 		g.ret()
 	}
 }

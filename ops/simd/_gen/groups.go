@@ -37,7 +37,8 @@ func (g *generator) groupKernels() {
 	}
 }
 
-// Registers of dotGroups: two sums a row, what the offsets add, and the factors of a vector of groups.
+// Registers of dotGroups: two sums a row, what the offsets add, and the factors of a vector of
+// groups.
 const (
 	rSum, rOffset, rFactors, rMin = 0, 4, 6, 7
 	rX, rWeights, rTail, rFactor  = 8, 9, 10, 11
@@ -48,8 +49,8 @@ func groupBytes(d string) int {
 	return quantBytes(d) + map[string]int{"Int8G": 2, "Int4": 2, "Int4M": 4}[d]
 }
 
-// offsetOf is what the sums of the input are multiplied with, times the scales of a row, and added to a dot: the quants
-// of d are read as unsigned numbers, or have a minimum. 0 for none.
+// offsetOf is what the sums of the input are multiplied with, times the scales of a row, and added
+// to a dot: the quants of d are read as unsigned numbers, or have a minimum. 0 for none.
 func (g *generator) offsetOf(d string) float64 {
 	if d == "Int8G" && g.width == 8 {
 		return 0
@@ -57,12 +58,13 @@ func (g *generator) offsetOf(d string) float64 {
 	return map[string]float64{"Int8G": -128, "Int4": -8, "Int4M": 1}[d]
 }
 
-// dotGroups is dot2 of a grouped dtype: x is an operand, n the groups of a row, whose scales follow its quants.
+// dotGroups is dot2 of a grouped dtype: x is an operand, n the groups of a row, whose scales follow
+// its quants.
 func (g *generator) dotGroups(d string) {
 	const step = 8 // groups whose scales fill a vector
-	g.fn("dot2"+d, dot2Sig, 64, 56)
-	g.load("x+0", "BX", "a+8", "SI", "b+16", "DI", "n+24", "CX", "nextA+32", "R12", "nextB+40", "R14")
-	g.p("MOVQ Operand_Q(BX), AX")
+	g.fn("dot2"+d, dot2Sig, 64)
+	g.load("x", "BX", "a", "SI", "b", "DI", "n", "CX", "nextA", "R12", "nextB", "R14")
+	g.p("MOVQ Operand_q(BX), AX")
 	g.p("MOVQ Operand_d(BX), R10")
 	g.p("MOVQ Operand_s(BX), R11")
 	g.p("MOVQ CX, R13")
@@ -113,7 +115,7 @@ func (g *generator) dotGroups(d string) {
 	g.p("DECQ CX")
 	g.p("JNZ  last")
 	g.at("done")
-	for r, result := range []string{"xa+48(FP)", "xb+52(FP)"} {
+	for r, result := range []string{g.arg("xa"), g.arg("xb")} {
 		s := rSum + 2*r
 		g.p("VADDPS Y%d, Y%d, Y%d", s+1, s, s)
 		g.sum(s, rX)
@@ -127,8 +129,8 @@ func (g *generator) dotGroups(d string) {
 	g.ret()
 }
 
-// products leaves in register r the sums of four products each of the weights at mem with the input in rX, as float32.
-// The nibbles are unsigned.
+// products sets register r to the sums of four products each of the weights at mem with the input
+// in rX, as float32. The nibbles are unsigned.
 func (g *generator) products(d, mem string, r int) {
 	if d != "Int8G" {
 		g.p("VBROADCASTI128 %s, Y%d", mem, r)
@@ -295,8 +297,8 @@ func (g *generator) axpyGroups(d string, rows int) {
 
 func (g *generator) widenGroups(d string) {
 	w := g.width
-	g.fn("widen"+d, "(dst unsafe.Pointer, row weights.GroupRow, n int)", 0, 40)
-	g.load("dst+0", "AX", "row_Quants+8", "SI", "row_Scales+16", "DI", "row_Mins+24", "R10", "n+32", "CX")
+	g.fn("widen"+d, "(dst unsafe.Pointer, row weights.GroupRow, n int)", 0)
+	g.load("dst", "AX", "row_Quants", "SI", "row_Scales", "DI", "row_Mins", "R10", "n", "CX")
 	if d != "Int8G" {
 		g.p("VPBROADCASTQ %s, v#%d", g.constant("nibble", pair(15)), rNibble)
 	}
@@ -326,4 +328,227 @@ func (g *generator) widenGroups(d string) {
 	g.p("DECQ CX")
 	g.p("JNZ  loop")
 	g.ret()
+}
+
+// dot4Groups is dot4 of a grouped dtype for AVX-512: x is an operand, n the groups of a row, whose
+// scales follow its quants. A pass takes 64 bytes of quants of each row, which are four groups of
+// nibbles or two of bytes; their scales are made for 16 groups at a time. The last groups, fewer
+// than 16, are read under a mask.
+func (g *generator) dot4Groups(d string) {
+	const (
+		sums, offsets, factors, places = 0, 4, 8, 12 // a register a row; where the factors of a pass stand
+		mask, x, xLow, xHigh           = 20, 21, 23, 24
+		w, low, acc, factor            = 25, 26, 27, 28
+		step                           = 16
+	)
+	nibbles := d != "Int8G"
+	perPass := 64 / quantBytes(d) // groups
+	passes := step / perPass
+
+	g.fn("dot4"+d, dot4Sig, 8)
+	g.load("x", "BX", "r", "DX", "n", "R15")
+	g.dotRows("DX")
+	g.p("MOVQ Operand_q(BX), AX")
+	g.p("MOVQ Operand_s(BX), CX")
+	g.p("MOVQ Operand_d(BX), BX")
+	g.p("MOVQ R15, left-8(SP)")
+	g.p("MOVQ R15, R14") // of a row, R14 is where its scales are and R15 where its minima are, DX where its quants are
+	g.p("SHLQ $%d, R14", map[bool]int{true: 4, false: 5}[nibbles])
+	g.p("LEAQ (R14)(R15*2), R15")
+	g.p("XORQ DX, DX")
+	for r := range 4 {
+		g.zero(sums+r, offsets+r)
+	}
+	for j := range passes {
+		words := make([]uint64, 8)
+		for i := range words {
+			words[i] = pair(uint32(perPass*j + i*perPass/8))
+		}
+		g.p("VMOVDQU32 %s, Z%d", g.constant(fmt.Sprintf("pass%dof%d", j, passes), words...), places+j)
+	}
+	bits := uint64(0x8080808080808080) // makes signed bytes unsigned
+	if nibbles {
+		bits = 0x0f0f0f0f0f0f0f0f
+	}
+	g.p("VPBROADCASTQ %s, Z%d", g.constant(map[bool]string{true: "nibbles", false: "signs"}[nibbles], bits), mask)
+
+	// load reads 64 bytes, or those of them whose 8 or 4 bytes have a bit in a mask.
+	load := func(bytes int, mem, mask string, to int) {
+		if mask == "" {
+			g.p("VMOVDQU%d %s, Z%d", 8*bytes, mem, to)
+			return
+		}
+		g.p("VMOVDQU%d.Z %s, %s, Z%d", 8*bytes, mem, mask, to)
+	}
+	scales := func(masked bool) {
+		floats := func(from string, to int) {
+			if masked {
+				g.p("VMOVUPS.Z (%s), K1, Z%d", from, to)
+			} else {
+				g.p("VMOVUPS (%s), Z%d", from, to)
+			}
+		}
+		floats("CX", x)
+		floats("BX", x+1)
+		for r, row := range rowRegs {
+			float16s := func(at string, to int) {
+				mem := fmt.Sprintf("(%s)(%s*1)", row, at)
+				if masked {
+					g.p("VMOVDQU16.Z %s, K1, Y%d", mem, to)
+					mem = fmt.Sprintf("Y%d", to)
+				}
+				g.p("VCVTPH2PS %s, Z%d", mem, to)
+			}
+			float16s("R14", factors+r)
+			if d == "Int4M" {
+				float16s("R15", w)
+				g.p("VFMADD231PS Z%d, Z%d, Z%d", x, w, offsets+r)
+			} else {
+				g.p("VFMADD231PS Z%d, Z%d, Z%d", x, factors+r, offsets+r)
+			}
+			g.p("VMULPS Z%d, Z%d, Z%d", x+1, factors+r, factors+r)
+		}
+	}
+	pass := func(j int, masked bool) {
+		k2, k3 := "", ""
+		if masked {
+			k2, k3 = "K2", "K3"
+		}
+		if nibbles {
+			load(8, fmt.Sprintf("%d(AX)(DX*2)", 128*j), k2, x)
+			load(8, fmt.Sprintf("%d(AX)(DX*2)", 128*j+64), k3, x+1)
+			g.p("VSHUFI32X4 $0x88, Z%d, Z%d, Z%d", x+1, x, xLow)
+			g.p("VSHUFI32X4 $0xdd, Z%d, Z%d, Z%d", x+1, x, xHigh)
+		} else {
+			load(8, fmt.Sprintf("%d(AX)(DX*1)", 64*j), k2, x)
+		}
+		for r, row := range rowRegs {
+			mem := fmt.Sprintf("%d(%s)(DX*1)", 64*j, row)
+			g.zero(acc)
+			if nibbles {
+				load(4, mem, k2, w)
+				g.p("VPANDD Z%d, Z%d, Z%d", mask, w, low)
+				g.p("VPSRLW $4, Z%d, Z%d", w, w)
+				g.p("VPANDD Z%d, Z%d, Z%d", mask, w, w)
+				g.p("VPDPBUSD Z%d, Z%d, Z%d", xLow, low, acc)
+				g.p("VPDPBUSD Z%d, Z%d, Z%d", xHigh, w, acc)
+			} else {
+				load(8, mem, k2, w)
+				g.p("VPXORD Z%d, Z%d, Z%d", mask, w, w)
+				g.p("VPDPBUSD Z%d, Z%d, Z%d", x, w, acc)
+			}
+			g.p("VCVTDQ2PS Z%d, Z%d", acc, acc)
+			g.p("VPERMPS Z%d, Z%d, Z%d", factors+r, places+j, factor)
+			g.p("VFMADD231PS Z%d, Z%d, Z%d", factor, acc, sums+r)
+		}
+	}
+	prefetch := func(from, to int) {
+		for o := from; o < to; o += 64 {
+			for _, next := range nextRegs {
+				g.p("PREFETCHT0 %d(%s)", o, next)
+			}
+		}
+	}
+
+	bytes := step * groupBytes(d)
+	g.p("SUBQ $%d, left-8(SP)", step)
+	g.p("JL   rest")
+	g.at("loop")
+	scales(false)
+	prefetch(0, bytes)
+	for j := range passes {
+		pass(j, false)
+	}
+	g.p("ADDQ $%d, DX", step*quantBytes(d))
+	for _, r := range []string{"R14", "R15"} {
+		g.p("ADDQ $%d, %s", 2*step, r)
+	}
+	for _, r := range []string{"BX", "CX"} {
+		g.p("ADDQ $%d, %s", 4*step, r)
+	}
+	for _, next := range nextRegs {
+		g.p("ADDQ $%d, %s", bytes, next)
+	}
+	g.p("SUBQ $%d, left-8(SP)", step)
+	g.p("JGE  loop")
+	g.at("rest")
+	g.p("ADDQ $%d, left-8(SP)", step)
+	g.p("JZ   done")
+	prefetch(0, 64)
+	g.p("CMPQ left-8(SP), $4")
+	g.p("JLT  few")
+	prefetch(64, bytes)
+	g.at("few")
+	g.p("MOVQ CX, R12")
+	g.p("MOVQ left-8(SP), CX")
+	g.p("MOVQ $1, R10")
+	g.p("SHLQ CX, R10")
+	g.p("DECQ R10")
+	g.p("KMOVW R10, K1") // a bit for a group
+	g.p("SHLQ $2, CX")
+	g.p("MOVQ $1, R10")
+	g.p("SHLQ CX, R10")
+	g.p("DECQ R10") // four bits
+	g.p("MOVQ R12, CX")
+	scales(true)
+	for j := range passes {
+		g.p("KMOVW R10, K2")
+		if nibbles {
+			g.p("SHRQ $8, R10")
+			g.p("KMOVW R10, K3")
+		}
+		pass(j, true)
+		if j+1 < passes {
+			g.p("SHRQ $8, R10")
+			g.p("JZ   done")
+		}
+	}
+	g.at("done")
+	for r := range 4 {
+		g.p("VFMADD231PS %s, Z%d, Z%d", g.float("dotOffset"+d, g.offsetOf(d)), offsets+r, sums+r)
+	}
+	g.load("r", "BX")
+	g.sums4()
+	g.p("VMOVUPS X0, DotRows_Sum(BX)")
+	g.ret()
+}
+
+// widen16 writes n groups of quants, those of Int4 less 8, as int16.
+func (g *generator) widen16() {
+	if g.width != 8 {
+		return
+	}
+	for _, d := range []string{"Int8G", "Int4", "Int4M"} {
+		g.fn("widen16"+d, "(dst, src unsafe.Pointer, n int)", 0)
+		g.load("dst", "DI", "src", "SI", "n", "CX")
+		if d != "Int8G" {
+			g.p("VPBROADCASTQ %s, X4", g.constant("nibbles", 0x0f0f0f0f0f0f0f0f))
+		}
+		if d == "Int4" {
+			g.p("VPBROADCASTQ %s, Y5", g.constant("eights", 0x0008000800080008))
+		}
+		g.at("loop")
+		if d == "Int8G" {
+			g.p("VPMOVSXBW (SI), Y0")
+			g.p("VPMOVSXBW 16(SI), Y1")
+		} else {
+			g.p("VMOVDQU (SI), X0")
+			g.p("VPSRLW $4, X0, X1")
+			g.p("VPAND X4, X0, X0")
+			g.p("VPAND X4, X1, X1")
+			g.p("VPMOVZXBW X0, Y0")
+			g.p("VPMOVZXBW X1, Y1")
+		}
+		if d == "Int4" {
+			g.p("VPSUBW Y5, Y0, Y0")
+			g.p("VPSUBW Y5, Y1, Y1")
+		}
+		g.p("VMOVDQU Y0, (DI)")
+		g.p("VMOVDQU Y1, 32(DI)")
+		g.p("ADDQ $64, DI")
+		g.p("ADDQ $%d, SI", quantBytes(d))
+		g.p("DECQ CX")
+		g.p("JNZ  loop")
+		g.ret()
+	}
 }

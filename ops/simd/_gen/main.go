@@ -35,9 +35,9 @@ func run(dir string, check bool) error {
 		g.groupKernels()
 		g.tile()
 		g.tilePairs()
-		g.turn()
+		g.transpose()
 		if g.width == 16 {
-			g.straighten()
+			g.inOrder()
 		}
 		g.packPairs()
 		g.widenPairs()

@@ -1,5 +1,7 @@
 package main
 
+import "fmt"
+
 func (g *generator) tileRows() int { return 6 * g.width / 8 }
 
 // tileBases points a register at every third row of a tile from SI on, whose
@@ -20,8 +22,8 @@ func tileRow(bases []string, r int) string {
 // tile: tileRows rows of weights, broadcast, times two vectors of tokens.
 func (g *generator) tile() {
 	w, rows := g.width, g.tileRows()
-	g.fn("tile", "(c, w unsafe.Pointer, rowStep, colStep int, x unsafe.Pointer, k int)", 0, 48)
-	g.load("c+0", "AX", "w+8", "SI", "rowStep+16", "R8", "colStep+24", "R9", "x+32", "DX", "k+40", "CX")
+	g.fn("tile", "(c, w unsafe.Pointer, rowStep, colStep int, x unsafe.Pointer, k int)", 0)
+	g.load("c", "AX", "w", "SI", "rowStep", "R8", "colStep", "R9", "x", "DX", "k", "CX")
 	bases := g.tileBases()
 	x := 2 * rows // registers of the inputs, then of the weights
 	for i := range 2 * rows {
@@ -68,9 +70,9 @@ func (g *generator) tile() {
 // exactly; a group of columns ends with the factors of its rows.
 func (g *generator) tilePairs() {
 	w, rows := g.width, g.tileRows()
-	g.fn("tilePairs", "(c, w unsafe.Pointer, rowStep, colStep int, x, factors unsafe.Pointer, factorStep, pairs, groups int)", 0, 72)
-	g.load("c+0", "AX", "w+8", "SI", "rowStep+16", "R8", "colStep+24", "R9", "x+32", "DX", "factors+40", "BX",
-		"factorStep+48", "R15", "groups+64", "DI")
+	g.fn("tilePairs", "(c, w unsafe.Pointer, rowStep, colStep int, x, factors unsafe.Pointer, factorStep, pairs, groups int)", 0)
+	g.load("c", "AX", "w", "SI", "rowStep", "R8", "colStep", "R9", "x", "DX", "factors", "BX",
+		"factorStep", "R15", "groups", "DI")
 	bases := g.tileBases()
 	x := 2 * rows
 	column := func(u int) {
@@ -98,7 +100,7 @@ func (g *generator) tilePairs() {
 	for i := range 2 * rows {
 		g.zero(i)
 	}
-	g.p("MOVQ pairs+56(FP), CX")
+	g.load("pairs", "CX")
 	g.at("loop") // pairs is a multiple of 4
 	for u := range 4 {
 		column(u)
@@ -122,13 +124,13 @@ func (g *generator) tilePairs() {
 	g.ret()
 }
 
-// packPairs turns a panel of inputs, n × 2 vectors of float32, into the pairs of
+// packPairs converts a panel of inputs, n × 2 vectors of float32, into the pairs of
 // int16 that tilePairs reads, row k times the factor at k·factorStep. The scale of
 // each of its tokens is written too; it is NaN if an input is not finite.
 func (g *generator) packPairs() {
 	w := g.width
-	g.fn("packPairs", "(dst, src, scales, factors unsafe.Pointer, factorStep, n int)", 0, 48)
-	g.load("dst+0", "DI", "src+8", "SI", "scales+16", "R8", "factors+24", "BX", "factorStep+32", "R9", "n+40", "CX")
+	g.fn("packPairs", "(dst, src, scales, factors unsafe.Pointer, factorStep, n int)", 0)
+	g.load("dst", "DI", "src", "SI", "scales", "R8", "factors", "BX", "factorStep", "R9", "n", "CX")
 	words := func(bits uint32) []uint64 {
 		out := make([]uint64, w/2)
 		for i := range out {
@@ -193,83 +195,75 @@ func (g *generator) packPairs() {
 	g.ret()
 }
 
-// widenPairs writes the n int8 of two rows as pairs of int16, n a multiple of 32.
-func (g *generator) widenPairs() {
-	if g.width != 8 {
-		return
+// transpose transposes a square of as many rows and columns as a vector has: rows are interleaved
+// by numbers, pairs of numbers and, what is left, the 128-bit lanes.
+func (g *generator) transpose() {
+	w := g.width
+	g.fn("transpose", "(dst, src unsafe.Pointer, dstStep, srcStep int)", 0)
+	g.load("dst", "DI", "src", "SI", "dstStep", "R8", "srcStep", "R9")
+	rows := func(base, step string, use func(i int, mem string)) {
+		g.p("LEAQ (%s)(%s*2), R10", step, step)
+		for i := range w {
+			use(i, fmt.Sprintf("(%s)%s", base, []string{"", "(" + step + "*1)", "(" + step + "*2)", "(R10*1)"}[i%4]))
+			if i%4 == 3 && i+1 < w {
+				g.p("LEAQ (%s)(%s*4), %s", base, step, base)
+			}
+		}
 	}
-	g.fn("widenPairs", "(dst, a, b unsafe.Pointer, n int)", 0, 32)
-	g.load("dst+0", "DI", "a+8", "SI", "b+16", "BX", "n+24", "CX")
-	g.at("loop")
-	for i := range 2 {
-		g.p("VPMOVSXBW %d(SI), Y0", 16*i)
-		g.p("VPMOVSXBW %d(BX), Y1", 16*i)
-		g.p("VPUNPCKLWD Y1, Y0, Y2")
-		g.p("VPUNPCKHWD Y1, Y0, Y3")
-		g.p("VPERM2I128 $0x20, Y3, Y2, Y0")
-		g.p("VPERM2I128 $0x31, Y3, Y2, Y1")
-		g.p("VMOVDQU Y0, %d(DI)", 64*i)
-		g.p("VMOVDQU Y1, %d(DI)", 64*i+32)
+	rows("SI", "R9", func(i int, mem string) { g.p("VMOVUPS %s, v#%d", mem, i) })
+	for i := 0; i < w; i += 2 {
+		g.p("VUNPCKLPS v#%d, v#%d, v#%d", i+1, i, w+i)
+		g.p("VUNPCKHPS v#%d, v#%d, v#%d", i+1, i, w+i+1)
 	}
-	g.p("ADDQ $32, SI")
-	g.p("ADDQ $32, BX")
-	g.p("ADDQ $128, DI")
-	g.p("SUBQ $32, CX")
-	g.p("JNZ  loop")
+	for i := 0; i < w; i += 4 { // register i+c gets column c, c+4, … of rows i to i+3
+		for c := range 4 {
+			t := w + i + c/2
+			g.p("VUNPCK%sPD v#%d, v#%d, v#%d", []string{"L", "H"}[c%2], t+2, t, i+c)
+		}
+	}
+	out := make([]int, w) // register of each column
+	for c := range 4 {
+		if w == 8 {
+			g.p("VPERM2F128 $0x20, Y%d, Y%d, Y%d", c+4, c, 8+c)
+			g.p("VPERM2F128 $0x31, Y%d, Y%d, Y%d", c+4, c, 12+c)
+			out[c], out[c+4] = 8+c, 12+c
+			continue
+		}
+		t := w + 4*c
+		g.lanes([4]int{c, c + 4, c + 8, c + 12}, [4]int{t, t + 1, t + 2, t + 3})
+		for i := range 4 {
+			out[c+4*i] = c + 4*i
+		}
+	}
+	rows("DI", "R8", func(i int, mem string) { g.p("VMOVUPS v#%d, %s", out[i], mem) })
 	g.ret()
 }
 
-// widen16 writes n groups of quants, those of Int4 less 8, as int16.
-func (g *generator) widen16() {
-	if g.width != 8 {
-		return
+// lanes gives lane i of register r[k] to lane k of register r[i]; t are scratch.
+func (g *generator) lanes(r, t [4]int) {
+	for i, order := range []int{0x88, 0xdd} { // the even lanes, the odd ones
+		g.p("VSHUFF32X4 $%#x, Z%d, Z%d, Z%d", order, r[1], r[0], t[2*i])
+		g.p("VSHUFF32X4 $%#x, Z%d, Z%d, Z%d", order, r[3], r[2], t[2*i+1])
 	}
-	for _, d := range []string{"Int8G", "Int4", "Int4M"} {
-		g.fn("widen16"+d, "(dst, src unsafe.Pointer, n int)", 0, 24)
-		g.load("dst+0", "DI", "src+8", "SI", "n+16", "CX")
-		if d != "Int8G" {
-			g.p("VPBROADCASTQ %s, X4", g.constant("nibbles", 0x0f0f0f0f0f0f0f0f))
-		}
-		if d == "Int4" {
-			g.p("VPBROADCASTQ %s, Y5", g.constant("eights", 0x0008000800080008))
-		}
-		g.at("loop")
-		if d == "Int8G" {
-			g.p("VPMOVSXBW (SI), Y0")
-			g.p("VPMOVSXBW 16(SI), Y1")
-		} else {
-			g.p("VMOVDQU (SI), X0")
-			g.p("VPSRLW $4, X0, X1")
-			g.p("VPAND X4, X0, X0")
-			g.p("VPAND X4, X1, X1")
-			g.p("VPMOVZXBW X0, Y0")
-			g.p("VPMOVZXBW X1, Y1")
-		}
-		if d == "Int4" {
-			g.p("VPSUBW Y5, Y0, Y0")
-			g.p("VPSUBW Y5, Y1, Y1")
-		}
-		g.p("VMOVDQU Y0, (DI)")
-		g.p("VMOVDQU Y1, 32(DI)")
-		g.p("ADDQ $64, DI")
-		g.p("ADDQ $%d, SI", quantBytes(d))
-		g.p("DECQ CX")
-		g.p("JNZ  loop")
-		g.ret()
+	for i, from := range []int{0, 2, 0, 2} {
+		g.p("VSHUFF32X4 $%#x, Z%d, Z%d, Z%d", []int{0x88, 0xdd}[i/2], t[from+1], t[from], r[i])
 	}
 }
 
-// prefetch asks for n bytes.
-func (g *generator) prefetchRange() {
-	if g.width != 8 {
-		return
+// inOrder puts 64 sums, of which lane l of register k belongs to columns 4k to 4k+3 of a row of 16,
+// into four such rows, step bytes apart.
+func (g *generator) inOrder() {
+	g.fn("inOrder", "(dst, src unsafe.Pointer, step int)", 0)
+	g.load("dst", "DI", "src", "SI", "step", "R8")
+	for k := range 4 {
+		g.p("VMOVUPS %d(SI), Z%d", 64*k, k)
 	}
-	g.fn("prefetch", "(p uintptr, n int)", 0, 16)
-	g.load("p+0", "SI", "n+8", "CX")
-	g.at("loop")
-	g.p("PREFETCHT0 (SI)")
-	g.p("ADDQ $64, SI")
-	g.p("SUBQ $64, CX")
-	g.p("JG   loop")
-	g.p("RET")
+	g.lanes([4]int{0, 1, 2, 3}, [4]int{4, 5, 6, 7})
+	for l := range 4 {
+		g.p("VMOVUPS Z%d, (DI)", l)
+		if l < 3 {
+			g.p("ADDQ R8, DI")
+		}
+	}
+	g.ret()
 }

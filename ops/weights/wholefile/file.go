@@ -13,8 +13,8 @@ import (
 	"path/filepath"
 )
 
-// A File is a file in the making. It appears under its name, in place of what was there, when Commit is called, and never
-// in part.
+// A File is a file in the making. It appears under its name, in place of what was there, when Commit
+// is called, and never in part.
 type File struct {
 	*os.File // where to write to
 
@@ -22,8 +22,8 @@ type File struct {
 	temporary bool   // is written beside path; otherwise path is a device or a pipe
 }
 
-// Create starts a file in the directory of path, so that a place that cannot be written to shows before any work is done.
-// The caller must call Commit or Discard.
+// Create starts a file in the directory of path, so that a place that cannot be written to shows
+// before any work is done. The caller must call Commit or Discard.
 func Create(path string) (*File, error) {
 	mode := fs.FileMode(0o666)
 	info, err := os.Stat(path)
@@ -62,7 +62,8 @@ func Create(path string) (*File, error) {
 	return nil, fmt.Errorf("%s: every temporary name is taken", path)
 }
 
-// Commit brings what was written to the disk and gives it its name. After an error the old file is what it was.
+// Commit brings what was written to the disk and gives it its name. After an error the old file is
+// what it was.
 func (f *File) Commit() error {
 	if !f.temporary {
 		return f.Close()
@@ -75,7 +76,8 @@ func (f *File) Commit() error {
 		os.Remove(f.Name())
 		return err
 	}
-	// The name is on the disk when the directory is. Not every system can say so, and the file is whole anyway.
+	// The name is on the disk when the directory is. Not every system can say so, and the file is
+	// whole anyway.
 	if dir, err := os.Open(filepath.Dir(f.path)); err == nil {
 		dir.Sync()
 		dir.Close()

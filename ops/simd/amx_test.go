@@ -5,17 +5,18 @@ import (
 	"math"
 	"math/rand/v2"
 	"testing"
-	"unsafe"
+
+	"github.com/chewxy/math32"
 
 	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
-// units runs f for the variants that have a matrix unit.
-func units(t *testing.T, f func(t *testing.T, v *Variant, r *rand.Rand)) {
+// onAMX runs f for the variants that have AMX.
+func onAMX(t *testing.T, f func(t *testing.T, v *Variant, r *rand.Rand)) {
 	t.Helper()
 	found := false
 	for _, v := range All() {
-		if v.Unit != nil {
+		if v.AMX != nil {
 			found = true
 			t.Run(v.Name, func(t *testing.T) { f(t, v, rand.New(rand.NewPCG(71, 72))) })
 		}
@@ -27,7 +28,7 @@ func units(t *testing.T, f func(t *testing.T, v *Variant, r *rand.Rand)) {
 
 // halfOf is x rounded to bfloat16 as AVX512_BF16 does it, and what that leaves.
 func halfOf(x float32) (high uint16, rest float32) {
-	if weights.Abs(x) < 0x1p-126 {
+	if math32.Abs(x) < 0x1p-126 {
 		x = 0
 	}
 	high = weights.ToBF16(x)
@@ -35,7 +36,7 @@ func halfOf(x float32) (high uint16, rest float32) {
 }
 
 func TestSplits(t *testing.T) {
-	units(t, func(t *testing.T, v *Variant, r *rand.Rand) {
+	onAMX(t, func(t *testing.T, v *Variant, r *rand.Rand) {
 		for n := weights.Group; n <= 9*weights.Group; n += weights.Group {
 			for _, both := range []bool{true, false} {
 				a, b := randoms(r, n), randoms(r, n)
@@ -57,15 +58,15 @@ func TestSplits(t *testing.T) {
 						check(low, at, l)
 					}
 				}
-				two := func(n int) (high, low *fenced, p unsafe.Pointer) {
+				two := func(n int) (high, low *fenced, p []byte) {
 					high, low = newFenced(n, 2*r.IntN(32)), newFenced(n, 2*r.IntN(32))
 					if both {
-						p = low.p()
+						p = slice[byte](low)
 					}
 					return high, low, p
 				}
 				high, low, p := two(2 * n)
-				v.Unit.SplitRow(high.p(), p, x.p(), n)
+				v.AMX.SplitRow(slice[byte](high), p, slice[float32](x))
 				for k := range n {
 					compare(high, low, k, a[k])
 				}
@@ -73,7 +74,7 @@ func TestSplits(t *testing.T) {
 				low.check(t, what)
 
 				high, low, p = two(4 * n)
-				v.Unit.SplitPairs(high.p(), p, x.p(), y.p(), n)
+				v.AMX.SplitPairs(slice[byte](high), p, slice[float32](x), slice[float32](y))
 				for k := range n {
 					compare(high, low, 2*k, a[k])
 					compare(high, low, 2*k+1, b[k])
@@ -81,12 +82,12 @@ func TestSplits(t *testing.T) {
 				high.check(t, what)
 				low.check(t, what)
 
-				panel, step := randoms(r, 16*UnitTile), 32+2*r.IntN(20)
+				panel, step := randoms(r, 16*TileAMX), 32+2*r.IntN(20)
 				z := fencedValues(panel, 4*r.IntN(16))
 				high, low, p = two(31*step + 32)
-				v.Unit.SplitColumns(high.p(), p, z.p(), step)
+				v.AMX.SplitColumns(slice[byte](high), p, slice[float32](z), step)
 				for i, x := range panel {
-					compare(high, low, i%UnitTile*step/2+i/UnitTile, x)
+					compare(high, low, i%TileAMX*step/2+i/TileAMX, x)
 				}
 				high.check(t, what)
 				low.check(t, what)
@@ -96,7 +97,7 @@ func TestSplits(t *testing.T) {
 }
 
 func TestTileSplit(t *testing.T) {
-	units(t, func(t *testing.T, v *Variant, r *rand.Rand) {
+	onAMX(t, func(t *testing.T, v *Variant, r *rand.Rand) {
 		for _, k := range []int{32, 64, 96, 256} {
 			for _, lows := range []int{0, 1, 2, 3} {
 				aStep, bStep, cStep := 2*k+2*r.IntN(40), 128+4*r.IntN(20), 128+4*r.IntN(20)
@@ -109,7 +110,7 @@ func TestTileSplit(t *testing.T) {
 				aLow, aLowAt := bf16s(31*aStep + 2*k)
 				b, bAt := bf16s((k/2-1)*bStep + 128)
 				bLow, bLowAt := bf16s((k/2-1)*bStep + 128)
-				al, bl := aLow.p(), bLow.p()
+				al, bl := slice[byte](aLow), slice[byte](bLow)
 				if lows&1 == 0 {
 					al = nil
 				}
@@ -122,8 +123,8 @@ func TestTileSplit(t *testing.T) {
 				for i, s := range sums {
 					want[i], terms[i] = float64(s), math.Abs(float64(s))
 				}
-				for i := range UnitTile {
-					for j := range UnitTile {
+				for i := range TileAMX {
+					for j := range TileAMX {
 						at := (i*cStep + 4*j) / 4
 						for n := range k {
 							ai, bi := i*aStep+2*n, n/2*bStep+4*j+n%2*2
@@ -141,7 +142,7 @@ func TestTileSplit(t *testing.T) {
 						}
 					}
 				}
-				v.Unit.TileSplit(c.p(), cStep, a.p(), al, aStep, b.p(), bl, bStep, 2*k)
+				v.AMX.TileSplit(sums, cStep/4, Split{slice[byte](a), al, aStep}, Split{slice[byte](b), bl, bStep}, 2*k)
 				what := fmt.Sprintf("k=%d low halves %02b", k, lows)
 				c.check(t, what)
 				near(t, what, sums, want, terms, 1e-6)
@@ -152,7 +153,7 @@ func TestTileSplit(t *testing.T) {
 
 // The bytes of int16 and their quads, and that high·256 + low is the number again.
 func TestBytes(t *testing.T) {
-	units(t, func(t *testing.T, v *Variant, r *rand.Rand) {
+	onAMX(t, func(t *testing.T, v *Variant, r *rand.Rand) {
 		integers := func(n int) []int16 {
 			x := numbers(n, func(int) int16 { return int16(r.Uint32()) / 2 })
 			copy(x, []int16{0, 127, 128, -128, -129, 255, 256, Int16Limit, -Int16Limit})
@@ -170,11 +171,11 @@ func TestBytes(t *testing.T) {
 			}
 			a, b := integers(2*n), integers(2*n)
 			x, y := fencedValues(a, 2*r.IntN(32)), fencedValues(b, 2*r.IntN(32))
-			v.Unit.BytesOfRow(high.p(), low.p(), x.p(), 2*n)
+			v.AMX.BytesOfRow(slice[byte](high), slice[byte](low), slice[int16](x))
 			for k, want := range a {
 				check(k, want)
 			}
-			v.Unit.BytesOfPairs(high.p(), low.p(), x.p(), y.p(), n)
+			v.AMX.BytesOfPairs(slice[byte](high), slice[byte](low), slice[int16](x), slice[int16](y))
 			for k := range a {
 				check(k/2*4+k%2, a[k])
 				check(k/2*4+2+k%2, b[k])
@@ -182,12 +183,12 @@ func TestBytes(t *testing.T) {
 			high.check(t, what)
 			low.check(t, what)
 
-			panel, step := integers(16*2*UnitTile), 32+r.IntN(40)
+			panel, step := integers(16*2*TileAMX), 32+r.IntN(40)
 			z := fencedValues(panel, 2*r.IntN(32))
 			high, low = newFenced(31*step+32, r.IntN(64)), newFenced(31*step+32, r.IntN(64))
-			v.Unit.BytesOfColumns(high.p(), low.p(), z.p(), step)
+			v.AMX.BytesOfColumns(slice[byte](high), slice[byte](low), slice[int16](z), step)
 			for i, want := range panel {
-				row, at := i/2/UnitTile, i/2%UnitTile
+				row, at := i/2/TileAMX, i/2%TileAMX
 				check(at*step+2*row+i%2, want)
 			}
 			high.check(t, what)
@@ -198,7 +199,7 @@ func TestBytes(t *testing.T) {
 				rows[i] = fencedValues(numbers(n, func(int) int8 { return int8(r.Uint32()) }), r.IntN(64))
 			}
 			quads := newFenced(4*n, r.IntN(64))
-			v.Unit.Quads(quads.p(), rows[0].p(), rows[1].p(), rows[2].p(), rows[3].p(), n)
+			v.AMX.Quads(slice[byte](quads), slice[int8](rows[0]), slice[int8](rows[1]), slice[int8](rows[2]), slice[int8](rows[3]))
 			quads.check(t, what)
 			for i, got := range weights.SliceAt[int8](quads.p(), 4*n) {
 				if want := weights.SliceAt[int8](rows[i%4].p(), n)[i/4]; got != want {
@@ -209,7 +210,7 @@ func TestBytes(t *testing.T) {
 			word := func(int) int32 { return int32(r.IntN(1<<20)) - 1<<19 }
 			h, l, factor := fencedValues(numbers(n, word), 4*r.IntN(16)), fencedValues(numbers(n, word), 4*r.IntN(16)), r.Float32()
 			joined := newFenced(4*n, 4*r.IntN(16))
-			v.Unit.JoinBytes(joined.p(), h.p(), l.p(), factor, n)
+			v.AMX.JoinBytes(slice[float32](joined), slice[float32](h), slice[float32](l), factor)
 			joined.check(t, what)
 			for i, got := range weights.SliceAt[float32](joined.p(), n) {
 				want := (float64(weights.SliceAt[int32](h.p(), n)[i])*256 + float64(weights.SliceAt[int32](l.p(), n)[i])) * float64(factor)
@@ -222,7 +223,7 @@ func TestBytes(t *testing.T) {
 }
 
 func TestTileBytes(t *testing.T) {
-	units(t, func(t *testing.T, v *Variant, r *rand.Rand) {
+	onAMX(t, func(t *testing.T, v *Variant, r *rand.Rand) {
 		for _, k := range []int{64, 128, 512} {
 			aStep, bStep, cStep := k+r.IntN(70), 128+4*r.IntN(20), 128+4*r.IntN(20)
 			bytes := func(n int) *fenced {
@@ -231,11 +232,11 @@ func TestTileBytes(t *testing.T) {
 			a, b := bytes(31*aStep+k), bytes((k/4-1)*bStep+128)
 			before := numbers((31*cStep+128)/4, func(int) int32 { return int32(r.IntN(1000)) })
 			c := fencedValues(before, 4*r.IntN(16))
-			v.Unit.TileBytes(c.p(), cStep, a.p(), nil, aStep, b.p(), nil, bStep, k)
+			v.AMX.TileBytes(slice[float32](c), cStep/4, Split{High: slice[byte](a), Step: aStep}, Split{High: slice[byte](b), Step: bStep}, k)
 			c.check(t, fmt.Sprint("k=", k))
 			for at, got := range weights.SliceAt[int32](c.p(), len(before)) {
 				want := before[at]
-				if i, j := 4*at/cStep, 4*at%cStep/4; j < UnitTile {
+				if i, j := 4*at/cStep, 4*at%cStep/4; j < TileAMX {
 					for n := range k {
 						want += int32(weights.SliceAt[int8](a.p(), a.n)[i*aStep+n]) * int32(weights.SliceAt[int8](b.p(), b.n)[n/4*bStep+4*j+n%4])
 					}

@@ -1,6 +1,0 @@
-//go:build !noasm && !linux
-
-package simd
-
-// allowAMX tells whether the registers of AMX may be used: only Linux is known to ask.
-func allowAMX() bool { return false }
