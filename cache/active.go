@@ -2,6 +2,7 @@ package cache
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math/bits"
 	"unsafe"
@@ -44,6 +45,9 @@ func word(active []bool, w int) uint64 { return pack(active[w*64 : min(w*64+64, 
 
 // checkMask checks the arguments of a Refresh.
 func checkMask(active []bool, slots []int32, intermediate int) error {
+	if intermediate == 0 {
+		return errors.New("cache: refresh: the cache has no neurons: it was made without a store")
+	}
 	if len(active) != intermediate {
 		return fmt.Errorf("cache: refresh: active has %d entries, the MLP has %d neurons", len(active), intermediate)
 	}

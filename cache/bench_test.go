@@ -50,8 +50,8 @@ func gather(pool *parallel.Pool, to, from *weights.Neurons, slots []int32) {
 	const chunk = 8
 	pool.Run((len(slots)+chunk-1)/chunk, func(piece int) {
 		for k := piece * chunk; k < min((piece+1)*chunk, len(slots)); k++ {
-			for i, m := range from.Matrices() {
-				copy(to.Matrices()[i].Row(k), m.Row(int(slots[k])))
+			for i, p := range from.Parts() {
+				copy(to.Parts()[i].Row(k), p.Row(int(slots[k])))
 			}
 		}
 	})
@@ -168,7 +168,7 @@ func benchmarkToken(b *testing.B, store *weights.Neurons, f *File, sets [][]bool
 	token := func(c Cache, set []bool) {
 		require.NoError(b, c.Refresh(set, slots))
 		rows := c.Rows()
-		m := kernel.MLP[float32]{Gate: rows.Gate, Up: rows.Up, Down: rows.Down, Act: activation.SiLU}
+		m := kernel.MLP[float32]{Gate: rows.Gate(), Up: rows.Up(), Down: rows.Down(), Act: activation.SiLU}
 		kernel.SparseMLP(nil, y, x, &m, slots[:len(neuronsOf(set))], c.Neurons(), nil)
 	}
 	for i := range 8 { // until the window is full
@@ -204,10 +204,10 @@ func fill(n *weights.Neurons) {
 	for i := range row {
 		row[i] = float32(rng.NormFloat64() / 64)
 	}
-	for _, m := range n.Matrices() {
+	for _, m := range n.Parts() {
 		for i := range n.Intermediate() {
 			if i == 0 {
-				weights.SetRow(m, 0, row)
+				weights.SetRow(m.Matrix, 0, row)
 			} else {
 				copy(m.Row(i), m.Row(0))
 			}

@@ -20,8 +20,8 @@ type directReader struct{ f *os.File }
 const bounce = 1 << 20
 
 var bounceBuffers = sync.Pool{New: func() any {
-	b := make([]byte, bounce+block)
-	skip := -uintptr(unsafe.Pointer(unsafe.SliceData(b))) & (block - 1)
+	b := make([]byte, bounce+page)
+	skip := -uintptr(unsafe.Pointer(unsafe.SliceData(b))) & (page - 1)
 	b = b[skip:][:bounce]
 	return &b
 }}
@@ -31,7 +31,7 @@ func (r directReader) ReadAt(b []byte, offset int64) (n int, err error) {
 	defer bounceBuffers.Put(buffer)
 	for n < len(b) {
 		at := offset + int64(n)
-		start := at &^ (block - 1)
+		start := at &^ (page - 1)
 		skip := int(at - start)
 		want := min(int(ceil(int64(skip+len(b)-n))), bounce)
 		got, err := r.f.ReadAt((*buffer)[:want], start)

@@ -39,7 +39,7 @@ func ExampleNewPacked() {
 		panic(err)
 	}
 	for i := range 4 {
-		weights.SetRow(neurons.Up, i, []float32{float32(i), float32(i)})
+		weights.SetRow(neurons.Up(), i, []float32{float32(i), float32(i)})
 	}
 	c, err := cache.NewPacked(neurons, nil)
 	if err != nil {
@@ -53,7 +53,7 @@ func ExampleNewPacked() {
 		if err := c.Refresh(active, slots); err != nil {
 			panic(err)
 		}
-		up, _ := weights.Values[float32](c.View().Up) // the memory of the pool
+		up, _ := weights.Values[float32](c.View().Rows.Up()) // the memory of the pool
 		fmt.Println(slots, up)
 	}
 	fmt.Println(c.Stats().BytesMoved, "bytes moved")

@@ -82,7 +82,7 @@ func NewFile(r io.ReaderAt, size int64) (*File, error) {
 func newFile(name string, r io.ReaderAt, size int64) (*File, error) {
 	f := &File{name: name, r: r, close: func() error { return nil }}
 	corrupt := func(err error) (*File, error) { return nil, fmt.Errorf("%s: %w: %w", name, ErrCorrupt, err) }
-	if size < block {
+	if size < page {
 		return corrupt(fmt.Errorf("%d bytes are too few", size))
 	}
 	fixed := make([]byte, fixedBytes)
@@ -90,6 +90,9 @@ func newFile(name string, r io.ReaderAt, size int64) (*File, error) {
 		return nil, err
 	}
 	length, err := headerLength(fixed)
+	if errors.Is(err, ErrVersion) {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
 	if err != nil {
 		return corrupt(err)
 	}
@@ -162,10 +165,7 @@ func (f *File) Read(layer, first int, n *weights.Neurons) error {
 	}
 	want := l.Shape
 	want.Intermediate = n.Intermediate()
-	if err := n.CheckSquare(); err != nil {
-		return fmt.Errorf("cache: read: %w", err)
-	}
-	if got := n.Shape(); got != want {
+	if got := n.Shape(); !got.Equal(want) {
 		return fmt.Errorf("cache: read: %s: layer %d is %+v, the neurons to fill are %+v", f.name, layer, l.Shape, got)
 	}
 	if first < 0 || first > l.Intermediate-n.Intermediate() {
@@ -188,11 +188,9 @@ func (f *File) read(l *layer, number, first int, n *weights.Neurons) error {
 			return err
 		}
 		from := bundle
-		for _, m := range n.Matrices() {
-			if m != nil {
-				copy(m.Row(i), from)
-				from = from[l.Row():]
-			}
+		for k, p := range n.Parts() {
+			copy(p.Row(i), from)
+			from = from[l.Parts[k].Stride():]
 		}
 	}
 	return nil

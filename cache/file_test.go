@@ -10,15 +10,17 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"unsafe"
 
-	"github.com/sparsegonia/sparsegonia/ops/weights"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
+
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
 // image is the content of a neuron file.
@@ -55,12 +57,9 @@ func openImage(t require.TestingT, data []byte) *File {
 
 func requireSameNeurons(t require.TestingT, want, got *weights.Neurons) {
 	require.Equal(t, want.Shape(), got.Shape())
-	for i, m := range want.Matrices() {
-		if m == nil {
-			continue
-		}
-		for k := range m.Rows() {
-			require.Equal(t, m.Row(k), got.Matrices()[i].Row(k), "matrix %d, neuron %d", i, k)
+	for i, p := range want.Parts() {
+		for k := range p.Rows() {
+			require.Equal(t, p.Row(k), got.Parts()[i].Row(k), "part %s, neuron %d", p.Name, k)
 		}
 	}
 }
@@ -75,10 +74,7 @@ func TestFileRoundTrip(t *testing.T) {
 			rapid.Check(t, func(t *rapid.T) {
 				layers := make([]*weights.Neurons, rapid.IntRange(0, 3).Draw(t, "layers"))
 				for i := range layers {
-					d := rapid.SampledFrom(dtypes).Draw(t, "dtype")
-					hidden := rapid.IntRange(1, 100).Draw(t, "hidden")
-					layers[i] = newStore(t, d, rapid.IntRange(1, 50).Draw(t, "intermediate"), hidden,
-						rapid.Bool().Draw(t, "gated"), uint64(i))
+					layers[i] = newStoreOf(t, drawShape(t, 50), uint64(i))
 				}
 				label := rapid.StringN(0, 5000, -1).Draw(t, "label")
 				path := filepath.Join(directory, "neurons")
@@ -99,7 +95,7 @@ func TestFileRoundTrip(t *testing.T) {
 					count := rapid.IntRange(1, want.Intermediate()-first).Draw(t, "count")
 					for _, part := range []*weights.Neurons{allocate(t, want, count), pools(t, want, count)} {
 						require.NoError(t, f.Read(i, first, part))
-						requireSameNeurons(t, slice(want, first, count), part)
+						requireSameNeurons(t, want.Slice(first, first+count), part)
 					}
 				}
 			})
@@ -110,7 +106,7 @@ func TestFileRoundTrip(t *testing.T) {
 // requireDirect skips a test where the file system cannot read past the page cache.
 func requireDirect(t *testing.T, directory string) {
 	probe := filepath.Join(directory, "probe")
-	require.NoError(t, os.WriteFile(probe, make([]byte, block), 0o600))
+	require.NoError(t, os.WriteFile(probe, make([]byte, page), 0o600))
 	defer os.Remove(probe)
 	f, err := openDirect(probe)
 	if err != nil {
@@ -121,7 +117,9 @@ func requireDirect(t *testing.T, directory string) {
 
 // allocate and pools make room for count neurons like n, bundled and not.
 func allocate(t require.TestingT, n *weights.Neurons, count int) *weights.Neurons {
-	part, err := weights.AllocateNeurons(n.Dtype(), count, n.Hidden(), n.Gated())
+	shape := n.Shape()
+	shape.Intermediate = count
+	part, err := shape.Allocate()
 	require.NoError(t, err)
 	return part
 }
@@ -130,16 +128,6 @@ func pools(t require.TestingT, n *weights.Neurons, count int) *weights.Neurons {
 	part, err := newPools(n, count)
 	require.NoError(t, err)
 	return part
-}
-
-func slice(n *weights.Neurons, first, count int) *weights.Neurons {
-	var part weights.Neurons
-	for i, to := range []**weights.Matrix{&part.Gate, &part.Up, &part.Down} {
-		if m := n.Matrices()[i]; m != nil {
-			*to = m.Slice(first, first+count)
-		}
-	}
-	return &part
 }
 
 // Every byte that was changed is noticed when the file is opened or when it is verified, but for the zeros between layers.
@@ -164,9 +152,13 @@ func TestFileNoticesEveryChange(t *testing.T) {
 			require.NoError(t, err)
 			continue
 		}
+		if version := i >= 8 && i < 12; version {
+			require.ErrorIs(t, err, ErrVersion)
+			continue
+		}
 		require.ErrorIs(t, err, ErrCorrupt, "byte %d", i)
 	}
-	for _, size := range []int{0, 1, fixedBytes, block - 1, block, len(data) - block, len(data) - 1, len(data) + 1, len(data) + block} {
+	for _, size := range []int{0, 1, fixedBytes, page - 1, page, len(data) - page, len(data) - 1, len(data) + 1, len(data) + page} {
 		longer := make([]byte, size)
 		copy(longer, data)
 		_, err := NewFile(bytes.NewReader(longer), int64(size))
@@ -182,36 +174,62 @@ func TestFileHostileHeaders(t *testing.T) {
 		want   string
 	}{
 		"magic":             {func(h []byte) { h[0] = 'S' }, "begins with"},
-		"version":           {func(h []byte) { h[8] = 2 }, "version 2"},
 		"layers":            {func(h []byte) { put(h, 12, math.MaxUint32) }, "4294967295 layers"},
 		"many layers":       {func(h []byte) { put(h, 12, maxLayers) }, "header of"},
-		"too many layers":   {func(h []byte) { put(h, 12, 2) }, "layer 1: weights: unknown dtype"},
+		"too many layers":   {func(h []byte) { put(h, 12, 2) }, "layer 1: intermediate 0"},
 		"no layers":         {func(h []byte) { put(h, 12, 0) }, "layers end at"},
 		"label":             {func(h []byte) { put(h, 16, math.MaxUint32) }, "label of 4294967295"},
 		"long label":        {func(h []byte) { put(h, 16, maxLabel) }, "header of"},
 		"padding":           {func(h []byte) { h[4000] = 1 }, "padding"},
-		"dtype":             {func(h []byte) { copy(h[24:], "f33") }, `unknown dtype "f33"`},
-		"dtype with a tail": {func(h []byte) { h[31] = 'x' }, "unknown dtype"},
-		"wider dtype":       {func(h []byte) { copy(h[24:], "f64") }, "checksums have checksum"},
-		"no neurons":        {func(h []byte) { put(h, 32, 0) }, "intermediate 0"},
-		"many neurons":      {func(h []byte) { put(h, 32, math.MaxInt32) }, "do not fit"},
-		"negative neurons":  {func(h []byte) { put(h, 32, math.MaxUint32) }, "4294967295 neurons"},
-		"no hidden":         {func(h []byte) { put(h, 36, 0) }, "hidden 0"},
-		"huge hidden":       {func(h []byte) { put(h, 36, math.MaxInt32) }, "too large"},
-		"large hidden":      {func(h []byte) { put(h, 36, 1<<23) }, "do not fit"},
-		"gated twice":       {func(h []byte) { put(h, 40, 2) }, "gated 2"},
-		"plain":             {func(h []byte) { put(h, 40, 0) }, "checksums have checksum"},
-		"table":             {func(h []byte) { h[44]++ }, "checksums have checksum"},
+		"no neurons":        {func(h []byte) { put(h, 24, 0) }, "intermediate 0"},
+		"many neurons":      {func(h []byte) { put(h, 24, math.MaxInt32) }, "do not fit"},
+		"negative neurons":  {func(h []byte) { put(h, 24, math.MaxUint32) }, "4294967295 neurons"},
+		"no parts":          {func(h []byte) { clear(h[28:][:4+4+3*28]) }, "0 parts"},
+		"fewer parts":       {func(h []byte) { put(h, 28, 2) }, "what follows the parts is not zero"},
+		"more parts":        {func(h []byte) { put(h, 28, 4) }, `unknown dtype ""`},
+		"too many parts":    {func(h []byte) { put(h, 28, math.MaxUint32) }, "4294967295 parts"},
+		"two parts":         {func(h []byte) { put(h, 28, 2); clear(h[36+2*28:][:28]) }, "checksums have checksum"},
+		"table":             {func(h []byte) { h[32]++ }, "checksums have checksum"},
+		"no name":           {func(h []byte) { clear(h[36:][:16]) }, `part ""`},
+		"name":              {func(h []byte) { h[37] = ' ' }, `part "g te"`},
+		"name with a tail":  {func(h []byte) { h[51] = 'x' }, `part "gate\x00`},
+		"name twice":        {func(h []byte) { copy(h[36+28:], "gate") }, `part "gate" occurs twice`},
+		"another name":      {func(h []byte) { h[36] = 'f' }, ""},
+		"dtype":             {func(h []byte) { copy(h[52:], "f33") }, `unknown dtype "f33"`},
+		"dtype with a tail": {func(h []byte) { h[59] = 'x' }, "unknown dtype"},
+		"wider dtype":       {func(h []byte) { copy(h[52:], "f64") }, "checksums have checksum"},
+		"no columns":        {func(h []byte) { put(h, 60, 0) }, `part "gate": 0 columns`},
+		"negative columns":  {func(h []byte) { put(h, 60, math.MaxUint32) }, "too few or too many"},
+		"many columns":      {func(h []byte) { put(h, 60, 1<<23) }, "do not fit"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			data := image(t, "", store)
-			c.change(data[:block])
+			c.change(data[:page])
 			put(data, 20, 0)
-			put(data, 20, checksum(data[:block]))
+			put(data, 20, checksum(data[:page]))
 			_, err := NewFile(bytes.NewReader(data), int64(len(data)))
+			if c.want == "" {
+				require.NoError(t, err)
+				return
+			}
 			require.ErrorIs(t, err, ErrCorrupt)
 			assert.ErrorContains(t, err, c.want)
 		})
+	}
+}
+
+// Files of other versions are told from damaged ones: whoever can write them anew removes them.
+func TestFileOfAnotherVersion(t *testing.T) {
+	data := image(t, "", newStore(t, weights.F32, 3, 16, true, 1))
+	for _, v := range []uint32{0, 1, 3} {
+		put(data, 8, v)
+		_, err := NewFile(bytes.NewReader(data), int64(len(data)))
+		if !errors.Is(err, ErrVersion) || errors.Is(err, ErrCorrupt) {
+			t.Errorf("version %d: %v", v, err)
+		}
+		if want := fmt.Sprintf("version %d, want 2: delete the file", v); !strings.Contains(fmt.Sprint(err), want) {
+			t.Errorf("version %d: %v, want %q", v, err, want)
+		}
 	}
 }
 
@@ -222,10 +240,11 @@ func FuzzFileHeader(f *testing.F) {
 		nil,
 		{newStore(f, weights.F32, 3, 16, true, 1)},
 		{newStore(f, weights.Int4, 2, 5, false, 1), newStore(f, weights.Int8, 70, 3, true, 1)},
+		{newStoreOf(f, weights.Shape{Intermediate: 5, Parts: []weights.PartShape{{Name: "plane-0", Dtype: weights.Int4, Cols: 64}, {Name: "plane-1", Dtype: weights.F16, Cols: 3}}}, 1)},
 	} {
 		data := image(f, "label", layers...)
-		f.Add(data[:block], int64(len(data)), false)
-		f.Add(data[:block], int64(len(data)), true)
+		f.Add(data[:page], int64(len(data)), false)
+		f.Add(data[:page], int64(len(data)), true)
 	}
 	f.Fuzz(func(t *testing.T, start []byte, size int64, fix bool) {
 		data := bytes.Clone(start)
@@ -357,7 +376,7 @@ func TestFileTruncatedWhileOpen(t *testing.T) {
 	require.NoError(t, WriteFile(path, "", 1, one))
 	f, err := OpenFile(path)
 	require.NoError(t, err)
-	require.NoError(t, os.Truncate(path, 2*block))
+	require.NoError(t, os.Truncate(path, 2*page))
 	require.ErrorIs(t, f.Verify(), ErrCorrupt)
 	_, err = f.Load(0)
 	require.ErrorIs(t, err, ErrCorrupt)
@@ -394,7 +413,7 @@ func TestWriteFileIsAtomic(t *testing.T) {
 		}
 		return store, nil
 	}), broken)
-	require.ErrorContains(t, WriteFile(path, "", 1, func(int) (*weights.Neurons, error) { return nil, nil }), "no neurons")
+	require.ErrorContains(t, WriteFile(path, "", 1, func(int) (*weights.Neurons, error) { return nil, nil }), "0 parts")
 	require.ErrorContains(t, WriteFile(path, "", -1, old), "-1 layers")
 	require.ErrorContains(t, WriteFile(path, string(make([]byte, maxLabel+1)), 1, old), "label of 65537")
 	require.ErrorIs(t, WriteFile(filepath.Join(directory, "none", "neurons"), "", 1, old), fs.ErrNotExist)
@@ -433,7 +452,7 @@ func TestFileConcurrentReads(t *testing.T) {
 			group.Go(func() {
 				n, err := f.Load(0)
 				for i := 0; err == nil && i < n.Intermediate(); i++ {
-					if !bytes.Equal(n.Up.Row(i), store.Up.Row(i)) {
+					if !bytes.Equal(n.Up().Row(i), store.Up().Row(i)) {
 						err = fmt.Errorf("reader %d: neuron %d differs", g, i)
 					}
 				}
@@ -446,14 +465,6 @@ func TestFileConcurrentReads(t *testing.T) {
 			require.NoError(t, err)
 		}
 	}
-}
-
-func TestFilesHoldNoNeuronsOfOtherOutputs(t *testing.T) {
-	n, err := weights.NewNeurons(nil, weights.NewMatrix(weights.F32, 3, 2), weights.NewMatrix(weights.F32, 3, 5))
-	require.NoError(t, err)
-	name := filepath.Join(t.TempDir(), "neurons")
-	err = WriteFile(name, "", 1, func(int) (*weights.Neurons, error) { return n, nil })
-	assert.ErrorContains(t, err, "take 2 numbers and give 5")
 }
 
 var dtypes = []weights.Dtype{

@@ -14,10 +14,11 @@ import (
 // The format is described in the documentation of the package.
 const (
 	magic        = "sgneuron"
-	version      = 1
+	version      = 2
 	fixedBytes   = 24
-	layerBytes   = 24
-	block        = 4096
+	partBytes    = 28
+	layerBytes   = 12 + weights.MaxParts*partBytes
+	page         = 4096
 	maxLayers    = 1 << 16
 	maxLabel     = 1 << 16
 	checksumSize = 4
@@ -25,6 +26,10 @@ const (
 
 // ErrCorrupt is wrapped by the errors of a neuron file that is not one, has been cut off or has changed.
 var ErrCorrupt = errors.New("corrupt neuron file")
+
+// ErrVersion is wrapped by the errors of a neuron file of a version that this one does not read. Delete such a file: what
+// made it makes it anew.
+var ErrVersion = errors.New("neuron file of another version")
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
@@ -46,12 +51,12 @@ func (l *layer) tableOffset() int64 { return l.offset + int64(l.Intermediate)*in
 
 func (l *layer) end() int64 { return ceil(l.tableOffset() + int64(l.Intermediate)*checksumSize) }
 
-// ceil is n rounded up to whole blocks.
-func ceil(n int64) int64 { return (n + block - 1) / block * block }
+// ceil returns n rounded up to whole pages.
+func ceil(n int64) int64 { return (n + page - 1) / page * page }
 
 func checksum(b []byte) uint32 { return crc32.Checksum(b, castagnoli) }
 
-// headerBytes is the length of a header.
+// headerBytes returns the length of a header.
 func headerBytes(layers, label int) int64 { return ceil(int64(fixedBytes + layers*layerBytes + label)) }
 
 // encode writes the header to b, which has its length.
@@ -63,13 +68,15 @@ func (h *header) encode(b []byte) {
 	binary.LittleEndian.PutUint32(b[16:], uint32(len(h.label)))
 	for i, l := range h.layers {
 		to := b[fixedBytes+i*layerBytes:]
-		copy(to[:8], l.Dtype.String())
-		binary.LittleEndian.PutUint32(to[8:], uint32(l.Intermediate))
-		binary.LittleEndian.PutUint32(to[12:], uint32(l.Hidden))
-		if l.Gated {
-			to[16] = 1
+		binary.LittleEndian.PutUint32(to, uint32(l.Intermediate))
+		binary.LittleEndian.PutUint32(to[4:], uint32(len(l.Parts)))
+		binary.LittleEndian.PutUint32(to[8:], l.tableCRC)
+		for k, p := range l.Parts {
+			to := to[12+k*partBytes:]
+			copy(to[:16], p.Name)
+			copy(to[16:24], p.Dtype.String())
+			binary.LittleEndian.PutUint32(to[24:], uint32(p.Cols))
 		}
-		binary.LittleEndian.PutUint32(to[20:], l.tableCRC)
 	}
 	copy(b[fixedBytes+len(h.layers)*layerBytes:], h.label)
 	binary.LittleEndian.PutUint32(b[20:], checksum(b))
@@ -81,7 +88,7 @@ func headerLength(fixed []byte) (int64, error) {
 		return 0, fmt.Errorf("it begins with %q, not with %q", fixed[:8], magic)
 	}
 	if v := binary.LittleEndian.Uint32(fixed[8:]); v != version {
-		return 0, fmt.Errorf("version %d, want %d", v, version)
+		return 0, fmt.Errorf("%w: version %d, want %d: delete the file, it is written anew", ErrVersion, v, version)
 	}
 	layers, label := binary.LittleEndian.Uint32(fixed[12:]), binary.LittleEndian.Uint32(fixed[16:])
 	if layers > maxLayers || label > maxLabel {
@@ -118,23 +125,33 @@ func decode(b []byte, size int64) (*header, error) {
 	}
 	b = b[fixedBytes+layers*layerBytes:]
 	h.label = string(b[:label])
-	if rest := b[label:]; len(bytes.Trim(rest, "\x00")) > 0 {
+	if !zero(b[label:]) {
 		return nil, errors.New("the padding of the header is not zero")
 	}
 	return h, nil
 }
 
+func zero(b []byte) bool { return len(bytes.Trim(b, "\x00")) == 0 }
+
 func (l *layer) decode(b []byte) error {
-	name := string(bytes.TrimRight(b[:8], "\x00"))
-	d, err := weights.ParseDtype(name)
-	if err != nil {
-		return err
+	neurons, parts := binary.LittleEndian.Uint32(b), binary.LittleEndian.Uint32(b[4:])
+	l.tableCRC = binary.LittleEndian.Uint32(b[8:])
+	if neurons > math.MaxInt32 || parts > weights.MaxParts {
+		return fmt.Errorf("%d neurons of %d parts", neurons, parts)
 	}
-	i, h, gated := binary.LittleEndian.Uint32(b[8:]), binary.LittleEndian.Uint32(b[12:]), binary.LittleEndian.Uint32(b[16:])
-	if i > math.MaxInt32 || h > math.MaxInt32 || gated > 1 {
-		return fmt.Errorf("%d neurons of hidden size %d, gated %d", i, h, gated)
+	l.Intermediate, l.Parts = int(neurons), make([]weights.PartShape, parts)
+	b = b[12:]
+	for i := range l.Parts {
+		dtype, err := weights.ParseDtype(string(bytes.TrimRight(b[16:24], "\x00")))
+		if err != nil {
+			return err
+		}
+		cols := min(binary.LittleEndian.Uint32(b[24:]), math.MaxInt32) // Check refuses that many
+		l.Parts[i] = weights.PartShape{Name: string(bytes.TrimRight(b[:16], "\x00")), Dtype: dtype, Cols: int(cols)}
+		b = b[partBytes:]
 	}
-	l.Shape = weights.Shape{Dtype: d, Intermediate: int(i), Hidden: int(h), Gated: gated == 1}
-	l.tableCRC = binary.LittleEndian.Uint32(b[20:])
+	if !zero(b) {
+		return errors.New("what follows the parts is not zero")
+	}
 	return l.Check()
 }

@@ -6,21 +6,23 @@ import (
 	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
-// InPlace is the policy that moves no weights: the slot of a neuron is its row in n. Everything is resident.
-func InPlace(n *weights.Neurons) Cache {
-	c := &inPlace{neurons: n, active: newSet(n.Intermediate())}
+// InPlaceCache is the policy that moves no weights: the slot of a neuron is its row in the store. Everything is resident.
+type InPlaceCache struct {
+	store  *weights.Neurons
+	active set
+	stats  Stats
+}
+
+// InPlace makes an InPlaceCache over store. Without a store it has no neurons, and every Refresh is an error.
+func InPlace(store *weights.Neurons) *InPlaceCache {
+	c := &InPlaceCache{store: store, active: newSet(store.Intermediate())}
 	c.Reset()
 	return c
 }
 
-type inPlace struct {
-	neurons *weights.Neurons
-	active  set
-	stats   Stats
-}
-
-func (c *inPlace) Refresh(active []bool, slots []int32) error {
-	if err := checkMask(active, slots, c.neurons.Intermediate()); err != nil {
+// Refresh makes active the active set. It allocates nothing.
+func (c *InPlaceCache) Refresh(active []bool, slots []int32) error {
+	if err := checkMask(active, slots, c.Intermediate()); err != nil {
 		return err
 	}
 	var hits, misses, leaves int
@@ -39,12 +41,20 @@ func (c *inPlace) Refresh(active []bool, slots []int32) error {
 	return nil
 }
 
-func (c *inPlace) Intermediate() int      { return c.neurons.Intermediate() }
-func (c *inPlace) Rows() *weights.Neurons { return c.neurons }
-func (c *inPlace) Neurons() []int32       { return nil }
-func (c *inPlace) Stats() Stats           { return c.stats }
+// Intermediate returns the number of neurons, I.
+func (c *InPlaceCache) Intermediate() int { return c.store.Intermediate() }
 
-func (c *inPlace) Reset() {
+// Rows returns the store.
+func (c *InPlaceCache) Rows() *weights.Neurons { return c.store }
+
+// Neurons returns nil: a slot is the number of its neuron.
+func (c *InPlaceCache) Neurons() []int32 { return nil }
+
+// Stats returns the counts since the last Reset.
+func (c *InPlaceCache) Stats() Stats { return c.stats }
+
+// Reset empties the active set and the counts.
+func (c *InPlaceCache) Reset() {
 	clear(c.active)
-	c.stats = Stats{ResidentBytes: c.neurons.Bytes()}
+	c.stats = Stats{ResidentBytes: c.store.Bytes()}
 }

@@ -5,10 +5,11 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/sparsegonia/sparsegonia/ops/weights"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
+
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
 func newInPlace(t testing.TB, intermediate int) Cache {

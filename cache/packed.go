@@ -1,14 +1,16 @@
 package cache
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/sparsegonia/sparsegonia/ops/parallel"
 	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
-// Packed is the policy that keeps the rows of the active neurons together: n of them in the slots 0 to n−1 of three
-// pools, gate, up and down. A neuron that arrives takes the slot of one that leaves, so that a Refresh copies the rows
+// Packed is the policy that keeps the rows of the active neurons together: n of them in the slots 0 to n−1 of pools,
+// one for each part of the store. A neuron that arrives takes the slot of one that leaves, so that a Refresh copies the rows
 // that arrived and no others. When more leave than arrive, rows from behind the new end move into the slots that are
 // left open: at most one for each neuron that left without a successor.
 //
@@ -40,6 +42,9 @@ type move struct {
 
 // NewPacked is a cache over store that copies rows on the threads of pool (nil: kernel.DefaultPool).
 func NewPacked(store *weights.Neurons, pool *parallel.Pool) (*Packed, error) {
+	if store.Intermediate() == 0 {
+		return nil, errors.New("cache: packed: there is no store")
+	}
 	intermediate := store.Intermediate()
 	list := func() []int32 { return make([]int32, 0, intermediate) }
 	c := &Packed{
@@ -147,12 +152,9 @@ func (c *Packed) perPiece() int {
 
 func (c *Packed) copyPiece(piece int) {
 	n := c.perPiece()
-	rows, store := c.rows.Matrices(), c.store.Matrices()
+	rows, store := c.rows.Parts(), c.store.Parts()
 	for _, m := range c.moves[piece*n : min((piece+1)*n, len(c.moves))] {
 		for i, to := range rows { // the rows of a neuron one after the other, as they may lie in the store
-			if to == nil {
-				continue
-			}
 			from := store[i]
 			if m.within {
 				from = to
@@ -171,12 +173,9 @@ func (c *Packed) reserve(count int) error {
 	if err != nil {
 		return err
 	}
-	for i, from := range c.rows.Matrices() {
-		if from == nil {
-			continue
-		}
-		held := len(c.neuron)
-		if err := weights.Copy(c.pool, pools.Matrices()[i].Slice(0, held), from.Slice(0, held)); err != nil {
+	held := len(c.neuron)
+	for i, from := range c.rows.Parts() {
+		if err := weights.Copy(c.pool, pools.Parts()[i].Slice(0, held), from.Slice(0, held)); err != nil {
 			return err
 		}
 	}
@@ -185,24 +184,18 @@ func (c *Packed) reserve(count int) error {
 	return nil
 }
 
-// newPools makes a pool of that many rows for every matrix of n. Rows that a tensor can hold follow each other without
+// newPools makes a pool of that many rows for every part of n. Rows that a tensor can hold follow each other without
 // gaps, the others each begin a cache line.
 func newPools(n *weights.Neurons, rows int) (*weights.Neurons, error) {
-	var pools [3]*weights.Matrix
-	for i, m := range n.Matrices() {
-		if m == nil {
-			continue
-		}
-		stride := m.Dtype().RowBytes(m.Cols())
-		if m.Dtype().Compute() != m.Dtype() { // of the others a pool can be seen as a tensor
-			stride = (stride + weights.RowAlign - 1) / weights.RowAlign * weights.RowAlign
-		}
-		var err error
-		if pools[i], err = weights.MatrixView(m.Dtype(), rows, m.Cols(), stride, weights.AlignedBytes(rows*stride)); err != nil {
-			return nil, err
+	pools := slices.Clone(n.Parts())
+	for i, p := range pools {
+		if d := p.Dtype(); d.Compute() == d {
+			pools[i].Matrix = weights.NewContiguous(d, rows, p.Cols())
+		} else {
+			pools[i].Matrix = weights.NewMatrix(d, rows, p.Cols())
 		}
 	}
-	return &weights.Neurons{Gate: pools[0], Up: pools[1], Down: pools[2]}, nil
+	return weights.NewStore(pools...)
 }
 
 // Intermediate is the number of neurons of the MLP, I.
@@ -218,10 +211,8 @@ func (c *Packed) Neurons() []int32 { return c.list }
 func (c *Packed) Stats() Stats {
 	s := c.stats
 	s.ResidentBytes = c.store.Bytes()
-	for _, m := range c.rows.Matrices() {
-		if m != nil {
-			s.ResidentBytes += int64(m.Rows()) * int64(m.Stride())
-		}
+	for _, p := range c.rows.Parts() {
+		s.ResidentBytes += int64(p.Rows()) * int64(p.Stride())
 	}
 	return s
 }

@@ -4,10 +4,11 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/sparsegonia/sparsegonia/ops/weights"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
+
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
 func newPacked(t require.TestingT, store *weights.Neurons) *Packed {
@@ -109,11 +110,11 @@ func TestPackedView(t *testing.T) {
 				require.NoError(t, c.Refresh(active, slots))
 				v := c.View()
 				require.ElementsMatch(t, neuronsOf(active), v.Neurons)
-				for i, m := range []*weights.Matrix{v.Gate, v.Up, v.Down} {
+				for i, m := range v.Rows.Parts() {
 					require.Equal(t, len(v.Neurons), m.Rows())
 					for s, neuron := range v.Neurons {
-						require.Equal(t, store.Matrices()[i].Row(int(neuron)), m.Row(s))
-						require.Equal(t, address(c.Rows().Matrices()[i].Row(s)), address(m.Row(s)), "a copy")
+						require.Equal(t, store.Parts()[i].Row(int(neuron)), m.Row(s))
+						require.Equal(t, address(c.Rows().Parts()[i].Row(s)), address(m.Row(s)), "a copy")
 					}
 				}
 			}
@@ -125,8 +126,7 @@ func TestPackedViewOfNothing(t *testing.T) {
 	c := newPacked(t, newStore(t, weights.F32, 4, 2, false, 1))
 	v := c.View()
 	assert.Empty(t, v.Neurons)
-	assert.Nil(t, v.Gate)
-	assert.Zero(t, v.Up.Rows())
+	assert.Zero(t, v.Rows.Up().Rows())
 }
 
 // A view is valid until the next Refresh. After it the memory is still there, with other rows or with the old ones.
@@ -138,15 +138,14 @@ func TestPackedViewLifetime(t *testing.T) {
 	active[3] = true
 	require.NoError(t, c.Refresh(active, slots))
 	v := c.View()
-	assert.Nil(t, v.Gate)
-	up, ok := weights.Values[float32](v.Up)
+	up, ok := weights.Values[float32](v.Rows.Up())
 	require.True(t, ok, "the rows follow each other")
-	want, _ := weights.Values[float32](store.Up.Slice(3, 4))
+	want, _ := weights.Values[float32](store.Up().Slice(3, 4))
 	assert.Equal(t, want, up)
 
 	active[3], active[4] = false, true // in the same slot
 	require.NoError(t, c.Refresh(active, slots))
-	replaced, _ := weights.Values[float32](store.Up.Slice(4, 5))
+	replaced, _ := weights.Values[float32](store.Up().Slice(4, 5))
 	assert.Equal(t, replaced, up, "the view is of the pool")
 
 	for i := range active { // in other pools

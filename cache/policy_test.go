@@ -35,7 +35,7 @@ var policies = map[string]func(t require.TestingT, n *weights.Neurons) Cache{
 		return newTestWindow(t, n, WindowOptions{Tokens: 4})
 	},
 	"window of 4 within a budget": func(t require.TestingT, n *weights.Neurons) Cache {
-		return newTestWindow(t, n, WindowOptions{Tokens: 4, Budget: int64(len(n.Bundles)/2 + n.Shape().Bundle()), Readers: 2})
+		return newTestWindow(t, n, WindowOptions{Tokens: 4, Budget: int64((n.Intermediate()/2 + 1) * n.Shape().Bundle()), Readers: 2})
 	},
 }
 
@@ -45,33 +45,50 @@ func newTestWindow(t require.TestingT, n *weights.Neurons, o WindowOptions) *Win
 	return w
 }
 
-// newStore makes neurons of small finite numbers, all rows different.
+// newStore makes the neurons of an MLP of small finite numbers, all rows different.
 func newStore(t require.TestingT, d weights.Dtype, intermediate, hidden int, gated bool, seed uint64) *weights.Neurons {
-	n, err := weights.AllocateNeurons(d, intermediate, hidden, gated)
+	return newStoreOf(t, weights.MLPShape(d, intermediate, hidden, gated), seed)
+}
+
+// newStoreOf makes neurons of any parts.
+func newStoreOf(t require.TestingT, s weights.Shape, seed uint64) *weights.Neurons {
+	n, err := s.Allocate()
 	require.NoError(t, err)
 	rng := rand.New(rand.NewPCG(seed, 1))
-	for _, m := range n.Matrices() {
-		if m == nil {
-			continue
-		}
-		for i := range intermediate {
-			switch d.Compute() {
+	for _, p := range n.Parts() {
+		for i := range p.Rows() {
+			switch p.Dtype().Compute() {
 			case weights.F64:
-				setRow(m, i, func() float64 { return rng.NormFloat64() })
+				setRow(p.Matrix, i, func() float64 { return rng.NormFloat64() })
 			case weights.Int32:
-				setRow(m, i, func() int32 { return int32(rng.Uint32()) })
+				setRow(p.Matrix, i, func() int32 { return int32(rng.Uint32()) })
 			case weights.Int64:
-				setRow(m, i, func() int64 { return int64(rng.Uint64()) })
+				setRow(p.Matrix, i, func() int64 { return int64(rng.Uint64()) })
 			default:
-				row := make([]float32, hidden)
+				row := make([]float32, p.Cols())
 				for j := range row {
 					row[j] = float32(rng.NormFloat64())
 				}
-				weights.SetRow(m, i, row)
+				weights.SetRow(p.Matrix, i, row)
 			}
 		}
 	}
 	return n
+}
+
+// drawShape draws an MLP, or any number of parts of any dtypes and lengths.
+func drawShape(t *rapid.T, most int) weights.Shape {
+	drawDtype := func() weights.Dtype { return rapid.SampledFrom(dtypes).Draw(t, "dtype") }
+	cols := func() int { return rapid.IntRange(1, 40).Draw(t, "columns") }
+	intermediate := rapid.IntRange(1, most).Draw(t, "intermediate")
+	if rapid.Bool().Draw(t, "MLP") {
+		return weights.MLPShape(drawDtype(), intermediate, cols(), rapid.Bool().Draw(t, "gated"))
+	}
+	s := weights.Shape{Intermediate: intermediate}
+	for i := range rapid.IntRange(1, weights.MaxParts).Draw(t, "parts") {
+		s.Parts = append(s.Parts, weights.PartShape{Name: fmt.Sprintf("part-%d", i), Dtype: drawDtype(), Cols: cols()})
+	}
+	return s
 }
 
 func setRow[E weights.Elem](m *weights.Matrix, i int, next func() E) {
@@ -106,13 +123,10 @@ func checkHolds(t require.TestingT, c Cache, store *weights.Neurons, active []bo
 	}
 	require.Equal(t, want, slices.Clone(neurons)[:len(neurons):len(neurons)])
 	for k, slot := range slots {
-		for i, m := range c.Rows().Matrices() {
-			from := store.Matrices()[i]
-			if from == nil {
-				require.Nil(t, m)
-				continue
-			}
-			require.Equal(t, from.Row(int(want[k])), m.Row(int(slot)), "matrix %d, neuron %d", i, want[k])
+		for i, p := range c.Rows().Parts() {
+			from := store.Parts()[i]
+			require.Equal(t, from.Name, p.Name)
+			require.Equal(t, from.Row(int(want[k])), p.Row(int(slot)), "part %s, neuron %d", p.Name, want[k])
 		}
 	}
 	distinct := slices.Clone(slots)
@@ -163,10 +177,8 @@ func TestPoliciesHoldTheActiveRows(t *testing.T) {
 	for name, policy := range policies {
 		t.Run(name, func(t *testing.T) {
 			rapid.Check(t, func(t *rapid.T) {
-				d := rapid.SampledFrom(dtypes).Draw(t, "dtype")
-				intermediate := rapid.IntRange(1, 150).Draw(t, "intermediate")
-				hidden := rapid.IntRange(1, 40).Draw(t, "hidden")
-				store := newStore(t, d, intermediate, hidden, rapid.Bool().Draw(t, "gated"), 1)
+				store := newStoreOf(t, drawShape(t, 150), 1)
+				intermediate := store.Intermediate()
 				c := policy(t, store)
 				active, slots := make([]bool, intermediate), make([]int32, intermediate)
 				t.Repeat(map[string]func(*rapid.T){
@@ -227,14 +239,11 @@ func testSameResults[E weights.Elem](t *testing.T, d weights.Dtype, act activati
 		return v
 	}
 	gated, plain := newStore(t, d, intermediate, hidden, true, 7), newStore(t, d, intermediate, hidden, false, 7)
-	wide, err := weights.NewNeurons(nil, plain.Up, newStore(t, d, intermediate, outputs, false, 8).Down) // as in a first layer
+	wide, err := weights.NewNeurons(nil, plain.Up(), newStore(t, d, intermediate, outputs, false, 8).Down()) // as in a first layer
 	require.NoError(t, err)
 	for _, store := range []*weights.Neurons{gated, plain, wide} {
 		caches := map[string]Cache{}
 		for name, policy := range policies {
-			if store == wide && name != "in place" && name != "packed" {
-				continue // files do not hold such neurons
-			}
 			caches[name] = policy(t, store)
 		}
 		mlp := kernel.MLP[E]{UpBias: vector(intermediate), DownBias: vector(store.Outputs()), Act: act}
@@ -256,12 +265,12 @@ func testSameResults[E weights.Elem](t *testing.T, d weights.Dtype, act activati
 				x := vector(tokens * hidden)
 				want := make([]E, tokens*store.Outputs())
 				m := mlp
-				m.Gate, m.Up, m.Down = store.Gate, store.Up, store.Down
+				m.Gate, m.Up, m.Down = store.Gate(), store.Up(), store.Down()
 				kernel.SparseMLP(nil, want, x, &m, neuronsOf(active), nil, nil)
 				for name, c := range caches {
 					require.NoError(t, c.Refresh(active, slots))
 					rows := c.Rows()
-					m.Gate, m.Up, m.Down = rows.Gate, rows.Up, rows.Down
+					m.Gate, m.Up, m.Down = rows.Gate(), rows.Up(), rows.Down()
 					got := make([]E, len(want))
 					kernel.SparseMLP(nil, got, x, &m, slots[:count], c.Neurons(), nil)
 					require.Equal(t, want, got, "%s, step %d, %d tokens", name, step, tokens)

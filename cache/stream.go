@@ -48,6 +48,9 @@ func NewStream(f *File, blockBytes int64) (*Stream, error) {
 }
 
 func newStream(f *File, blockBytes int64) (*Stream, error) {
+	if f == nil {
+		return nil, errors.New("there is no file")
+	}
 	if blockBytes < 0 {
 		return nil, fmt.Errorf("blocks of %d bytes", blockBytes)
 	}
@@ -105,8 +108,13 @@ func (s *Stream) Layer(i int) (*StreamLayer, error) {
 	return &s.layers[i], nil
 }
 
-// File returns the file that the layer lies in.
-func (l *StreamLayer) File() *File { return l.stream.file }
+// File returns the file that the layer lies in, nil of the zero StreamLayer.
+func (l *StreamLayer) File() *File {
+	if l == nil || l.stream == nil {
+		return nil
+	}
+	return l.stream.file
+}
 
 // Index returns the number of the layer in its file.
 func (l *StreamLayer) Index() int { return l.index }
@@ -118,9 +126,6 @@ func (l *StreamLayer) Shape() weights.Shape {
 	}
 	return l.stream.file.header.layers[l.index].Shape
 }
-
-// Outputs returns the length of a down row.
-func (l *StreamLayer) Outputs() int { return l.Shape().Hidden }
 
 // Blocks implements weights.Source. It allocates nothing.
 func (l *StreamLayer) Blocks(do func(first int, n *weights.Neurons) error) error {

@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"errors"
 	"fmt"
 	"math/bits"
 	"os"
@@ -67,6 +68,9 @@ func NewWindow(f *File, layer int, o WindowOptions) (*Window, error) {
 }
 
 func newWindow(f *File, number int, o WindowOptions) (*Window, error) {
+	if f == nil {
+		return nil, errors.New("there is no file")
+	}
 	l, err := f.layer(number)
 	if err != nil {
 		return nil, err
@@ -114,12 +118,12 @@ func (w *Window) resize(slots int) error {
 	if err != nil {
 		return err
 	}
-	giveBack(rows.Bundles) // what has been allocated and freed before was cleared, and so is there
+	weights.GiveBack(rows.Bundles) // what has been allocated and freed before was cleared, and so is there
 	if w.rows != nil {
 		held := min(w.used, slots)
 		copy(rows.Bundles, w.rows.Bundles[:held*s.Bundle()])
 		w.stats.BytesRepacked += int64(held) * w.rows.NeuronBytes()
-		giveBack(w.rows.Bundles)
+		weights.GiveBack(w.rows.Bundles)
 	}
 	w.rows = rows
 	return nil

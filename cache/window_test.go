@@ -11,10 +11,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sparsegonia/sparsegonia/ops/weights"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
+
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
 // windowModel is a Window in the plainest way: a list of what is in memory, the oldest first.
@@ -344,7 +345,7 @@ func TestGiveBack(t *testing.T) {
 	for i := range b {
 		b[i] = 1
 	}
-	giveBack(b[page/2 : 5*page])
+	weights.GiveBack(b[page/2 : 5*page])
 	for i, x := range b {
 		if i < page/2 || i >= 5*page {
 			require.EqualValues(t, 1, x, i)
@@ -354,8 +355,8 @@ func TestGiveBack(t *testing.T) {
 	for i, x := range b {
 		require.EqualValues(t, byte(i), x)
 	}
-	giveBack(nil)
-	giveBack(b[:10])
+	weights.GiveBack(nil)
+	weights.GiveBack(b[:10])
 	require.EqualValues(t, 9, b[9])
 }
 

@@ -3,12 +3,11 @@ package cache
 import (
 	"bufio"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
-	"os"
-	"path/filepath"
-	"strconv"
+
+	"github.com/sparsegonia/sparsegonia/ops/weights/wholefile"
 
 	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
@@ -23,42 +22,22 @@ func WriteFile(path, label string, layers int, layer func(i int) (*weights.Neuro
 	return nil
 }
 
-func writeFile(path, label string, layers int, layer func(i int) (*weights.Neurons, error)) (err error) {
+func writeFile(path, label string, layers int, layer func(i int) (*weights.Neurons, error)) error {
+	if layer == nil {
+		return errors.New("there is no function that gives the layers")
+	}
 	if layers < 0 || layers > maxLayers || len(label) > maxLabel {
 		return fmt.Errorf("%d layers and a label of %d bytes (at most %d and %d)", layers, len(label), maxLayers, maxLabel)
 	}
-	f, err := os.OpenFile(path+"."+strconv.FormatUint(rand.Uint64(), 36), os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o666)
+	f, err := wholefile.Create(path)
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if err != nil {
-			_ = f.Close()
-			_ = os.Remove(f.Name())
-		}
-	}()
 	if err := writeNeurons(f, label, layers, layer); err != nil {
+		f.Discard()
 		return err
 	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	syncDirectory(filepath.Dir(path))
-	return nil
-}
-
-// syncDirectory makes a rename outlast a crash, where a directory can be synced.
-func syncDirectory(path string) {
-	if d, err := os.Open(path); err == nil {
-		_ = d.Sync()
-		_ = d.Close()
-	}
+	return f.Commit()
 }
 
 // writeNeurons writes the layers and then, when their checksums are known, the header.
@@ -94,12 +73,6 @@ func writeNeurons(f io.WriteSeeker, label string, layers int, layer func(i int) 
 }
 
 func writeLayer(w io.Writer, n *weights.Neurons, offset int64) (layer, error) {
-	if n == nil {
-		return layer{}, fmt.Errorf("no neurons")
-	}
-	if err := n.CheckSquare(); err != nil {
-		return layer{}, err
-	}
 	l := layer{Shape: n.Shape(), offset: offset}
 	if err := l.Check(); err != nil {
 		return layer{}, err
@@ -108,11 +81,9 @@ func writeLayer(w io.Writer, n *weights.Neurons, offset int64) (layer, error) {
 	table := make([]byte, l.end()-l.tableOffset())
 	for i := range l.Intermediate {
 		to := bundle
-		for _, m := range n.Matrices() {
-			if m != nil {
-				copy(to, m.Row(i))
-				to = to[l.Row():]
-			}
+		for k, p := range n.Parts() {
+			copy(to, p.Row(i))
+			to = to[l.Parts[k].Stride():]
 		}
 		binary.LittleEndian.PutUint32(table[i*checksumSize:], checksum(bundle))
 		if _, err := w.Write(bundle); err != nil {

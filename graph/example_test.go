@@ -10,6 +10,7 @@ import (
 
 	"github.com/sparsegonia/sparsegonia/graph"
 	"github.com/sparsegonia/sparsegonia/ops"
+	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
 // mlp is a gated MLP in stock Gorgonia nodes, with hidden size 2 and 3 neurons: the kind of graph that one has already.
@@ -33,10 +34,10 @@ func mlp() (g *gorgonia.ExprGraph, x, y *gorgonia.Node) {
 func ExampleSwap() {
 	g, x, y := mlp()
 
-	sparse, err := graph.Swap(g, gorgonia.Nodes{y}, func(i int, m *graph.MLP) (graph.Selector, error) {
+	sparse, err := graph.Swap(g, gorgonia.Nodes{y}, graph.Choose{MLP: func(i int, m *graph.MLP) (graph.Selector, error) {
 		fmt.Println("found", m.Name, m.Activation, m.Up.Outputs(), "neurons")
-		return graph.Gate{Threshold: []float64{0.5}}, nil
-	})
+		return graph.GateSelector{Threshold: []float64{0.5}}, nil
+	}})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -80,9 +81,9 @@ func (s strongest) Select(site graph.Site) (graph.Selection, error) {
 // gradients faster than a tape machine.
 func ExampleSelector() {
 	g, _, y := mlp()
-	sparse, err := graph.Swap(g, gorgonia.Nodes{y}, func(int, *graph.MLP) (graph.Selector, error) {
+	sparse, err := graph.Swap(g, gorgonia.Nodes{y}, graph.Choose{MLP: func(int, *graph.MLP) (graph.Selector, error) {
 		return strongest{1}, nil
-	})
+	}})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -125,10 +126,10 @@ func ExampleFindMLPs() {
 
 // The exact-zero test for ReLU: with the smallest positive number as the threshold a neuron is active just if it has an
 // output, and nothing changes but the order of sums.
-func ExampleGate() {
+func ExampleGateSelector() {
 	g, _, y := mlp()
-	exact := graph.Gate{Threshold: []float64{math.SmallestNonzeroFloat32}}
-	sparse, err := graph.Swap(g, gorgonia.Nodes{y}, func(int, *graph.MLP) (graph.Selector, error) { return exact, nil })
+	exact := graph.GateSelector{Threshold: []float64{math.SmallestNonzeroFloat32}}
+	sparse, err := graph.Swap(g, gorgonia.Nodes{y}, graph.Choose{MLP: func(int, *graph.MLP) (graph.Selector, error) { return exact, nil }})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -143,4 +144,44 @@ func ExampleGate() {
 	fmt.Println(sparse.Outputs[0].Value().Data(), sparse.MLPs[0].Cache.Stats().Active(), "of 3 neurons")
 	// Output:
 	// [18 0.125] 2 of 3 neurons
+}
+
+// The linear maps of a stock graph get half as wide. The old weights are not part of the new graph.
+func ExampleSwap_linear() {
+	g := gorgonia.NewGraph()
+	x := gorgonia.NewMatrix(g, tensor.Float32, gorgonia.WithName("x"), gorgonia.WithShape(1, 2))
+	w := gorgonia.NewMatrix(g, tensor.Float32, gorgonia.WithName("w"), gorgonia.WithShape(2, 3),
+		gorgonia.WithValue(tensor.New(tensor.WithShape(2, 3), tensor.WithBacking([]float32{1, 127, 0, -1, 3, 127}))))
+	y := gorgonia.Must(gorgonia.Mul(x, w))
+	gorgonia.WithName("y")(y)
+
+	narrow, err := graph.Swap(g, gorgonia.Nodes{y}, graph.Choose{
+		Linear: func(_ int, l *graph.Linear) (ops.Weight, error) {
+			fmt.Println(l.Name, "has", l.Weight.Matrix.Bytes(), "bytes of weights")
+			return l.As(weights.F16)
+		},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	swapped := narrow.Linears[0]
+	fmt.Println(swapped.Weight.Matrix.Dtype(), "has", swapped.Weight.Matrix.Bytes())
+
+	in := tensor.New(tensor.WithShape(1, 2), tensor.WithBacking([]float32{1, 2}))
+	if err := gorgonia.Let(narrow.Node(x), in); err != nil {
+		log.Fatal(err)
+	}
+	machine, err := graph.NewMachine(narrow.Graph, narrow.Outputs)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer machine.Close()
+	if err := machine.RunAll(); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("%v\n", swapped.Output.Value().Data())
+	// Output:
+	// y has 24 bytes of weights
+	// f16 has 12
+	// [-1 133 254]
 }

@@ -36,27 +36,27 @@ func (m *MLP) Shape() weights.Shape {
 	if m.Source != nil {
 		return m.Source.Shape()
 	}
-	return weights.Shape{
-		Dtype: m.Up.Matrix.Dtype(), Intermediate: m.Up.Outputs(), Hidden: m.Up.Inputs(), Gated: m.Gate.Matrix != nil,
-	}
+	s := weights.MLPShape(m.Up.Matrix.Dtype(), m.Up.Outputs(), m.Up.Inputs(), m.Gate.Matrix != nil)
+	s.Parts[len(s.Parts)-1].Cols = m.Down.Outputs()
+	return s
 }
 
 // Gated reports whether the MLP has a gate.
-func (m *MLP) Gated() bool { return m.Shape().Gated }
+func (m *MLP) Gated() bool { return m.Shape().Gated() }
 
 // setSource makes n the neurons of m, and the weights views of it if they are in memory.
 func (m *MLP) setSource(source weights.Source) {
 	m.Source = source
 	if n, ok := source.(*weights.Neurons); ok {
-		m.Gate.Matrix, m.Gate.InputMajor = n.Gate, false
-		m.Up.Matrix, m.Up.InputMajor = n.Up, false
-		m.Down.Matrix, m.Down.InputMajor = n.Down, true
+		m.Gate.Matrix, m.Gate.InputMajor = n.Gate(), false
+		m.Up.Matrix, m.Up.InputMajor = n.Up(), false
+		m.Down.Matrix, m.Down.InputMajor = n.Down(), true
 	}
 }
 
-// Skipped is a place that looks like an MLP and is left alone.
+// Skipped is a place that looks like an MLP or a linear map and is left alone.
 type Skipped struct {
-	Node   *gorgonia.Node // where the MLP would end
+	Node   *gorgonia.Node // where the site would end
 	Reason string         // the first
 }
 
@@ -71,20 +71,26 @@ func FindMLPs(g *gorgonia.ExprGraph, outputs ...*gorgonia.Node) ([]*MLP, []Skipp
 	return s.findMLPs()
 }
 
-func (s *survey) findMLPs() (found []*MLP, skipped []Skipped, err error) {
+func (s *survey) findMLPs() ([]*MLP, []Skipped, error) {
 	claimed := map[*gorgonia.Node]*MLP{} // by the cores of MLPs found so far
-	for _, n := range s.nodes {
+	return find(s, "MLP", func(n *gorgonia.Node) (*MLP, error) {
 		if m := s.fusedAt(n); m != nil {
-			found = append(found, m)
-			continue
+			return m, nil
 		}
-		m, err := s.findAt(n, claimed)
+		return s.findAt(n, claimed)
+	})
+}
+
+// find finds the sites of a kind, which at recognises by their last nodes.
+func find[S any](s *survey, kind string, at func(n *gorgonia.Node) (*S, error)) (found []*S, skipped []Skipped, err error) {
+	for _, n := range s.nodes {
+		m, err := at(n)
 		var reason unsupportedError
 		switch {
 		case errors.As(err, &reason):
 			skipped = append(skipped, Skipped{n, reason.Error()})
 		case err != nil:
-			return nil, nil, fmt.Errorf("graph: MLP %q: %w", n.Name(), err)
+			return nil, nil, fmt.Errorf("graph: %s %q: %w", kind, n.Name(), err)
 		case m != nil:
 			found = append(found, m)
 		}

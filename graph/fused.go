@@ -14,7 +14,7 @@ type All struct{}
 func (All) Select(Site) (Selection, error) { return Selection{}, nil }
 
 // dense builds the node that takes the place of an MLP of which all neurons are active.
-func (s *site) dense(x *gorgonia.Node) (*gorgonia.Node, error) {
+func (s *mlpSite) dense(x *gorgonia.Node) (*gorgonia.Node, error) {
 	m := s.captured()
 	if m.Source = s.mlp.Source; s.mlp.Up.Matrix == nil {
 		m.GateCopy = s.mlp.Gate.Matrix

@@ -32,7 +32,7 @@ func fusedNodes(g *gorgonia.ExprGraph) (found gorgonia.Nodes) {
 func TestSwapAll(t *testing.T) {
 	forDecoders(t, func(t *testing.T, d decoder) {
 		want := run(t, d.graph, d.output)[0]
-		s, err := Swap(d.graph, gorgonia.Nodes{d.output}, all)
+		s, err := Swap(d.graph, gorgonia.Nodes{d.output}, Choose{MLP: all})
 		require.NoError(t, err)
 		assert.Empty(t, s.Skipped)
 		require.Len(t, s.MLPs, 2)
@@ -72,7 +72,7 @@ func TestSwapFused(t *testing.T) {
 				k := &draft{g: gorgonia.NewGraph(), dtype: dtype}
 				y := p.build(k)
 				want := run(t, k.g, y)[0]
-				fused, err := Swap(k.g, gorgonia.Nodes{y}, all)
+				fused, err := Swap(k.g, gorgonia.Nodes{y}, Choose{MLP: all})
 				require.NoError(t, err)
 				require.Len(t, fusedNodes(fused.Graph), max(p.mlps, 1))
 				assertClose(t, want, run(t, fused.Graph, fused.Outputs...)[0], tolerance)
@@ -87,7 +87,7 @@ func TestSwapFused(t *testing.T) {
 					assert.Equal(t, before.Gated(), m.Gated())
 					assert.Equal(t, before.Shape(), m.Shape())
 				}
-				sparse, err := Swap(fused.Graph, fused.Outputs, always)
+				sparse, err := Swap(fused.Graph, fused.Outputs, Choose{MLP: always})
 				require.NoError(t, err)
 				require.Len(t, sparse.MLPs, len(found))
 				assert.Empty(t, fusedNodes(sparse.Graph))
@@ -114,19 +114,19 @@ func TestSwapFusedCopiesNoWeights(t *testing.T) {
 	gate, up, down := weight(intermediate, hidden, false), weight(intermediate, hidden, false), weight(intermediate, hidden, true)
 	x := k.x()
 	y := affine(times(silu(affine(x, gate)), affine(x, up)), down)
-	fused, err := Swap(k.g, gorgonia.Nodes{y}, all)
+	fused, err := Swap(k.g, gorgonia.Nodes{y}, Choose{MLP: all})
 	require.NoError(t, err)
 	found, _, err := FindMLPs(fused.Graph)
 	require.NoError(t, err)
 	require.Len(t, found, 1)
-	sparse, err := Swap(fused.Graph, fused.Outputs, always)
+	sparse, err := Swap(fused.Graph, fused.Outputs, Choose{MLP: always})
 	require.NoError(t, err)
 	for _, s := range []*Swapped{fused, sparse} {
 		require.Len(t, s.MLPs, 1)
 		rows := s.MLPs[0].MLP.Source.(*weights.Neurons)
-		assert.Same(t, gate.Matrix, rows.Gate)
-		assert.Same(t, up.Matrix, rows.Up)
-		assert.Same(t, down.Matrix, rows.Down)
+		assert.Same(t, gate.Matrix, rows.Gate())
+		assert.Same(t, up.Matrix, rows.Up())
+		assert.Same(t, down.Matrix, rows.Down())
 	}
 	assert.Same(t, gate.Bias, found[0].Gate.Bias)
 	assert.Same(t, up.Bias, found[0].Up.Bias)
@@ -138,15 +138,16 @@ func TestSwapAllAndOthers(t *testing.T) {
 	d := newDecoder(t, activation.SiLU, false, true)
 	want := run(t, d.graph, d.output)[0]
 	var made []int
-	s, err := Swap(d.graph, gorgonia.Nodes{d.output}, func(i int, m *MLP) (Selector, error) {
+	s, err := Swap(d.graph, gorgonia.Nodes{d.output}, Choose{MLP: func(i int, m *MLP) (Selector, error) {
 		if i == 0 {
 			return All{}, nil
 		}
 		return always(i, m)
-	}, WithCache(func(i int, n weights.Source) (cache.Cache, error) {
-		made = append(made, i)
-		return cache.NewPacked(n.(*weights.Neurons), nil)
-	}))
+	}},
+		WithCache(func(i int, n weights.Source) (cache.Cache, error) {
+			made = append(made, i)
+			return cache.NewPacked(n.(*weights.Neurons), nil)
+		}))
 	require.NoError(t, err)
 	assert.Equal(t, []int{1}, made)
 	assert.Equal(t, gorgonia.Nodes{s.MLPs[0].Output}, fusedNodes(s.Graph))
@@ -169,8 +170,8 @@ func TestSwapAllStored(t *testing.T) {
 		if _, ahead := selector.(LookAhead); ahead {
 			window.Tokens = 1
 		}
-		swapped, err := Swap(s.graph, gorgonia.Nodes{s.output}, func(int, *MLP) (Selector, error) { return selector, nil },
-			WithScoreInput(s.scoreInput), WithWindow(window))
+		swapped, err := Swap(s.graph, gorgonia.Nodes{s.output}, Choose{MLP: func(int, *MLP) (Selector, error) { return selector, nil }},
+			WithScoreInput(s.scoreInput), withWindow(window))
 		require.NoError(t, err)
 		for _, m := range swapped.MLPs {
 			assert.Nil(t, m.Cache)

@@ -205,7 +205,7 @@ func TestLookalikes(t *testing.T) {
 				k := &draft{g: gorgonia.NewGraph(), dtype: dtype}
 				y := l.build(k)
 				want := run(t, k.g, y)[0]
-				s, err := Swap(k.g, gorgonia.Nodes{y}, always)
+				s, err := Swap(k.g, gorgonia.Nodes{y}, Choose{MLP: always})
 				require.NoError(t, err)
 				assert.Len(t, s.MLPs, l.mlps)
 				if l.reason == "" {

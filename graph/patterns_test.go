@@ -495,7 +495,7 @@ func TestPatterns(t *testing.T) {
 					assert.Equal(t, p.act, m.Activation)
 				}
 				want := run(t, k.g, y)[0]
-				s, err := Swap(k.g, gorgonia.Nodes{y}, always)
+				s, err := Swap(k.g, gorgonia.Nodes{y}, Choose{MLP: always})
 				require.NoError(t, err)
 				require.Len(t, s.MLPs, max(p.mlps, 1))
 				assert.Equal(t, y.Shape(), s.Outputs[0].Shape())

@@ -179,7 +179,7 @@ func TestRandomMLPs(t *testing.T) {
 			require.Equal(r, acts[i], m.Activation)
 		}
 		want := run(r, a.g, x.node)[0]
-		s, err := Swap(a.g, gorgonia.Nodes{x.node}, always)
+		s, err := Swap(a.g, gorgonia.Nodes{x.node}, Choose{MLP: always})
 		require.NoError(r, err)
 		require.Len(r, s.MLPs, len(acts))
 		assertNear(r, want, run(r, s.Graph, s.Outputs[0])[0], tolerance)
@@ -272,7 +272,7 @@ func TestRandomGraphs(t *testing.T) {
 			return out
 		}
 		want := read(a.g)
-		s, err := Swap(a.g, outputs, always)
+		s, err := Swap(a.g, outputs, Choose{MLP: always})
 		require.NoError(r, err)
 		swapped, skipped = swapped+len(s.MLPs), skipped+len(s.Skipped)
 		got := read(s.Graph)

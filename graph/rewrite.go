@@ -19,9 +19,9 @@ func (w *rewriter) rewrite() error {
 		}
 		needed[n] = true
 		if site := w.sites[n]; site != nil {
-			need(site.mlp.Input)
-			need(site.score)
-			need(w.o.live)
+			for _, n := range site.needs(w) {
+				need(n)
+			}
 			return
 		}
 		for _, c := range children(w.whole, n) {
@@ -59,8 +59,8 @@ func (w *rewriter) node(n *gorgonia.Node) (*gorgonia.Node, error) {
 	var built *gorgonia.Node
 	var err error
 	if site := w.sites[n]; site != nil {
-		if built, err = w.replace(site); err != nil {
-			return nil, fmt.Errorf("graph: MLP %q: %w", site.mlp.Name, err)
+		if built, err = site.build(w); err != nil {
+			return nil, fmt.Errorf("graph: %s: %w", site.describe(), err)
 		}
 		w.rename(built, n)
 	} else if built, err = w.copy(n); err != nil {

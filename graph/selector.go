@@ -14,28 +14,58 @@ type Selector interface {
 	Select(s Site) (Selection, error)
 }
 
-// Site is where a Selector works: an MLP of the old graph and nodes of the new one.
+// A Site is where a Selector works: an MLP of the old graph and nodes of the new one.
 type Site struct {
 	MLP   *MLP           // with weights that lie neuron-major
 	X     *gorgonia.Node // the MLP's input, T×H, or H if it is a vector
 	Score *gorgonia.Node // what look-ahead predictors see, T×H or H: X, or what WithScoreInput names
 }
 
-// Selection is what a Selector decides.
+// A Selection is what a Selector decides. The zero Selection is all neurons, computed in one node as by All.
+//
+// Fill and Levels are for selectors that know values of all neurons cheaply. No op computes with them yet: Swap refuses a
+// Selection that has one.
 type Selection struct {
-	Mask *gorgonia.Node // bool T×I, or I: the neurons that each token needs; nil: all, computed in one node as by All
-	Gate *gorgonia.Node // exact act(x·gate), or act(x·up) in a plain MLP, of all neurons, T×I or I; nil: not known
+	// Mask says which neurons each token needs: bool T×I, or I for a vector. What is computed is the union over the
+	// tokens. Without a Mask there is nothing else.
+	Mask *gorgonia.Node
+
+	// Gate is the exact gate values act(x·gateᵀ) of all neurons, act(x·upᵀ) in a plain MLP: T×I, or I, of the dtype of x.
+	// The sparse MLP then does not compute them again. Nil: not known.
+	Gate *gorgonia.Node
+
+	// Fill is the hidden values act(x·gateᵀ) ⊙ (x·upᵀ) that neurons which are not active have, in place of zero: T×I, or I,
+	// of the dtype of x. Entries of active neurons are ignored.
+	Fill *gorgonia.Node
+
+	// Levels says how exactly a neuron is read, where the store has its weights in several parts: int8 I, 0 for a neuron
+	// that is not read, n for one of which the first n parts are.
+	Levels *gorgonia.Node
 }
 
-// Gate is the training-free selector: it computes the gate of every neuron, act(x·gate), or in a plain MLP act(x·up),
-// and makes those of magnitude τ or more active. With τ = 0 all neurons are active; with the smallest positive number
-// just those with an output. An MLP whose neurons are not in memory is judged by the copy of its gate that is.
-type Gate struct {
+// check refuses what Swap has no op for.
+func (s Selection) check() error {
+	switch {
+	case s.Fill != nil:
+		return errors.New("selection: fill values are not supported by this version")
+	case s.Levels != nil:
+		return errors.New("selection: levels are not supported by this version")
+	case s.Mask == nil && s.Gate != nil:
+		return errors.New("selection: gate values without a mask")
+	}
+	return nil
+}
+
+// GateSelector is the training-free selector of CATS (arXiv 2404.08763). It computes the gate value of every neuron,
+// act(x·gate), or act(x·up) in a plain MLP, and makes those of magnitude τ or more active. With τ = 0 all neurons are
+// active, with the smallest positive number those with an output. An MLP whose neurons are not in memory is judged by
+// the copy of its gate weights that is.
+type GateSelector struct {
 	Threshold []float64 // τ: one for all neurons or one for each
 }
 
 // Select implements Selector.
-func (g Gate) Select(s Site) (Selection, error) {
+func (g GateSelector) Select(s Site) (Selection, error) {
 	w := s.MLP.Gate
 	if !s.MLP.Gated() {
 		w = s.MLP.Up

@@ -34,7 +34,7 @@ func newStored(t *testing.T, gates bool) *stored {
 	for i := range uint64(layers) {
 		n, err := weights.AllocateNeurons(weights.F32, intermediate, hidden, true)
 		require.NoError(t, err)
-		for k, m := range []*weights.Matrix{n.Gate, n.Up, n.Down} {
+		for k, m := range []*weights.Matrix{n.Gate(), n.Up(), n.Down()} {
 			values := small(10*i+uint64(k), tensor.Float32, hidden, intermediate, hidden).Float32s()
 			for r := range intermediate {
 				weights.SetRow(m, r, values[r*hidden:][:hidden])
@@ -60,12 +60,19 @@ func newStored(t *testing.T, gates bool) *stored {
 		m := ops.MLP{Source: layer, Act: activation.SiLU}
 		if gates {
 			m.GateCopy = weights.NewMatrix(weights.Int4, intermediate, hidden) // far from exact
-			require.NoError(t, weights.Copy(nil, m.GateCopy, s.layers[i].Gate))
+			require.NoError(t, weights.Copy(nil, m.GateCopy, s.layers[i].Gate()))
 		}
 		x = gorgonia.Must(ops.DenseMLP(gorgonia.Must(gorgonia.Square(score)), m))
 	}
 	s.output = x
 	return s
+}
+
+func withWindow(o cache.WindowOptions) Option {
+	return WithCache(func(_ int, s weights.Source) (cache.Cache, error) {
+		l := s.(*cache.StreamLayer)
+		return cache.NewWindow(l.File(), l.Index(), o)
+	})
 }
 
 // scoreInput is the score input of an MLP.
@@ -87,13 +94,13 @@ func TestSwapStored(t *testing.T) {
 	cpu := kernel.NewCPU(2)
 	predictor := ops.Predictor{Down: weights.NewMatrix(weights.F32, 3, 12), Up: weights.NewMatrix(weights.F32, 50, 3)}
 	for name, selector := range map[string]Selector{
-		"gate":     Gate{Threshold: []float64{0}},
+		"gate":     GateSelector{Threshold: []float64{0}},
 		"low rank": LowRank{Predictor: predictor, Mask: ops.Threshold(0)}, // all scores are 0
 	} {
 		t.Run(name, func(t *testing.T) {
-			swapped, err := Swap(s.graph, gorgonia.Nodes{s.output}, func(int, *MLP) (Selector, error) { return selector, nil },
+			swapped, err := Swap(s.graph, gorgonia.Nodes{s.output}, Choose{MLP: func(int, *MLP) (Selector, error) { return selector, nil }},
 				WithScoreInput(s.scoreInput),
-				WithWindow(cache.WindowOptions{Tokens: 2}))
+				withWindow(cache.WindowOptions{Tokens: 2}))
 			require.NoError(t, err)
 			assertClose(t, want, run(t, swapped.Graph, swapped.Outputs...)[0], 1e-5)
 			m, err := NewMachine(swapped.Graph, swapped.Outputs, WithCPU(cpu))
@@ -112,10 +119,10 @@ func TestSwapStored(t *testing.T) {
 func TestSwapStoredPrefetches(t *testing.T) {
 	s := newStored(t, false)
 	predictor := ops.Predictor{Down: weights.NewMatrix(weights.F32, 3, 12), Up: weights.NewMatrix(weights.F32, 50, 3)}
-	swapped, err := Swap(s.graph, gorgonia.Nodes{s.output},
-		func(int, *MLP) (Selector, error) {
-			return LowRank{Predictor: predictor, Mask: ops.Threshold(0)}, nil
-		}, WithScoreInput(s.scoreInput))
+	swapped, err := Swap(s.graph, gorgonia.Nodes{s.output}, Choose{MLP: func(int, *MLP) (Selector, error) {
+		return LowRank{Predictor: predictor, Mask: ops.Threshold(0)}, nil
+	}},
+		WithScoreInput(s.scoreInput))
 	require.NoError(t, err)
 	order, _, err := schedule(swapped.Graph, swapped.Outputs)
 	require.NoError(t, err)
@@ -131,13 +138,13 @@ func TestSwapStoredPrefetches(t *testing.T) {
 
 func TestSwapStoredErrors(t *testing.T) {
 	s := newStored(t, false)
-	_, err := Swap(s.graph, gorgonia.Nodes{s.output}, always)
+	_, err := Swap(s.graph, gorgonia.Nodes{s.output}, Choose{MLP: always})
 	assert.ErrorContains(t, err, "needs the gate in memory, or a copy of it")
 	gated := newStored(t, true)
-	_, err = Swap(gated.graph, gorgonia.Nodes{gated.output}, always, WithWindow(cache.WindowOptions{}))
+	_, err = Swap(gated.graph, gorgonia.Nodes{gated.output}, Choose{MLP: always}, withWindow(cache.WindowOptions{}))
 	assert.ErrorContains(t, err, "0 tokens")
 
-	swapped, err := Swap(gated.graph, gorgonia.Nodes{gated.output}, always)
+	swapped, err := Swap(gated.graph, gorgonia.Nodes{gated.output}, Choose{MLP: always})
 	require.NoError(t, err)
 	require.NoError(t, gated.disk.Close())
 	for _, g := range []*gorgonia.ExprGraph{gated.graph, swapped.Graph} {

@@ -15,9 +15,10 @@ import (
 // Swapped is what Swap has made.
 type Swapped struct {
 	Graph   *gorgonia.ExprGraph
-	Outputs gorgonia.Nodes // in the order in which they were given to Swap
-	MLPs    []SwappedMLP   // in the order of FindMLPs
-	Skipped []Skipped      // nodes of the old graph
+	Outputs gorgonia.Nodes  // in the order in which they were given to Swap
+	MLPs    []SwappedMLP    // in the order of FindMLPs
+	Linears []SwappedLinear // in the order of FindLinears
+	Skipped []Skipped       // nodes of the old graph
 
 	nodes map[*gorgonia.Node]*gorgonia.Node
 }
@@ -48,8 +49,7 @@ type Option func(*options)
 type options struct {
 	scoreInput func(m *MLP) *gorgonia.Node
 	live       *gorgonia.Node
-	window     cache.WindowOptions
-	cache      func(i int, n weights.Source) (cache.Cache, error)
+	cache      func(i int, s weights.Source) (cache.Cache, error)
 }
 
 // WithScoreInput names, for an MLP, the node of the old graph that look-ahead predictors see in place of the MLP's
@@ -62,75 +62,71 @@ func WithScoreInput(f func(m *MLP) *gorgonia.Node) Option {
 // make no neuron active.
 func WithLive(n *gorgonia.Node) Option { return func(o *options) { o.live = n } }
 
-// WithCache makes the caches of the MLPs that become sparse. i is the index of the MLP in FindMLPs. n is a
-// *weights.Neurons, or a *cache.StreamLayer if the neurons lie in a file. The default is cache.InPlace, or the
-// cache.Window that WithWindow describes.
-func WithCache(f func(i int, n weights.Source) (cache.Cache, error)) Option {
+// WithCache makes the cache of each MLP that becomes sparse. i is the index of the MLP in FindMLPs. s is its neurons: a
+// *weights.Neurons, or a *cache.StreamLayer if they lie in a file. The default is cache.New.
+func WithCache(f func(i int, s weights.Source) (cache.Cache, error)) Option {
 	return func(o *options) { o.cache = f }
 }
 
-// WithWindow says how the neurons of the MLPs that lie in a neuron file are cached: the options of each MLP's
-// cache.Window. The default keeps what the last 5 runs used.
-func WithWindow(window cache.WindowOptions) Option { return func(o *options) { o.window = window } }
+// Choose says what becomes of the sites of a graph. Each function is asked about every site of its kind, in order, but a
+// linear map inside an MLP that is swapped is not a site. A site stays as it is if the function is nil or returns nothing.
+type Choose struct {
+	// MLP chooses a Selector for MLP i of FindMLPs: the MLP becomes sparse, or one node if the Selector is All.
+	MLP func(i int, m *MLP) (Selector, error)
 
-// Swap builds a new graph that computes outputs as g does, but with sparse MLPs where choose gives a Selector, or dense
-// ones of one node where that is All. choose is asked about every MLP that FindMLPs finds, in order; an MLP for which it
-// gives nil stays as it is. Without outputs, all of g is taken over.
-func Swap(
-	g *gorgonia.ExprGraph, outputs gorgonia.Nodes, choose func(i int, m *MLP) (Selector, error), opts ...Option,
-) (*Swapped, error) {
-	if choose == nil {
-		return nil, errors.New("graph: swap: choose is nil")
-	}
-	s, err := newSurvey(g, outputs)
-	if err != nil {
-		return nil, err
-	}
-	found, skipped, err := s.findMLPs()
-	if err != nil {
-		return nil, err
-	}
+	// Linear chooses another weight for linear map i of FindLinears, of the same inputs and outputs: the map becomes an
+	// ops.Linear. The new weight may have another width or layout (see Linear.As) and must have the bias, if there is one.
+	Linear func(i int, l *Linear) (ops.Weight, error)
+}
+
+// Swap builds a new graph that computes outputs as g does, but with other nodes at the sites that choose chooses. With the
+// zero Choose it is a copy. Without outputs, all of g is taken over.
+func Swap(g *gorgonia.ExprGraph, outputs gorgonia.Nodes, choose Choose, opts ...Option) (*Swapped, error) {
 	w := &rewriter{
-		survey:  s,
 		graph:   gorgonia.NewGraph(),
-		sites:   map[*gorgonia.Node]*site{},
+		sites:   map[*gorgonia.Node]site{},
 		taken:   map[*gorgonia.Node]bool{},
 		nodes:   map[*gorgonia.Node]*gorgonia.Node{},
 		neurons: map[[3]weightKey]*weights.Neurons{},
-		ahead:   map[*gorgonia.Node][]*site{},
+		ahead:   map[*gorgonia.Node][]*mlpSite{},
 	}
-	w.o.window = cache.WindowOptions{Tokens: 5}
-	w.o.cache = w.defaultCache
-	for _, opt := range opts {
+	for i, opt := range opts {
 		if opt == nil {
-			return nil, errors.New("graph: swap: an option is nil")
+			return nil, fmt.Errorf("graph: swap: option %d is nil", i)
 		}
 		opt(&w.o)
 	}
-	for i, m := range found {
-		selector, err := choose(i, m)
-		if err == nil && selector != nil {
-			err = w.plan(i, m, selector)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("graph: MLP %q: %w", m.Name, err)
-		}
+	if w.o.cache == nil {
+		w.o.cache = func(_ int, s weights.Source) (cache.Cache, error) { return cache.New(s, cache.WindowOptions{}) }
 	}
-	out := &Swapped{Graph: w.graph, Skipped: skipped, nodes: w.nodes}
+	var err error
+	if w.survey, err = newSurvey(g, outputs); err != nil {
+		return nil, err
+	}
+	out := &Swapped{Graph: w.graph, nodes: w.nodes}
+	mlps, err := w.planMLPs(choose.MLP, out)
+	if err != nil {
+		return nil, err
+	}
+	linears, err := w.planLinears(choose.Linear, mlps, out)
+	if err != nil {
+		return nil, err
+	}
 	if err := w.rewrite(); err != nil {
 		return nil, err
 	}
 	for _, n := range outputs {
 		out.Outputs = append(out.Outputs, w.nodes[n])
 	}
-	for _, m := range found {
-		if site := w.sites[m.Output]; site != nil {
-			swapped := SwappedMLP{MLP: site.mlp, Output: w.nodes[m.Output], Slots: site.slots}
-			if site.slots != nil {
-				swapped.Cache = site.cache
-			}
-			out.MLPs = append(out.MLPs, swapped)
+	for _, s := range mlps {
+		swapped := SwappedMLP{MLP: s.mlp, Output: w.nodes[s.mlp.Output], Slots: s.slots}
+		if s.slots != nil {
+			swapped.Cache = s.cache
 		}
+		out.MLPs = append(out.MLPs, swapped)
+	}
+	for _, l := range linears {
+		out.Linears = append(out.Linears, SwappedLinear{l.linear, l.weight, w.nodes[l.linear.Output]})
 	}
 	return out, nil
 }
@@ -140,15 +136,27 @@ type rewriter struct {
 	*survey
 	o       options
 	graph   *gorgonia.ExprGraph
-	sites   map[*gorgonia.Node]*site          // by the output of the MLP
+	sites   map[*gorgonia.Node]site           // by their outputs
 	nodes   map[*gorgonia.Node]*gorgonia.Node // old to new; nil while a node is being built
 	taken   map[*gorgonia.Node]bool           // new nodes that stand for one already
 	neurons map[[3]weightKey]*weights.Neurons // MLPs with the same weights share them
-	ahead   map[*gorgonia.Node][]*site        // sites to prefetch for, by the score input, of the old graph
+	ahead   map[*gorgonia.Node][]*mlpSite     // sites to prefetch for, by the score input, of the old graph
 }
 
-// site is an MLP that is to be swapped.
-type site struct {
+// site is a place of the old graph that is swapped.
+type site interface {
+	// describe returns what errors call the site.
+	describe() string
+
+	// needs returns the nodes of the old graph that the new nodes depend on, some nil.
+	needs(w *rewriter) gorgonia.Nodes
+
+	// build builds the nodes that take the place of the site and returns the last.
+	build(w *rewriter) (*gorgonia.Node, error)
+}
+
+// mlpSite is an MLP that is to be swapped.
+type mlpSite struct {
 	index    int // in FindMLPs
 	mlp      *MLP
 	selector Selector
@@ -158,14 +166,53 @@ type site struct {
 	slots    *gorgonia.Node // of the new graph, when it has been built
 }
 
-// plan prepares the swap of m.
-func (w *rewriter) plan(i int, m *MLP, selector Selector) error {
-	for _, n := range append(m.inner, m.Output) {
+func (s *mlpSite) describe() string { return fmt.Sprintf("MLP %q", s.mlp.Name) }
+
+func (s *mlpSite) needs(w *rewriter) gorgonia.Nodes {
+	return gorgonia.Nodes{s.mlp.Input, s.score, w.o.live}
+}
+
+// planMLPs asks choose about the MLPs and prepares the swap of those that it chooses.
+func (w *rewriter) planMLPs(choose func(i int, m *MLP) (Selector, error), out *Swapped) (sites []*mlpSite, err error) {
+	if choose == nil {
+		return nil, nil
+	}
+	found, skipped, err := w.findMLPs()
+	if err != nil {
+		return nil, err
+	}
+	out.Skipped = append(out.Skipped, skipped...)
+	for i, m := range found {
+		selector, err := choose(i, m)
+		if err == nil && selector != nil {
+			err = w.planMLP(i, m, selector)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("graph: MLP %q: %w", m.Name, err)
+		}
+		if s, ok := w.sites[m.Output].(*mlpSite); ok {
+			sites = append(sites, s)
+		}
+	}
+	return sites, nil
+}
+
+// checkGradients refuses nodes that gradients pass through.
+func checkGradients(nodes ...*gorgonia.Node) error {
+	for _, n := range nodes {
 		if n.Deriv() != nil {
 			return fmt.Errorf("there are gradients through %v: swap a graph that was built without Grad", describe(n))
 		}
 	}
-	site := &site{index: i, mlp: m, selector: selector}
+	return nil
+}
+
+// planMLP prepares the swap of m.
+func (w *rewriter) planMLP(i int, m *MLP, selector Selector) error {
+	if err := checkGradients(append(m.inner, m.Output)...); err != nil {
+		return err
+	}
+	site := &mlpSite{index: i, mlp: m, selector: selector}
 	if m.Source == nil {
 		if err := w.capture(site); err != nil {
 			return err
@@ -182,7 +229,7 @@ func (w *rewriter) plan(i int, m *MLP, selector Selector) error {
 }
 
 // capture makes the weights of a site neuron-major.
-func (w *rewriter) capture(s *site) error {
+func (w *rewriter) capture(s *mlpSite) error {
 	m := s.mlp
 	key := [3]weightKey{keyOf(m.Gate), keyOf(m.Up), keyOf(m.Down)}
 	neurons := w.neurons[key]
@@ -201,31 +248,22 @@ func (w *rewriter) capture(s *site) error {
 }
 
 // cacheOf is the cache of a site, made when it is first needed: there is none if all neurons are active.
-func (w *rewriter) cacheOf(s *site) (c cache.Cache, err error) {
+func (w *rewriter) cacheOf(s *mlpSite) (c cache.Cache, err error) {
 	if s.cache != nil {
 		return s.cache, nil
 	}
 	if c, err = w.o.cache(s.index, s.mlp.Source); err != nil {
 		return nil, err
 	}
+	if c == nil {
+		return nil, errors.New("WithCache made no cache")
+	}
 	s.cache = c
 	return c, nil
 }
 
-// defaultCache is WithCache's default.
-func (w *rewriter) defaultCache(_ int, n weights.Source) (cache.Cache, error) {
-	switch n := n.(type) {
-	case *weights.Neurons:
-		return cache.InPlace(n), nil
-	case *cache.StreamLayer:
-		return cache.NewWindow(n.File(), n.Index(), w.o.window)
-	default:
-		return nil, fmt.Errorf("there is no cache for neurons of a %T", n)
-	}
-}
-
 // captured returns what the op that takes the place of the MLP captures, besides the weights.
-func (s *site) captured() ops.MLP {
+func (s *mlpSite) captured() ops.MLP {
 	m := s.mlp
 	return ops.MLP{Act: m.Activation, GateBias: m.Gate.Bias, UpBias: m.Up.Bias, DownBias: m.Down.Bias}
 }
@@ -247,8 +285,7 @@ func keyOf(w ops.Weight) weightKey {
 	return weightKey{unsafe.SliceData(m.Row(0)), m.Rows(), m.Cols(), m.Stride(), m.Dtype(), w.InputMajor}
 }
 
-// replace builds the nodes that take the place of the MLP.
-func (w *rewriter) replace(s *site) (*gorgonia.Node, error) {
+func (s *mlpSite) build(w *rewriter) (*gorgonia.Node, error) {
 	m := s.mlp
 	input, err := w.node(m.Input)
 	if err != nil {
@@ -275,7 +312,7 @@ func (w *rewriter) replace(s *site) (*gorgonia.Node, error) {
 }
 
 // sparse builds the MLP of the neurons that are active.
-func (w *rewriter) sparse(s *site, x, active, gate *gorgonia.Node) (*gorgonia.Node, error) {
+func (w *rewriter) sparse(s *mlpSite, x, active, gate *gorgonia.Node) (*gorgonia.Node, error) {
 	c, err := w.cacheOf(s)
 	if err != nil {
 		return nil, err
@@ -294,7 +331,7 @@ func (w *rewriter) sparse(s *site, x, active, gate *gorgonia.Node) (*gorgonia.No
 }
 
 // scoreOf is the new node for the score input of s, x if none was named.
-func (w *rewriter) scoreOf(s *site, x *gorgonia.Node) (*gorgonia.Node, error) {
+func (w *rewriter) scoreOf(s *mlpSite, x *gorgonia.Node) (*gorgonia.Node, error) {
 	if s.score == nil {
 		return x, nil
 	}
@@ -307,8 +344,11 @@ func (w *rewriter) scoreOf(s *site, x *gorgonia.Node) (*gorgonia.Node, error) {
 
 // selected builds the nodes of the selector: which neurons are active, bool I, nil if all are, and the gate values, if it
 // has them.
-func (w *rewriter) selected(s *site, at Site) (active, gate *gorgonia.Node, err error) {
+func (w *rewriter) selected(s *mlpSite, at Site) (active, gate *gorgonia.Node, err error) {
 	selection, err := s.selector.Select(at)
+	if err == nil {
+		err = selection.check()
+	}
 	if err != nil || selection.Mask == nil {
 		return nil, nil, err
 	}

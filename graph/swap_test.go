@@ -85,7 +85,7 @@ func magnitude(d *tensor.Dense) (largest float64) {
 }
 
 // always is the selector for all neurons, by way of their scores.
-func always(int, *MLP) (Selector, error) { return Gate{Threshold: []float64{0}}, nil }
+func always(int, *MLP) (Selector, error) { return GateSelector{Threshold: []float64{0}}, nil }
 
 // decoder is a graph like that of two layers of a Llama, written with this module's ops or with stock ones.
 type decoder struct {
@@ -175,7 +175,7 @@ func forDecoders(t *testing.T, f func(t *testing.T, d decoder)) {
 func TestSwapDecoder(t *testing.T) {
 	forDecoders(t, func(t *testing.T, d decoder) {
 		want := run(t, d.graph, d.output)[0]
-		s, err := Swap(d.graph, gorgonia.Nodes{d.output}, always)
+		s, err := Swap(d.graph, gorgonia.Nodes{d.output}, Choose{MLP: always})
 		require.NoError(t, err)
 		assert.Empty(t, s.Skipped)
 		require.Len(t, s.MLPs, 2)
@@ -223,7 +223,7 @@ func TestSwapKeepsTheRest(t *testing.T) {
 	gorgonia.Set(state, sum)
 	dead := must(gorgonia.Exp(gorgonia.NewMatrix(k.g, tensor.Float32, gorgonia.WithName("dead"), gorgonia.WithShape(2, 2))))
 
-	s, err := Swap(k.g, gorgonia.Nodes{out, y}, always)
+	s, err := Swap(k.g, gorgonia.Nodes{out, y}, Choose{MLP: always})
 	require.NoError(t, err)
 	require.Len(t, s.MLPs, 1)
 	require.Len(t, s.Outputs, 2)
@@ -278,7 +278,7 @@ func TestSwapLeavesResidualInputs(t *testing.T) {
 	k, _, y := newMLP(tensor.Float32)
 	residual := k.leaf("residual", tokens, hidden)
 	out := plus(y, residual)
-	s, err := Swap(k.g, gorgonia.Nodes{out}, always)
+	s, err := Swap(k.g, gorgonia.Nodes{out}, Choose{MLP: always})
 	require.NoError(t, err)
 	require.Len(t, s.MLPs, 1)
 	require.NotNil(t, s.Node(residual))
@@ -292,7 +292,7 @@ func TestSwapLeavesResidualInputs(t *testing.T) {
 	k = &draft{g: gorgonia.NewGraph(), dtype: tensor.Float32}
 	state := gorgonia.NewVector(k.g, k.dtype, gorgonia.WithName("state"), gorgonia.WithShape(intermediate))
 	out = mul(k.leaf("down", hidden, intermediate), relu(plus(mul(k.leaf("up", intermediate, hidden), k.leaf("x", hidden)), state)))
-	s, err = Swap(k.g, gorgonia.Nodes{out}, always)
+	s, err = Swap(k.g, gorgonia.Nodes{out}, Choose{MLP: always})
 	require.NoError(t, err)
 	assert.Empty(t, s.MLPs)
 	require.Len(t, s.Skipped, 1)
@@ -304,7 +304,7 @@ func TestSwapLeavesResidualInputs(t *testing.T) {
 	x := k.leaf("x", hidden)
 	other := k.leaf("other", hidden)
 	out = plus(mul(times(silu(mul(x, gate)), mul(x, up)), down), other)
-	s, err = Swap(k.g, gorgonia.Nodes{out}, always)
+	s, err = Swap(k.g, gorgonia.Nodes{out}, Choose{MLP: always})
 	require.NoError(t, err)
 	require.Len(t, s.MLPs, 1)
 	assert.NotNil(t, s.Node(other))
@@ -321,7 +321,7 @@ func TestSwapKeepsNamesakesApart(t *testing.T) {
 		gorgonia.WithName("two")(n)
 	}
 	want := run(t, k.g, y)[0]
-	s, err := Swap(k.g, gorgonia.Nodes{y}, always)
+	s, err := Swap(k.g, gorgonia.Nodes{y}, Choose{MLP: always})
 	require.NoError(t, err)
 	assert.NotSame(t, s.Node(a), s.Node(b))
 	assert.Equal(t, "a", s.Node(a).Name())
@@ -333,13 +333,13 @@ func TestSwapChooses(t *testing.T) {
 	d := newDecoder(t, activation.SiLU, false, false)
 	want := run(t, d.graph, d.output)[0]
 	var asked []string
-	s, err := Swap(d.graph, gorgonia.Nodes{d.output}, func(i int, m *MLP) (Selector, error) {
+	s, err := Swap(d.graph, gorgonia.Nodes{d.output}, Choose{MLP: func(i int, m *MLP) (Selector, error) {
 		asked = append(asked, fmt.Sprintf("%d %s", i, m.Name))
 		if i == 0 {
 			return nil, nil
 		}
-		return Gate{Threshold: []float64{0}}, nil
-	})
+		return GateSelector{Threshold: []float64{0}}, nil
+	}})
 	require.NoError(t, err)
 	assert.Equal(t, []string{"0 layers.0.mlp.down_proj", "1 layers.1.mlp.down_proj"}, asked)
 	require.Len(t, s.MLPs, 1)
@@ -363,15 +363,15 @@ func TestSwapCopiesNoWeights(t *testing.T) {
 	for range 2 {
 		x = affine(times(silu(affine(x, gate)), affine(x, up)), down)
 	}
-	s, err := Swap(k.g, gorgonia.Nodes{x}, always)
+	s, err := Swap(k.g, gorgonia.Nodes{x}, Choose{MLP: always})
 	require.NoError(t, err)
 	require.Len(t, s.MLPs, 2)
 	first, second := s.MLPs[0].Cache, s.MLPs[1].Cache
 	assert.NotSame(t, first, second)
 	assert.Same(t, first.Rows(), second.Rows())
-	assert.Same(t, gate.Matrix, first.Rows().Gate)
-	assert.Same(t, up.Matrix, first.Rows().Up)
-	assert.Same(t, down.Matrix, first.Rows().Down)
+	assert.Same(t, gate.Matrix, first.Rows().Gate())
+	assert.Same(t, up.Matrix, first.Rows().Up())
+	assert.Same(t, down.Matrix, first.Rows().Down())
 }
 
 // halves makes every other neuron active.
@@ -408,7 +408,7 @@ func TestSwapHalf(t *testing.T) {
 		}
 	}
 	want := run(t, masked.graph, masked.output)[0]
-	s, err := Swap(d.graph, gorgonia.Nodes{d.output}, func(int, *MLP) (Selector, error) { return halves{}, nil })
+	s, err := Swap(d.graph, gorgonia.Nodes{d.output}, Choose{MLP: func(int, *MLP) (Selector, error) { return halves{}, nil }})
 	require.NoError(t, err)
 	got := run(t, s.Graph, s.Outputs[0], s.MLPs[0].Slots)
 	assertClose(t, want, got[0], 1e-5)
@@ -419,18 +419,19 @@ func TestSwapHalf(t *testing.T) {
 func TestSwapScoreInput(t *testing.T) {
 	d := newDecoder(t, activation.SiLU, false, false)
 	var seen gorgonia.Nodes
-	s, err := Swap(d.graph, gorgonia.Nodes{d.output}, func(int, *MLP) (Selector, error) {
+	s, err := Swap(d.graph, gorgonia.Nodes{d.output}, Choose{MLP: func(int, *MLP) (Selector, error) {
 		return selectorFunc(func(s Site) (Selection, error) {
 			assert.NotSame(t, s.X, s.Score)
 			seen = append(seen, s.Score)
 			return halves{}.Select(s)
 		}), nil
-	}, WithScoreInput(func(m *MLP) *gorgonia.Node {
-		if m.Name == "layers.0.mlp.down_proj" {
-			return d.norms[0]
-		}
-		return d.norms[1]
-	}))
+	}},
+		WithScoreInput(func(m *MLP) *gorgonia.Node {
+			if m.Name == "layers.0.mlp.down_proj" {
+				return d.norms[0]
+			}
+			return d.norms[1]
+		}))
 	require.NoError(t, err)
 	assert.Equal(t, gorgonia.Nodes{s.Node(d.norms[0]), s.Node(d.norms[1])}, seen)
 	run(t, s.Graph, s.Outputs[0])
@@ -447,9 +448,10 @@ func TestSwapLive(t *testing.T) {
 	alone := &draft{g: gorgonia.NewGraph(), dtype: tensor.Float32}
 	values := floats(run(t, alone.g, silu(mul(alone.x(), alone.leaf("gate", hidden, intermediate))))[0])
 	live := newLeaf(k.g, "live", tensor.New(tensor.WithShape(tokens), tensor.WithBacking(make([]int32, tokens))))
-	s, err := Swap(k.g, gorgonia.Nodes{y}, func(int, *MLP) (Selector, error) {
-		return Gate{Threshold: []float64{tau}}, nil
-	}, WithLive(live))
+	s, err := Swap(k.g, gorgonia.Nodes{y}, Choose{MLP: func(int, *MLP) (Selector, error) {
+		return GateSelector{Threshold: []float64{tau}}, nil
+	}},
+		WithLive(live))
 	require.NoError(t, err)
 	counts := map[int]bool{}
 	for _, rows := range [][]int32{{0, -1, -1, -1, -1, -1}, {-1, 3, -1, -1, 2, -5}, {-1, -1, -1, -1, -1, -1}, make([]int32, tokens)} {
@@ -478,7 +480,7 @@ func TestSwapCache(t *testing.T) {
 	var made []cache.Cache
 	cpu := kernel.NewCPU(1)
 	defer cpu.Close()
-	s, err := Swap(d.graph, gorgonia.Nodes{d.output}, always,
+	s, err := Swap(d.graph, gorgonia.Nodes{d.output}, Choose{MLP: always},
 		WithCache(func(i int, n weights.Source) (cache.Cache, error) {
 			assert.Equal(t, len(made), i)
 			c, err := cache.NewPacked(n.(*weights.Neurons), cpu.Pool())
@@ -496,7 +498,7 @@ func TestSwapCache(t *testing.T) {
 func TestSwapOnMachine(t *testing.T) {
 	forDecoders(t, func(t *testing.T, d decoder) {
 		want := run(t, d.graph, d.output)[0]
-		s, err := Swap(d.graph, gorgonia.Nodes{d.output}, always)
+		s, err := Swap(d.graph, gorgonia.Nodes{d.output}, Choose{MLP: always})
 		require.NoError(t, err)
 		m, err := NewMachine(s.Graph, s.Outputs)
 		require.NoError(t, err)
@@ -522,7 +524,6 @@ func TestSwapErrors(t *testing.T) {
 		opts   func(k *draft, x, y *gorgonia.Node) []Option
 		want   string
 	}{
-		{name: "no choice", choose: nil, want: "graph: swap: choose is nil"},
 		{
 			name: "a weight without a value", choose: always, want: `graph: MLP "mlp": weight "up" has no value`,
 			build: func(k *draft) *gorgonia.Node {
@@ -547,7 +548,7 @@ func TestSwapErrors(t *testing.T) {
 			name: "a mask of numbers", want: "ops: Union: mask has dtype float32",
 			choose: give(selectorFunc(func(s Site) (Selection, error) { return Selection{Mask: s.X}, nil })),
 		},
-		{name: "thresholds of another MLP", choose: give(Gate{Threshold: []float64{1, 2}}), want: "2 thresholds, want 1 or one for each of 10 neurons"},
+		{name: "thresholds of another MLP", choose: give(GateSelector{Threshold: []float64{1, 2}}), want: "2 thresholds, want 1 or one for each of 10 neurons"},
 		{name: "no predictor", choose: give(LowRank{}), want: "the predictor lacks a matrix"},
 		{
 			name: "a score input behind the MLP", choose: always, want: "depends on itself by way of a sparse MLP's inputs",
@@ -574,6 +575,28 @@ func TestSwapErrors(t *testing.T) {
 				return []Option{WithCache(func(int, weights.Source) (cache.Cache, error) { return nil, broken })}
 			},
 		},
+		{
+			name: "no cache", choose: always, want: `graph: MLP "mlp": WithCache made no cache`,
+			opts: func(*draft, *gorgonia.Node, *gorgonia.Node) []Option {
+				return []Option{WithCache(func(int, weights.Source) (cache.Cache, error) { return nil, nil })}
+			},
+		},
+		{
+			name: "a nil option", choose: always, want: "graph: swap: option 1 is nil",
+			opts: func(*draft, *gorgonia.Node, *gorgonia.Node) []Option { return []Option{WithLive(nil), nil} },
+		},
+		{
+			name: "fill values", want: `graph: MLP "mlp": selection: fill values are not supported`,
+			choose: give(selectorFunc(func(s Site) (Selection, error) { return Selection{Fill: s.X}, nil })),
+		},
+		{
+			name: "levels", want: `graph: MLP "mlp": selection: levels are not supported`,
+			choose: give(selectorFunc(func(s Site) (Selection, error) { return Selection{Mask: s.X, Levels: s.X}, nil })),
+		},
+		{
+			name: "gate values alone", want: "gate values without a mask",
+			choose: give(selectorFunc(func(s Site) (Selection, error) { return Selection{Gate: s.X}, nil })),
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			k, x, y := newMLP(tensor.Float32)
@@ -589,7 +612,7 @@ func TestSwapErrors(t *testing.T) {
 			if c.opts != nil {
 				opts = c.opts(k, x, y)
 			}
-			s, err := Swap(k.g, gorgonia.Nodes{y}, c.choose, opts...)
+			s, err := Swap(k.g, gorgonia.Nodes{y}, Choose{MLP: c.choose}, opts...)
 			require.ErrorContains(t, err, c.want)
 			assert.Nil(t, s)
 		})
@@ -603,10 +626,10 @@ func TestSwapErrors(t *testing.T) {
 		"output 0 is not a node of the graph": {nil},
 		"is a statement without a value":      {gorgonia.Read(y, &v)},
 	} {
-		_, err := Swap(k.g, outputs, always)
+		_, err := Swap(k.g, outputs, Choose{MLP: always})
 		assert.ErrorContains(t, err, want)
 	}
-	_, err := Swap(gorgonia.NewGraph(), nil, always)
+	_, err := Swap(gorgonia.NewGraph(), nil, Choose{MLP: always})
 	assert.EqualError(t, err, "graph: the graph is empty")
 	_, _, err = FindMLPs(nil)
 	assert.EqualError(t, err, "graph: the graph is empty")
@@ -615,7 +638,7 @@ func TestSwapErrors(t *testing.T) {
 // A swapped graph draws itself, with the sparse nodes in it.
 func TestSwapToDot(t *testing.T) {
 	d := newDecoder(t, activation.SiLU, true, true)
-	s, err := Swap(d.graph, gorgonia.Nodes{d.output}, always)
+	s, err := Swap(d.graph, gorgonia.Nodes{d.output}, Choose{MLP: always})
 	require.NoError(t, err)
 	dot := s.Graph.ToDot()
 	for _, want := range []string{"SparseMLP", "Refresh", "Union", "Mask", "Gate", "layers.1.mlp.down_proj", "lm_head"} {

@@ -23,9 +23,9 @@ func TestDecodeAllocatesNothing(t *testing.T) {
 		"dense":     func(*llama.Model) llama.SessionOptions { return llama.SessionOptions{} },
 		"half KV":   func(*llama.Model) llama.SessionOptions { return llama.SessionOptions{KV: weights.F16} },
 		"batch":     func(*llama.Model) llama.SessionOptions { return llama.SessionOptions{Sequences: 3} },
-		"gate":      sparse(calibrate.Layer{Selector: calibrate.Gate, Threshold: []float64{0.05}}),
-		"threshold": sparse(calibrate.Layer{Selector: calibrate.LoRA, Rank: 8, Threshold: []float64{0.01}}),
-		"topk":      sparse(calibrate.Layer{Selector: calibrate.LoRA, Rank: 8, Method: calibrate.TopK, Sparsity: 0.5}),
+		"gate":      sparse(calibrate.Layer{Kind: calibrate.GateKind{Threshold: []float64{0.05}}}),
+		"threshold": sparse(calibrate.Layer{Kind: calibrate.LoRAKind{Rank: 8, Threshold: []float64{0.01}}}),
+		"topk":      sparse(calibrate.Layer{Kind: calibrate.LoRAKind{Rank: 8, Method: calibrate.TopK, Sparsity: 0.5}}),
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, d := range []weights.Dtype{weights.F16, weights.Int8} {

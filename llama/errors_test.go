@@ -111,7 +111,7 @@ func TestErrNotFound(t *testing.T) {
 
 func TestOptionsWithoutEffect(t *testing.T) {
 	m := tinySiLU(t)
-	plan := everywhere(m, calibrate.Layer{Selector: calibrate.Gate, Threshold: []float64{0}})
+	plan := everywhere(m, calibrate.Layer{Kind: calibrate.GateKind{Threshold: []float64{0}}})
 	window := cache.WindowOptions{Budget: 1 << 20}
 	policy := func(_ int, n weights.Source) (cache.Cache, error) { return cache.NewPacked(n.(*weights.Neurons), nil) }
 	for name, o := range map[string]llama.SessionOptions{
@@ -135,7 +135,7 @@ func TestWindowBudgetIsOfTheSession(t *testing.T) {
 	t.Cleanup(func() { m.Close() })
 	o := llama.SessionOptions{
 		Sequences: 2,
-		Plan:      everywhere(m, calibrate.Layer{Selector: calibrate.LoRA, Rank: 4, Method: calibrate.TopK, Sparsity: 0.9}),
+		Plan:      everywhere(m, calibrate.Layer{Kind: calibrate.LoRAKind{Rank: 4, Method: calibrate.TopK, Sparsity: 0.9}}),
 	}
 	o.Window.Budget = budget
 	s := session(t, m, o)
@@ -175,7 +175,7 @@ func (c *counted) Close() error { *c.closed++; return nil }
 
 func TestSessionCache(t *testing.T) {
 	m := tinySiLU(t)
-	plan := everywhere(m, calibrate.Layer{Selector: calibrate.Gate, Threshold: []float64{0.05}})
+	plan := everywhere(m, calibrate.Layer{Kind: calibrate.GateKind{Threshold: []float64{0.05}}})
 	ids := randomIDs(5, 20, m.Config.VocabSize)
 	want := decoded(t, session(t, m, llama.SessionOptions{Plan: plan}), ids)
 	var made []int

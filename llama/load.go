@@ -200,14 +200,14 @@ func (l *loader) store(i int) (*weights.Neurons, error) {
 	defer down.Release()
 	if gated {
 		defer gate.Release()
-		if err := gate.CopyTo(l.pool, n.Gate); err != nil {
+		if err := gate.CopyTo(l.pool, n.Gate()); err != nil {
 			return nil, err
 		}
 	}
-	if err := up.CopyTo(l.pool, n.Up); err != nil {
+	if err := up.CopyTo(l.pool, n.Up()); err != nil {
 		return nil, err
 	}
-	return n, l.transpose(n.Down, down)
+	return n, l.transpose(n.Down(), down)
 }
 
 // transpose copies t, H×I, to m, I×H.

@@ -45,9 +45,9 @@ type layer struct {
 
 // viewStore makes the linears of the MLP views of its store.
 func (l *layer) viewStore() {
-	l.gate.Matrix = l.store.Gate
-	l.up.Matrix = l.store.Up
-	l.down.Matrix, l.down.InputMajor = l.store.Down, true
+	l.gate.Matrix = l.store.Gate()
+	l.up.Matrix = l.store.Up()
+	l.down.Matrix, l.down.InputMajor = l.store.Down(), true
 }
 
 // finish completes a model whose tensors have been read.

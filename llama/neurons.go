@@ -28,7 +28,7 @@ type neuronFile struct {
 func streamBlock(f *cache.File) int64 {
 	largest := 0
 	for _, s := range f.Shapes() {
-		largest = max(largest, 3*s.Intermediate*s.Dtype.RowBytes(s.Hidden))
+		largest = max(largest, s.Intermediate*s.Bundle())
 	}
 	return int64(min(max(largest/8, 1<<20), 8<<20))
 }
@@ -91,15 +91,15 @@ func (f *neuronFile) gate(layer int, pool *parallel.Pool) (*weights.Matrix, erro
 		return f.gates[layer], nil
 	}
 	shape := f.Shapes()[layer]
-	d := shape.Dtype
-	if d.RowBytes(shape.Hidden) > weights.Int8.RowBytes(shape.Hidden) {
+	d, hidden := shape.Dtype(), shape.Hidden()
+	if d.RowBytes(hidden) > weights.Int8.RowBytes(hidden) {
 		d = weights.Int8
 	}
-	gate := weights.NewMatrix(d, shape.Intermediate, shape.Hidden)
+	gate := weights.NewMatrix(d, shape.Intermediate, hidden)
 	source, err := f.stream.Layer(layer)
 	if err == nil {
 		err = source.Blocks(func(first int, n *weights.Neurons) error {
-			return weights.Copy(pool, gate.Slice(first, first+n.Intermediate()), n.Gate)
+			return weights.Copy(pool, gate.Slice(first, first+n.Intermediate()), n.Gate())
 		})
 	}
 	if err != nil {

@@ -40,7 +40,7 @@ func TestNeuronFileEqualsMemory(t *testing.T) {
 				if o.Stock {
 					continue
 				}
-				o.Plan = everywhere(memory, calibrate.Layer{Selector: calibrate.LoRA, Rank: 3, Threshold: []float64{0}})
+				o.Plan = everywhere(memory, calibrate.Layer{Kind: calibrate.LoRAKind{Rank: 3, Threshold: []float64{0}}})
 				want := decoded(t, session(t, memory, o), ids)
 				o.Window = cache.WindowOptions{Tokens: 2}
 				s := session(t, file, o)
@@ -50,7 +50,7 @@ func TestNeuronFileEqualsMemory(t *testing.T) {
 				if stats := s.CacheStats(1); stats.BytesRead == 0 || stats.Hits == 0 {
 					t.Errorf("%s: %+v", name, stats)
 				}
-				o.Plan = everywhere(memory, calibrate.Layer{Selector: calibrate.Gate, Threshold: []float64{0}})
+				o.Plan = everywhere(memory, calibrate.Layer{Kind: calibrate.GateKind{Threshold: []float64{0}}})
 				wantClose(t, name+": every gate", decoded(t, session(t, file, o), ids),
 					decoded(t, session(t, memory, llama.SessionOptions{}), ids), 2e-5)
 			}
@@ -96,8 +96,9 @@ func TestNeuronFileGates(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, l := range again.Layers {
-		if ratio := l.Threshold[0] / plan.Layers[i].Threshold[0]; ratio < 0.97 || ratio > 1.03 {
-			t.Errorf("layer %d: threshold %v, in memory %v", i, l.Threshold, plan.Layers[i].Threshold)
+		got, want := l.Kind.(calibrate.GateKind).Threshold, plan.Layers[i].Kind.(calibrate.GateKind).Threshold
+		if ratio := got[0] / want[0]; ratio < 0.97 || ratio > 1.03 {
+			t.Errorf("layer %d: threshold %v, in memory %v", i, got, want)
 		}
 	}
 }
@@ -137,7 +138,7 @@ func TestNeuronFileErrors(t *testing.T) {
 	m := open(t, filepath.Join(variants, "f32"), llama.Options{NeuronFile: path})
 	_, err := session(t, m, llama.SessionOptions{Stock: true}).Prefill(background, 0, []int32{1})
 	wantError(t, err, "stock")
-	o := llama.SessionOptions{Plan: everywhere(m, calibrate.Layer{Selector: calibrate.LoRA, Rank: 3, Threshold: []float64{0}})}
+	o := llama.SessionOptions{Plan: everywhere(m, calibrate.Layer{Kind: calibrate.LoRAKind{Rank: 3, Threshold: []float64{0}}})}
 	o.Window.Budget = 1
 	_, err = session(t, m, o).Decode(background, []int32{1})
 	wantError(t, err, "a budget of 1 bytes")

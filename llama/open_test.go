@@ -134,7 +134,7 @@ func TestRandom(t *testing.T) {
 		// Rows repeat after 61, so no weight may be left zero.
 		for i := range c.IntermediateSize {
 			row := make([]float32, c.HiddenSize)
-			weights.Row(m.Store(0).Down, i, row)
+			weights.Row(m.Store(0).Down(), i, row)
 			if row[0] == 0 && row[1] == 0 {
 				t.Fatalf("%v: row %d of down is not written", d, i)
 			}

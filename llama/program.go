@@ -3,13 +3,11 @@ package llama
 import (
 	"errors"
 	"fmt"
-	"slices"
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
 	"github.com/sparsegonia/sparsegonia/graph"
-	"github.com/sparsegonia/sparsegonia/graph/calibrate"
 	"github.com/sparsegonia/sparsegonia/ops/kernel"
 )
 
@@ -91,7 +89,7 @@ func (s *Session) newProgram(key programKey) (*program, error) {
 
 // scoresGates reports whether the plan scores neurons by their gates.
 func (s *Session) scoresGates() bool {
-	return slices.ContainsFunc(s.o.Plan.Layers, func(l calibrate.Layer) bool { return l.Selector == calibrate.Gate })
+	return s.o.Plan.NeedsGate()
 }
 
 // inputOf returns the memory behind an input node.

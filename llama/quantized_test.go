@@ -63,7 +63,7 @@ func TestSmolLM2BlocksAreTakenOver(t *testing.T) {
 		if err := x.Float32Row(want, i); err != nil {
 			t.Fatal(err)
 		}
-		weights.Row(m.Store(3).Gate, i, got)
+		weights.Row(m.Store(3).Gate(), i, got)
 		if difference(got, want) != 0 {
 			t.Fatalf("row %d differs", i)
 		}

@@ -43,10 +43,10 @@ func TestSparseWithEveryNeuronIsDense(t *testing.T) {
 		for name, o := range arms {
 			want := decoded(t, session(t, m, o), ids)
 			for selector, plan := range map[string]*calibrate.Plan{
-				"dense":     everywhere(m, calibrate.Layer{Selector: calibrate.Dense}),
-				"gate":      everywhere(m, calibrate.Layer{Selector: calibrate.Gate, Threshold: []float64{0}}),
-				"threshold": everywhere(m, calibrate.Layer{Selector: calibrate.LoRA, Rank: 3, Threshold: []float64{-1e30}}),
-				"topk":      everywhere(m, calibrate.Layer{Selector: calibrate.LoRA, Rank: 3, Method: calibrate.TopK}),
+				"dense":     everywhere(m, calibrate.Layer{Kind: calibrate.DenseKind{}}),
+				"gate":      everywhere(m, calibrate.Layer{Kind: calibrate.GateKind{Threshold: []float64{0}}}),
+				"threshold": everywhere(m, calibrate.Layer{Kind: calibrate.LoRAKind{Rank: 3, Threshold: []float64{-1e30}}}),
+				"topk":      everywhere(m, calibrate.Layer{Kind: calibrate.LoRAKind{Rank: 3, Method: calibrate.TopK}}),
 			} {
 				o.Plan = plan
 				s := session(t, m, o)
@@ -71,7 +71,7 @@ func TestSparseWithoutNeurons(t *testing.T) {
 		m := open(t, filepath.Join(variants, variant), llama.Options{})
 		ids := randomIDs(7, 10, m.Config.VocabSize)
 		dense := decoded(t, session(t, m, llama.SessionOptions{}), ids)
-		none := everywhere(m, calibrate.Layer{Selector: calibrate.Gate, Threshold: []float64{1e30}})
+		none := everywhere(m, calibrate.Layer{Kind: calibrate.GateKind{Threshold: []float64{1e30}}})
 		var want []float32
 		for name, o := range arms {
 			o.Plan = none
@@ -200,7 +200,7 @@ func TestSmolLM2Sparse(t *testing.T) {
 // Predictors see the input of the attention of their own layer.
 func TestPredictorsLookAhead(t *testing.T) {
 	m := tiny(t)
-	plan := everywhere(m, calibrate.Layer{Selector: calibrate.LoRA, Rank: 4, Threshold: []float64{0}})
+	plan := everywhere(m, calibrate.Layer{Kind: calibrate.LoRAKind{Rank: 4, Threshold: []float64{0}}})
 	ids := randomIDs(3, 40, m.Config.VocabSize)
 	s := session(t, m, llama.SessionOptions{Plan: plan})
 	decoded(t, s, ids)
@@ -273,15 +273,15 @@ func TestPlanMustFit(t *testing.T) {
 		_, err := session(t, m, llama.SessionOptions{Plan: p}).Decode(background, []int32{1})
 		return err
 	}
-	gate := calibrate.Layer{Selector: calibrate.Gate, Threshold: []float64{0}}
+	gate := calibrate.Layer{Kind: calibrate.GateKind{Threshold: []float64{0}}}
 	named := everywhere(m, gate)
 	named.Layers[1].Name = "layers.0.mlp.down_proj"
 	wantError(t, decode(named), "layers[1]", "layers.0.mlp.down_proj", "layers.1.mlp.down_proj")
 	wantError(t, decode(&calibrate.Plan{Layers: []calibrate.Layer{gate}}), "1 layers", "2")
-	gate.Threshold = []float64{1, 2, 3}
+	gate.Kind = calibrate.GateKind{Threshold: []float64{1, 2, 3}}
 	wantError(t, decode(everywhere(m, gate)), "layers[0]", "threshold", "3")
-	wantError(t, decode(everywhere(m, calibrate.Layer{Selector: "svd"})), "layers[0]", "svd")
-	wantError(t, decode(everywhere(m, calibrate.Layer{Selector: calibrate.LoRA, Threshold: []float64{0}, Predictor: "none.safetensors"})), "none.safetensors")
+	wantError(t, decode(everywhere(m, calibrate.Layer{})), "layers[0]", "selector is missing")
+	wantError(t, decode(everywhere(m, calibrate.Layer{Kind: calibrate.LoRAKind{Threshold: []float64{0}, Predictor: "none.safetensors"}})), "none.safetensors")
 }
 
 func TestCalibrateRefuses(t *testing.T) {

@@ -20,10 +20,10 @@ func (s *Session) swap(g *Graph) (*graph.Swapped, error) {
 	}
 	layers := map[int]int{} // of the graph's MLPs
 	swapped, err := graph.Swap(g.ExprGraph, gorgonia.Nodes{g.Output},
-		func(i int, m *graph.MLP) (graph.Selector, error) {
+		graph.Choose{MLP: func(i int, m *graph.MLP) (graph.Selector, error) {
 			layers[i] = g.layerOf(m)
 			return plan.Selector(layers[i], m)
-		},
+		}},
 		graph.WithScoreInput(func(m *graph.MLP) *gorgonia.Node { return g.AttentionInput[g.layerOf(m)] }),
 		graph.WithLive(g.Positions),
 		graph.WithCache(func(i int, n weights.Source) (cache.Cache, error) { return s.cacheOf(layers[i], n) }))
@@ -42,16 +42,10 @@ func (s *Session) cacheOf(layer int, n weights.Source) (c cache.Cache, err error
 	if s.caches[layer] != nil {
 		return s.caches[layer], nil
 	}
-	stored, inFile := n.(*cache.StreamLayer)
-	switch {
-	case s.o.Cache != nil:
-		if c, err = s.o.Cache(layer, n); err == nil && c == nil {
-			err = fmt.Errorf("layer %d: SessionOptions.Cache made no cache", layer)
-		}
-	case inFile:
-		c, err = cache.NewWindow(stored.File(), stored.Index(), s.window())
-	default:
-		c = cache.InPlace(n.(*weights.Neurons))
+	if s.o.Cache == nil {
+		c, err = cache.New(n, s.window())
+	} else if c, err = s.o.Cache(layer, n); err == nil && c == nil {
+		err = fmt.Errorf("layer %d: SessionOptions.Cache made no cache", layer)
 	}
 	if err != nil {
 		return nil, err

@@ -18,7 +18,7 @@ func TestSparseGraphsShareTheNeurons(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		gate := calibrate.Layer{Selector: calibrate.Gate, Threshold: []float64{0}}
+		gate := calibrate.Layer{Kind: calibrate.GateKind{Threshold: []float64{0}}}
 		s, err := m.NewSession(SessionOptions{Plan: &calibrate.Plan{Layers: []calibrate.Layer{gate, gate, gate, gate}}})
 		if err != nil {
 			t.Fatal(err)
@@ -30,7 +30,7 @@ func TestSparseGraphsShareTheNeurons(t *testing.T) {
 		for _, p := range s.programs {
 			for i, mlp := range p.sparse.MLPs {
 				got, want := mlp.Cache.Rows(), m.Store(i)
-				for _, pair := range [][2]*weights.Matrix{{got.Gate, want.Gate}, {got.Up, want.Up}, {got.Down, want.Down}} {
+				for _, pair := range [][2]*weights.Matrix{{got.Gate(), want.Gate()}, {got.Up(), want.Up()}, {got.Down(), want.Down()}} {
 					if unsafe.SliceData(pair[0].Row(1)) != unsafe.SliceData(pair[1].Row(1)) {
 						t.Errorf("%v: layer %d: a copy of the weights", d, i)
 					}
@@ -53,9 +53,9 @@ func TestFewTokensAreFused(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer m.Close()
-	gate := calibrate.Layer{Selector: calibrate.Gate, Threshold: []float64{0}}
+	gate := calibrate.Layer{Kind: calibrate.GateKind{Threshold: []float64{0}}}
 	plan := &calibrate.Plan{Layers: []calibrate.Layer{gate, gate, gate, gate}}
-	mixed := &calibrate.Plan{Layers: []calibrate.Layer{{Selector: calibrate.Dense}, gate, gate, gate}}
+	mixed := &calibrate.Plan{Layers: []calibrate.Layer{{Kind: calibrate.DenseKind{}}, gate, gate, gate}}
 	for _, c := range []struct {
 		name string
 		o    SessionOptions

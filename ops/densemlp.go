@@ -26,12 +26,12 @@ type Fused interface {
 // order. A block that cannot be read is an error when the op runs.
 func DenseMLP(x *gorgonia.Node, m MLP) (*gorgonia.Node, error) {
 	b := build("DenseMLP", "x", x)
-	shape, outputs, err := m.sourceShape()
+	shape, err := m.sourceShape()
 	if err != nil {
 		return b.fail("%w", err)
 	}
-	b.require(m.check(b.in[0], shape, outputs))
-	b.out = b.in[0].withCols("y", outputs)
+	b.require(m.check(b.in[0], shape))
+	b.out = b.in[0].withCols("y", shape.Outputs())
 	return b.apply(&denseMLPOp{b.signature, m})
 }
 

@@ -23,7 +23,6 @@ func init() {
 		random: func(r *randomInputs) (*gorgonia.Node, error) { return DenseMLP(r.node(), r.mlp()) },
 		errors: func(f *fixtures) (fs []failure) {
 			number := f.number.Rows()
-			ragged := f.ragged.Rows()
 			of := func(name string, x *gorgonia.Node, m MLP, want string) {
 				fs = append(fs, failure{name, func() (*gorgonia.Node, error) { return DenseMLP(x, m) }, want})
 			}
@@ -31,8 +30,9 @@ func init() {
 			of("a cache", f.x, MLP{Cache: f.gated}, "the source is a <nil>")
 			of("nil neurons", f.x, MLP{Source: (*weights.Neurons)(nil)}, "want a pointer that is not nil")
 			of("zero neurons", f.x, MLP{Source: new(weights.Neurons)}, "need an up and a down matrix")
-			of("zero layer", f.x, MLP{Source: new(cache.StreamLayer)}, "must be positive")
-			of("ragged", f.x, MLP{Source: ragged}, "gate is 4×8")
+			of("zero layer", f.x, MLP{Source: new(cache.StreamLayer)}, "need an up and a down")
+			of("planes", f.x, MLP{Source: f.planes.Rows()}, "need an up and a down")
+			of("mixed dtypes", f.x, MLP{Source: f.mixed.Rows()}, "down is f16, up is f32")
 			of("integers", f.xi, MLP{Source: number, Act: activation.SiLU}, "no meaning for int32")
 			of("plain bias", f.x, MLP{Source: f.plainStore, GateBias: matrix(1, weights.F32, 1, 5)}, "no gate matrix")
 			for name, source := range map[string]weights.Source{"memory": f.store, "file": f.layer} {
@@ -74,14 +74,14 @@ func denseMLPCases(t *testing.T, run func(string, optest.Case)) {
 	for _, d := range allDtypes {
 		for _, gated := range []bool{true, false} {
 			store := neurons(t, 1, d, intermediate, hidden, gated)
-			other, err := weights.NewNeurons(store.Gate, store.Up, matrix(21, d, intermediate, outputs))
+			other, err := weights.NewNeurons(store.Gate(), store.Up(), matrix(21, d, intermediate, outputs))
 			if err != nil {
 				t.Fatal(err)
 			}
 			act := func(i int) activation.Func { return activationsOf(d)[i%len(activationsOf(d))] }
 			biased := func(source weights.Source, i int) MLP {
 				m := MLP{Source: source, Act: act(i), UpBias: matrix(11, d.Compute(), 1, intermediate)}
-				m.DownBias = matrix(12, d.Compute(), 1, source.Outputs())
+				m.DownBias = matrix(12, d.Compute(), 1, source.Shape().Outputs())
 				if gated {
 					m.GateBias = matrix(13, d.Compute(), 1, intermediate)
 				}
@@ -110,7 +110,7 @@ func again(n *weights.Neurons) *weights.Neurons {
 func TestDenseMLPChecksBlocks(t *testing.T) {
 	n := neurons(t, 1, weights.F32, 8, 10, true)
 	x := input(7, weights.F32, 3, 10)
-	half := &weights.Neurons{Gate: n.Gate.Slice(0, 4), Up: n.Up.Slice(0, 4), Down: n.Down.Slice(0, 4)}
+	half := n.Slice(0, 4)
 	failed := errors.New("no disk")
 	for name, c := range map[string]struct {
 		blocks func(do func(int, *weights.Neurons) error) error

@@ -148,14 +148,14 @@ func TestAllActiveEqualsDense(t *testing.T) {
 					}
 					g := gorgonia.NewGraph()
 					x := newInput(g, input(9, d, tokens, hidden))
-					gateWeight := Weight{Matrix: n.Gate, Bias: m.GateBias}
+					gateWeight := Weight{Matrix: n.Gate(), Bias: m.GateBias}
 					pre, err := Linear(x, gateWeight)
 					require.NoError(t, err)
-					up, err := Linear(x, Weight{Matrix: n.Up, Bias: m.UpBias})
+					up, err := Linear(x, Weight{Matrix: n.Up(), Bias: m.UpBias})
 					require.NoError(t, err)
 					h, err := GLU(pre, up, act)
 					require.NoError(t, err)
-					dense, err := Linear(h, Weight{Matrix: n.Down, InputMajor: true, Bias: m.DownBias})
+					dense, err := Linear(h, Weight{Matrix: n.Down(), InputMajor: true, Bias: m.DownBias})
 					require.NoError(t, err)
 
 					gate, err := Gate(x, gateWeight, act)
@@ -324,19 +324,19 @@ func TestNeuronsOfEveryOrder(t *testing.T) {
 				}
 				return Weight{Matrix: transposed(m), InputMajor: natural}
 			}
-			got, err := NeuronsOf(weight(want.Gate, true, 0), weight(want.Up, true, 1), weight(want.Down, false, 2))
+			got, err := NeuronsOf(weight(want.Gate(), true, 0), weight(want.Up(), true, 1), weight(want.Down(), false, 2))
 			require.NoError(t, err)
 			if mode == 0 {
-				assert.Same(t, want.Up, got.Up, "neuron-major weights are viewed")
+				assert.Same(t, want.Up(), got.Up(), "neuron-major weights are viewed")
 			} else {
-				assert.NotSame(t, want.Up, got.Up)
+				assert.NotSame(t, want.Up(), got.Up())
 			}
 			if quantised := d == weights.Int8G || d == weights.Int4 || d == weights.Int4M; quantised && mode != 0 {
 				continue // a transpose quantises again
 			}
-			assert.Equal(t, decoded(want.Gate), decoded(got.Gate), "mode %d", mode)
-			assert.Equal(t, decoded(want.Up), decoded(got.Up), "mode %d", mode)
-			assert.Equal(t, decoded(want.Down), decoded(got.Down), "mode %d", mode)
+			assert.Equal(t, decoded(want.Gate()), decoded(got.Gate()), "mode %d", mode)
+			assert.Equal(t, decoded(want.Up()), decoded(got.Up()), "mode %d", mode)
+			assert.Equal(t, decoded(want.Down()), decoded(got.Down()), "mode %d", mode)
 		}
 	}
 }
@@ -418,11 +418,11 @@ func mlpMagnitude(m MLP, x []float64, neurons []int32) []float64 {
 	x = magnitudes(x)
 	bound := make([]float64, rows.Hidden())
 	for _, i := range neurons {
-		h := dot(x, magnitudes(decodedAt(rows.Up, int(i))))
+		h := dot(x, magnitudes(decodedAt(rows.Up(), int(i))))
 		if rows.Gated() {
-			h *= dot(x, magnitudes(decodedAt(rows.Gate, int(i))))
+			h *= dot(x, magnitudes(decodedAt(rows.Gate(), int(i))))
 		}
-		for k, d := range magnitudes(decodedAt(rows.Down, int(i))) {
+		for k, d := range magnitudes(decodedAt(rows.Down(), int(i))) {
 			bound[k] += h * d
 		}
 	}

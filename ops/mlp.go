@@ -26,53 +26,41 @@ type MLP struct {
 	GateCopy *weights.Matrix
 }
 
-// sourceShape returns the shape of the neurons of the source and the length of their down rows.
-func (m *MLP) sourceShape() (s weights.Shape, outputs int, err error) {
+// sourceShape returns the shape of the neurons of the source.
+func (m *MLP) sourceShape() (s weights.Shape, err error) {
 	if err := checkIdentity("source", m.Source); err != nil {
-		return s, 0, err
-	}
-	if n, ok := m.Source.(*weights.Neurons); ok {
-		if _, err := weights.NewNeurons(n.Gate, n.Up, n.Down); err != nil {
-			return s, 0, err
-		}
+		return s, err
 	}
 	s = m.Source.Shape()
-	return s, m.Source.Outputs(), s.Check()
+	return s, s.CheckMLP()
 }
 
 // cacheShape is sourceShape of the cache.
-func (m *MLP) cacheShape() (s weights.Shape, outputs int, err error) {
+func (m *MLP) cacheShape() (s weights.Shape, err error) {
 	if err := checkIdentity("cache", m.Cache); err != nil {
-		return s, 0, err
+		return s, err
 	}
-	rows := m.Cache.Rows()
-	if rows == nil {
-		return s, 0, errors.New("the cache has no neurons")
-	}
-	if _, err := weights.NewNeurons(rows.Gate, rows.Up, rows.Down); err != nil {
-		return s, 0, err
-	}
-	s = rows.Shape()
+	s = m.Cache.Rows().Shape()
 	s.Intermediate = m.Cache.Intermediate()
-	return s, rows.Outputs(), nil
+	return s, s.CheckMLP()
 }
 
 // check returns an error unless an MLP of that shape can be applied to rows of x.
-func (m *MLP) check(x spec, s weights.Shape, outputs int) error {
-	dtype := s.Dtype.Compute()
-	if !s.Gated && (m.GateBias != nil || m.GateCopy != nil) {
+func (m *MLP) check(x spec, s weights.Shape) error {
+	dtype, hidden := s.Dtype().Compute(), s.Hidden()
+	if !s.Gated() && (m.GateBias != nil || m.GateCopy != nil) {
 		return errors.New("a gate bias or a copy of the gate, but the MLP has no gate matrix")
 	}
-	if g := m.GateCopy; g != nil && (g.Rows() != s.Intermediate || g.Cols() != s.Hidden || g.Dtype().Compute() != dtype) {
+	if g := m.GateCopy; g != nil && (g.Rows() != s.Intermediate || g.Cols() != hidden || g.Dtype().Compute() != dtype) {
 		return fmt.Errorf("the copy of the gate is %v %d×%d, want %d×%d that compute in %v",
-			g.Dtype(), g.Rows(), g.Cols(), s.Intermediate, s.Hidden, dtype)
+			g.Dtype(), g.Rows(), g.Cols(), s.Intermediate, hidden, dtype)
 	}
 	for _, err := range []error{
-		x.wantRows(), x.wantDtype(computeDtype(dtype)), x.wantCols(s.Hidden),
+		x.wantRows(), x.wantDtype(computeDtype(dtype)), x.wantCols(hidden),
 		checkActivation(m.Act, x.dtype),
 		checkBias("gate bias", m.GateBias, s.Intermediate, dtype),
 		checkBias("up bias", m.UpBias, s.Intermediate, dtype),
-		checkBias("down bias", m.DownBias, outputs, dtype),
+		checkBias("down bias", m.DownBias, s.Outputs(), dtype),
 	} {
 		if err != nil {
 			return err

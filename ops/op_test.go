@@ -231,7 +231,7 @@ func TestSparseMLPOverMovedRows(t *testing.T) {
 	moved, err := weights.AllocateNeurons(weights.F64, intermediate, hidden, true)
 	require.NoError(t, err)
 	for i := range intermediate {
-		for _, m := range [][2]*weights.Matrix{{moved.Gate, n.Gate}, {moved.Up, n.Up}, {moved.Down, n.Down}} {
+		for _, m := range [][2]*weights.Matrix{{moved.Gate(), n.Gate()}, {moved.Up(), n.Up()}, {moved.Down(), n.Down()}} {
 			copy(m[0].Row(intermediate-1-i), m[1].Row(i))
 		}
 	}

@@ -151,7 +151,7 @@ func activationOf(a activation.Func, x float64) float64 {
 
 // mlpReference computes the MLP of rows over the given neurons. gate, if not nil, are the gate values.
 func mlpReference(m MLP, rows *weights.Neurons, x []float64, neurons []int32, gate []float64) []float64 {
-	up, down := decoded(rows.Up), decoded(rows.Down)
+	up, down := decoded(rows.Up()), decoded(rows.Down())
 	y := make([]float64, rows.Outputs())
 	bias := func(b *weights.Matrix, i int32) float64 {
 		if b == nil {
@@ -167,7 +167,7 @@ func mlpReference(m MLP, rows *weights.Neurons, x []float64, neurons []int32, ga
 		case gate != nil:
 			h *= gate[i]
 		case rows.Gated():
-			h *= activationOf(m.Act, dot(x, decodedAt(rows.Gate, int(i)))+bias(m.GateBias, i))
+			h *= activationOf(m.Act, dot(x, decodedAt(rows.Gate(), int(i)))+bias(m.GateBias, i))
 		default:
 			h = activationOf(m.Act, h)
 		}
@@ -243,10 +243,10 @@ func neurons(t testing.TB, seed uint64, d weights.Dtype, intermediate, hidden in
 	t.Helper()
 	n, err := weights.AllocateNeurons(d, intermediate, hidden, gated)
 	require.NoError(t, err)
-	require.NoError(t, weights.Copy(nil, n.Up, matrix(seed, d, intermediate, hidden)))
-	require.NoError(t, weights.Copy(nil, n.Down, matrix(seed+1, d, intermediate, hidden)))
+	require.NoError(t, weights.Copy(nil, n.Up(), matrix(seed, d, intermediate, hidden)))
+	require.NoError(t, weights.Copy(nil, n.Down(), matrix(seed+1, d, intermediate, hidden)))
 	if gated {
-		require.NoError(t, weights.Copy(nil, n.Gate, matrix(seed+2, d, intermediate, hidden)))
+		require.NoError(t, weights.Copy(nil, n.Gate(), matrix(seed+2, d, intermediate, hidden)))
 	}
 	return n
 }

@@ -84,13 +84,14 @@ type fixtures struct {
 	bare              *gorgonia.Node // a matrix without a shape
 	foreign           *gorgonia.Node // like list, of another graph
 
-	w, wi                        Weight // I×H
-	store, plainStore            *weights.Neurons
-	gated, plain, number, ragged cache.Cache
-	packed                       *cache.Packed
-	ahead                        *cache.Window
-	layer                        *cache.StreamLayer
-	mlp                          MLP // with everything set
+	w, wi                Weight // I×H
+	store, plainStore    *weights.Neurons
+	gated, plain, number cache.Cache
+	planes, mixed        cache.Cache // of parts that no MLP has
+	packed               *cache.Packed
+	ahead                *cache.Window
+	layer                *cache.StreamLayer
+	mlp                  MLP // with everything set
 
 	rotary *kernel.Rotary
 	kv     *kernel.KV
@@ -118,7 +119,9 @@ func newFixtures(t *testing.T) *fixtures {
 	f.gated, f.plain = cache.InPlace(f.store), cache.InPlace(f.plainStore)
 	f.number = cache.InPlace(neurons(t, 1, weights.Int32, 5, 8, true))
 	m := func(rows, cols int) *weights.Matrix { return matrix(1, weights.F32, rows, cols) }
-	f.ragged = cache.InPlace(&weights.Neurons{Gate: m(4, 8), Up: m(5, 8), Down: m(5, 8)})
+	f.planes = cache.InPlace(storeOf(t, weights.Part{Name: "plane", Matrix: m(5, 8)}))
+	f.mixed = cache.InPlace(storeOf(t, weights.Part{Name: "up", Matrix: m(5, 8)},
+		weights.Part{Name: "down", Matrix: matrix(1, weights.F16, 5, 8)}))
 	f.ahead = window(t, f.store)
 	f.layer = stream(t, 2, f.store)[0]
 	f.mlp = MLP{
@@ -170,11 +173,18 @@ func unary(f func(x *gorgonia.Node) (*gorgonia.Node, error)) optest.Builder {
 	return func(in ...*gorgonia.Node) (*gorgonia.Node, error) { return f(in[0]) }
 }
 
+func storeOf(t testing.TB, parts ...weights.Part) *weights.Neurons {
+	t.Helper()
+	n, err := weights.NewStore(parts...)
+	require.NoError(t, err)
+	return n
+}
+
 // stream writes the layers to a neuron file and reads it in blocks of that many neurons of the first.
 func stream(t *testing.T, neurons int, layers ...*weights.Neurons) []*cache.StreamLayer {
 	t.Helper()
 	shape := layers[0].Shape()
-	s, err := cache.NewStream(neuronFile(t, layers...), int64(neurons*3*(shape.Dtype.RowBytes(shape.Hidden)+63)))
+	s, err := cache.NewStream(neuronFile(t, layers...), int64(neurons*shape.Bundle()))
 	require.NoError(t, err)
 	from := make([]*cache.StreamLayer, len(layers))
 	for i := range from {

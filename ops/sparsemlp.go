@@ -31,16 +31,16 @@ func SparseMLP(x, slots, gate *gorgonia.Node, m MLP) (*gorgonia.Node, error) {
 		inputs = append(inputs, gate)
 	}
 	b := build("SparseMLP", "x slots gate", inputs...)
-	shape, outputs, err := m.cacheShape()
+	shape, err := m.cacheShape()
 	if err != nil {
 		return b.fail("%w", err)
 	}
 	in := b.in[0]
-	b.require(m.check(in, shape, outputs), b.in[1].wantDtype(tensor.Int32), b.in[1].wantShape(shape.Intermediate))
+	b.require(m.check(in, shape), b.in[1].wantDtype(tensor.Int32), b.in[1].wantShape(shape.Intermediate))
 	if gate != nil {
 		b.require(b.in[2].wantDtype(in.dtype), b.in[2].wantShape(in.withCols("", shape.Intermediate).shape...))
 	}
-	b.out = in.withCols("y", outputs)
+	b.out = in.withCols("y", shape.Outputs())
 	return b.apply(&sparseMLPOp{b.signature, m})
 }
 
@@ -63,7 +63,7 @@ func sparseMLP[E weights.Elem](cpu *kernel.CPU, op *sparseMLPOp, v values) error
 		gate = from[E](v, 2)
 	}
 	rows, m := op.mlp.Cache.Rows(), kernelMLP[E](&op.mlp)
-	m.Gate, m.Up, m.Down = rows.Gate, rows.Up, rows.Down // a packed cache may have moved them
+	m.Gate, m.Up, m.Down = rows.Gate(), rows.Up(), rows.Down() // a packed cache may have moved them
 	kernel.SparseMLP(cpu, to[E](v), from[E](v, 0), &m, slots, op.mlp.Cache.Neurons(), gate)
 	return nil
 }
@@ -97,7 +97,7 @@ func (op *sparseMLPOp) DiffWRT(inputs int) []bool {
 // With the gate as an input, the gradient for x alone would lack the part that comes through the
 // gate.
 func (op *sparseMLPOp) differentiable() bool {
-	return len(op.in) == 2 && differentiable(op.mlp.Cache.Rows().Up)
+	return len(op.in) == 2 && differentiable(op.mlp.Cache.Rows().Up())
 }
 
 // SymDiff returns the gradient for x.

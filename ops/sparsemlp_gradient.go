@@ -55,10 +55,10 @@ func addGradient[E float32 | float64](op *sparseMLPGradientOp, v values) error {
 		if neurons != nil {
 			neuron = neurons[k]
 		}
-		weights.Row(rows.Up, int(slot), up)
-		weights.Row(rows.Down, int(slot), down)
+		weights.Row(rows.Up(), int(slot), up)
+		weights.Row(rows.Down(), int(slot), down)
 		if rows.Gated() {
-			weights.Row(rows.Gate, int(slot), gate)
+			weights.Row(rows.Gate(), int(slot), gate)
 		}
 		for t := range len(x) / hidden {
 			x, grad, dx := x[t*hidden:][:hidden], grad[t*outputs:][:outputs], dx[t*hidden:][:hidden]

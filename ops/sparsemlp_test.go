@@ -24,7 +24,8 @@ func init() {
 		errors: func(f *fixtures) []failure {
 			return []failure{
 				{"no cache", func() (*gorgonia.Node, error) { return SparseMLP(f.x, f.slots, nil, MLP{}) }, "cache is a <nil>"},
-				{"ragged cache", func() (*gorgonia.Node, error) { return SparseMLP(f.x, f.slots, nil, MLP{Cache: f.ragged}) }, "gate is 4×8"},
+				{"planes", func() (*gorgonia.Node, error) { return SparseMLP(f.x, f.slots, nil, MLP{Cache: f.planes}) }, "need an up and a down"},
+				{"mixed dtypes", func() (*gorgonia.Node, error) { return SparseMLP(f.x, f.slots, nil, MLP{Cache: f.mixed}) }, "down is f16, up is f32"},
 				{"x", func() (*gorgonia.Node, error) { return SparseMLP(f.gate, f.slots, nil, MLP{Cache: f.gated}) }, "x has rows of length 5, want 8"},
 				{"x dtype", func() (*gorgonia.Node, error) { return SparseMLP(f.x64, f.slots, nil, MLP{Cache: f.gated}) }, "x has dtype float64"},
 				{"rank 3", func() (*gorgonia.Node, error) { return SparseMLP(f.cube, f.slots, nil, MLP{Cache: f.gated}) }, "want a vector or a matrix"},
@@ -133,7 +134,7 @@ func sparseMLPCases(t *testing.T, run func(string, optest.Case)) {
 
 			other := biased
 			rows := m.Cache.Rows()
-			n, err := weights.NewNeurons(rows.Gate, rows.Up, matrix(21, d, intermediate, outputs))
+			n, err := weights.NewNeurons(rows.Gate(), rows.Up(), matrix(21, d, intermediate, outputs))
 			require.NoError(t, err)
 			other.Cache, other.DownBias = cache.InPlace(n), matrix(22, d.Compute(), 1, outputs)
 			run(fmt.Sprintf("%v/gated=%t/other outputs", d, gated), optest.Case{

@@ -198,13 +198,15 @@ func neuronsOf(gate, up, down Weight) (*weights.Neurons, error) {
 	if !gate.InputMajor && !up.InputMajor && down.InputMajor {
 		return weights.NewNeurons(gate.Matrix, up.Matrix, down.Matrix)
 	}
-	n, err := allocate(dtype, intermediate, hidden, outputs, gated)
+	shape := weights.MLPShape(dtype, intermediate, hidden, gated)
+	shape.Parts[len(shape.Parts)-1].Cols = outputs
+	n, err := shape.Allocate()
 	if err != nil {
 		return nil, err
 	}
-	err = cmp.Or(move(n.Up, up, up.InputMajor), move(n.Down, down, !down.InputMajor))
+	err = cmp.Or(move(n.Up(), up, up.InputMajor), move(n.Down(), down, !down.InputMajor))
 	if err == nil && gated {
-		err = move(n.Gate, gate, gate.InputMajor)
+		err = move(n.Gate(), gate, gate.InputMajor)
 	}
 	return n, err
 }
@@ -216,16 +218,4 @@ func move(to *weights.Matrix, w Weight, transposed bool) error {
 		move = weights.Transpose
 	}
 	return move(kernel.DefaultCPU().Pool(), to, w.Matrix)
-}
-
-// allocate makes room for neurons: in one store if an MLP gives as many numbers as it takes.
-func allocate(d weights.Dtype, intermediate, hidden, outputs int, gated bool) (*weights.Neurons, error) {
-	if hidden == outputs {
-		return weights.AllocateNeurons(d, intermediate, hidden, gated)
-	}
-	var gate *weights.Matrix
-	if gated {
-		gate = weights.NewMatrix(d, intermediate, hidden)
-	}
-	return weights.NewNeurons(gate, weights.NewMatrix(d, intermediate, hidden), weights.NewMatrix(d, intermediate, outputs))
 }

@@ -143,17 +143,9 @@ func (b *bench) describe(r *armRow, a *arm, d weights.Dtype, plan *calibrate.Pla
 	}
 	r.Active = 0
 	density := a.session.Density()
-	row := int64(d.RowBytes(c.HiddenSize))
-	neurons := int64(c.IntermediateSize)
+	mlp := weights.MLPShape(d, c.IntermediateSize, c.HiddenSize, true)
 	for i, active := range density {
 		r.Active += active / float64(len(density))
-		rows := 3 * active
-		switch l := &plan.Layers[i]; l.Selector {
-		case calibrate.Gate: // whose rows are all read
-			rows = 1 + 2*active
-		case calibrate.LoRA: // in float32
-			r.BytesPerToken += 4 * int64(l.Rank) * (int64(c.HiddenSize) + neurons)
-		}
-		r.BytesPerToken -= int64((3 - rows) * float64(neurons*row))
+		r.BytesPerToken += plan.Layers[i].Kind.Bytes(mlp, active) - calibrate.DenseKind{}.Bytes(mlp, 1)
 	}
 }

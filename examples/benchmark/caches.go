@@ -261,9 +261,9 @@ func (g *gather) Refresh(active []bool, slots []int32) error {
 	g.cpu.Pool().Run((len(g.active)+rows-1)/rows, func(piece int) {
 		for slot := piece * rows; slot < min((piece+1)*rows, len(g.active)); slot++ {
 			neuron := int(g.active[slot])
-			copy(g.rows.Gate.Row(slot), g.store.Gate.Row(neuron))
-			copy(g.rows.Up.Row(slot), g.store.Up.Row(neuron))
-			copy(g.rows.Down.Row(slot), g.store.Down.Row(neuron))
+			copy(g.rows.Gate().Row(slot), g.store.Gate().Row(neuron))
+			copy(g.rows.Up().Row(slot), g.store.Up().Row(neuron))
+			copy(g.rows.Down().Row(slot), g.store.Down().Row(neuron))
 		}
 	})
 	g.stats.Refreshes++

@@ -219,7 +219,7 @@ func (b *bench) linearRow(m *mlp, y, x []float32) kernelRow {
 // the gate selector computes it.
 func (b *bench) gateRow(m *mlp) kernelRow {
 	row := b.mlpRow("linear, gate of a store", m, 1, nil, func(round int) error {
-		kernel.Linear(b.cpu, m.gate, m.x, m.layer(round).Gate, nil)
+		kernel.Linear(b.cpu, m.gate, m.x, m.layer(round).Gate(), nil)
 		return nil
 	})
 	row.trial.work /= 3
@@ -231,7 +231,7 @@ func (b *bench) downRow(m *mlp) kernelRow {
 	row := b.gateRow(m)
 	row.Kernel, row.Shape = "linear, neuron-major", shape{m.intermediate, m.hidden}.String()
 	row.trial.run = func(round int) error {
-		kernel.LinearT(b.cpu, m.y, m.gate, m.layer(round).Down, nil)
+		kernel.LinearT(b.cpu, m.y, m.gate, m.layer(round).Down(), nil)
 		return nil
 	}
 	return row

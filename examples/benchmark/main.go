@@ -22,6 +22,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sparsegonia/sparsegonia/ops/weights/wholefile"
+
 	"github.com/sparsegonia/sparsegonia/examples/internal/program"
 	"github.com/sparsegonia/sparsegonia/ops/kernel"
 	"github.com/sparsegonia/sparsegonia/ops/weights"
@@ -84,9 +86,9 @@ func (s scale) run(ctx context.Context, env *program.Env) error {
 		return err
 	}
 	defer b.cpu.Close()
-	var file *program.File
+	var file *wholefile.File
 	if o.json != "" { // before the work: a place that cannot be written to shows at once
-		if file, err = program.Create(o.json); err != nil {
+		if file, err = wholefile.Create(o.json); err != nil {
 			return fmt.Errorf("-json: %w", err)
 		}
 		defer file.Discard()

@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sparsegonia/sparsegonia/examples/internal/program"
+	"github.com/sparsegonia/sparsegonia/graph/calibrate"
 	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
@@ -303,15 +304,15 @@ func TestEmbeddedConfigs(t *testing.T) {
 		require.NoError(t, err)
 		require.Len(t, plan.Layers, want.layers)
 		for _, l := range plan.Layers {
-			assert.Equal(t, 327, l.Rank)
-			assert.InDelta(t, 0.65, l.Sparsity, 0.2)
+			assert.Equal(t, 327, l.Kind.(calibrate.LoRAKind).Rank)
+			assert.InDelta(t, 0.65, l.Kind.(calibrate.LoRAKind).Sparsity, 0.2)
 		}
 		plan, err = src.plan(0.9)
 		require.NoError(t, err)
-		assert.Equal(t, 0.9, plan.Layers[3].Sparsity)
+		assert.Equal(t, 0.9, plan.Layers[3].Kind.(calibrate.LoRAKind).Sparsity)
 		plan, err = src.plan(0)
 		require.NoError(t, err)
-		assert.EqualValues(t, "dense", plan.Layers[3].Selector)
+		assert.EqualValues(t, "dense", plan.Layers[3].Kind.Name())
 	}
 }
 

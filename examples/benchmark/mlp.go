@@ -63,7 +63,7 @@ func newMLP(p *kernel.CPU, s shape, d weights.Dtype, layers, tokens int, seed ui
 		if err != nil {
 			return nil, err
 		}
-		for _, w := range []*weights.Matrix{n.Gate, n.Up, n.Down} {
+		for _, w := range []*weights.Matrix{n.Gate(), n.Up(), n.Down()} {
 			m.fill(w, weightPatterns)
 		}
 		m.layers = append(m.layers, n)
@@ -86,7 +86,7 @@ func (m *mlp) dense(round int) error {
 }
 
 func weightsOf(n *weights.Neurons) *kernel.MLP[float32] {
-	return &kernel.MLP[float32]{Gate: n.Gate, Up: n.Up, Down: n.Down, Act: activation.SiLU}
+	return &kernel.MLP[float32]{Gate: n.Gate(), Up: n.Up(), Down: n.Down(), Act: activation.SiLU}
 }
 
 // choose makes a random active set of the given fraction.

@@ -278,10 +278,10 @@ func (s *source) plan(sparsity float64) (*calibrate.Plan, error) {
 	if sparsity < 0 {
 		sparsity = 0.5
 	}
-	layer := calibrate.Layer{Selector: calibrate.Dense}
+	layer := calibrate.Layer{Kind: calibrate.DenseKind{}}
 	if sparsity > 0 {
-		layer = calibrate.Layer{
-			Selector: calibrate.LoRA, Rank: shape{s.config.HiddenSize, s.config.IntermediateSize}.rank(),
+		layer.Kind = calibrate.LoRAKind{
+			Rank:   shape{s.config.HiddenSize, s.config.IntermediateSize}.rank(),
 			Method: calibrate.Statistical, Sparsity: sparsity,
 		}
 	}
@@ -312,7 +312,7 @@ func (s *source) portedPlan() (*calibrate.Plan, error) {
 func selectors(p *calibrate.Plan) string {
 	var names []string
 	for _, l := range p.Layers {
-		if name := string(l.Selector); !slices.Contains(names, name) {
+		if name := l.Kind.Name(); !slices.Contains(names, name) {
 			names = append(names, name)
 		}
 	}

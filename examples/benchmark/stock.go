@@ -51,9 +51,9 @@ func stockWeights(n *weights.Neurons) (gate, up, down []float32, err error) {
 		}
 		return v
 	}
-	gate = values(intermediate, hidden, weights.Copy, n.Gate)
-	up = values(intermediate, hidden, weights.Copy, n.Up)
-	down = values(hidden, intermediate, weights.Transpose, n.Down)
+	gate = values(intermediate, hidden, weights.Copy, n.Gate())
+	up = values(intermediate, hidden, weights.Copy, n.Up())
+	down = values(hidden, intermediate, weights.Transpose, n.Down())
 	return gate, up, down, err
 }
 

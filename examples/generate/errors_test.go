@@ -45,7 +45,7 @@ func TestFailures(t *testing.T) {
 		t.Fatal(err)
 	}
 	short := filepath.Join(dir, "short.json")
-	plan := calibrate.Plan{Layers: []calibrate.Layer{{Selector: calibrate.Dense}}}
+	plan := calibrate.Plan{Layers: []calibrate.Layer{{Kind: calibrate.DenseKind{}}}}
 	if err := plan.Write(short); err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"time"
 
+	"github.com/sparsegonia/sparsegonia/ops/weights/wholefile"
+
 	"github.com/sparsegonia/sparsegonia/examples/internal/program"
 	"github.com/sparsegonia/sparsegonia/llama"
 	"github.com/sparsegonia/sparsegonia/llama/tokenizer"
@@ -16,9 +18,9 @@ import (
 
 // generate continues the prompt.
 func generate(ctx context.Context, env *program.Env, s *settings) (err error) {
-	var logits *program.File
+	var logits *wholefile.File
 	if s.logits != "" {
-		if logits, err = program.Create(s.logits); err != nil {
+		if logits, err = wholefile.Create(s.logits); err != nil {
 			return fmt.Errorf("-logits: %w", err)
 		}
 		defer logits.Discard()
@@ -104,7 +106,7 @@ func (s *settings) newSession(ctx context.Context, env *program.Env, e *engine) 
 }
 
 // computeLogits writes the logits of the prompt into their file.
-func computeLogits(ctx context.Context, env *program.Env, session *llama.Session, prompt []int32, f *program.File, r *report) error {
+func computeLogits(ctx context.Context, env *program.Env, session *llama.Session, prompt []int32, f *wholefile.File, r *report) error {
 	wait := env.Wait("computing logits", len(prompt))
 	defer wait.Done()
 	start := time.Now()

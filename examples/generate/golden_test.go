@@ -140,8 +140,8 @@ func TestSparsity(t *testing.T) {
 func TestPlan(t *testing.T) {
 	p := readGolden(t, "tiny-silu").Prompts[0]
 	file := filepath.Join(t.TempDir(), "plan.json")
-	layer := calibrate.Layer{Selector: calibrate.Gate, Threshold: []float64{0}}
-	plan := calibrate.Plan{Layers: []calibrate.Layer{layer, {Selector: calibrate.Dense}, layer, layer}}
+	layer := calibrate.Layer{Kind: calibrate.GateKind{Threshold: []float64{0}}}
+	plan := calibrate.Plan{Layers: []calibrate.Layer{layer, {Kind: calibrate.DenseKind{}}, layer, layer}}
 	if err := plan.Write(file); err != nil {
 		t.Fatal(err)
 	}
@@ -149,7 +149,7 @@ func TestPlan(t *testing.T) {
 	if *r.Text != p.Result || r.Plan != file || !slices.Equal(r.Active, []float64{1, 1, 1, 1}) {
 		t.Errorf("%+v, want %q", r, p.Result)
 	}
-	plan.Layers[1] = calibrate.Layer{Selector: calibrate.Gate, Threshold: []float64{1e9}}
+	plan.Layers[1] = calibrate.Layer{Kind: calibrate.GateKind{Threshold: []float64{1e9}}}
 	if err := plan.Write(file); err != nil {
 		t.Fatal(err)
 	}

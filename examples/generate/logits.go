@@ -6,12 +6,14 @@ import (
 	"encoding/binary"
 	"math"
 
+	"github.com/sparsegonia/sparsegonia/ops/weights/wholefile"
+
 	"github.com/sparsegonia/sparsegonia/examples/internal/program"
 	"github.com/sparsegonia/sparsegonia/llama"
 )
 
 // writeLogits writes the logits that follow every token of the prompt and gives the file its name.
-func writeLogits(ctx context.Context, session *llama.Session, prompt []int32, f *program.File, wait *program.Wait) error {
+func writeLogits(ctx context.Context, session *llama.Session, prompt []int32, f *wholefile.File, wait *program.Wait) error {
 	w := bufio.NewWriterSize(f, 1<<20)
 	var row []byte
 	err := session.Logits(ctx, prompt, func(_ int, logits []float32) error {

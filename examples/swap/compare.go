@@ -50,9 +50,9 @@ func compare(ctx context.Context, env *program.Env, s settings) (*report, error)
 	defer cpu.Close()
 	kernel.SetDefaultCPU(cpu) // the tape machine's too
 	defer kernel.SetDefaultCPU(nil)
-	swapped, err := graph.Swap(n.graph, gorgonia.Nodes{n.logits}, func(int, *graph.MLP) (graph.Selector, error) {
-		return graph.Gate{Threshold: []float64{math.SmallestNonzeroFloat32}}, nil
-	})
+	swapped, err := graph.Swap(n.graph, gorgonia.Nodes{n.logits}, graph.Choose{MLP: func(int, *graph.MLP) (graph.Selector, error) {
+		return graph.GateSelector{Threshold: []float64{math.SmallestNonzeroFloat32}}, nil
+	}})
 	if err != nil {
 		return nil, err
 	}

@@ -100,10 +100,10 @@ func (c *Captured) Plan(density float64) (*Plan, error) {
 	}
 	p := &Plan{Layers: make([]Layer, len(c.MLPs))}
 	for i, m := range c.MLPs {
-		l := Layer{Name: m.Name, Selector: Dense, Density: 1}
+		l := Layer{Name: m.Name, Kind: DenseKind{}, Density: 1}
 		if density < 1 {
 			tau := c.magnitudes[i].threshold(density)
-			l.Selector, l.Threshold, l.Density = Gate, []float64{float64(tau)}, c.magnitudes[i].above(tau)
+			l.Kind, l.Density = GateKind{Threshold: []float64{float64(tau)}}, c.magnitudes[i].above(tau)
 		}
 		p.Layers[i] = l
 	}
@@ -132,8 +132,7 @@ func newRecorder(src Source) (*recorder, error) {
 	if r.mlps, r.skipped, err = graph.FindMLPs(src.Graph, src.Outputs...); err != nil {
 		return nil, err
 	}
-	dense := func(int, *graph.MLP) (graph.Selector, error) { return nil, nil }
-	if r.copy, err = graph.Swap(src.Graph, src.Outputs, dense); err != nil {
+	if r.copy, err = graph.Swap(src.Graph, src.Outputs, graph.Choose{}); err != nil {
 		return nil, err
 	}
 	outputs := append(gorgonia.Nodes{}, r.copy.Outputs...)

@@ -76,17 +76,16 @@ func newComparison(src Source, p *Plan) (*comparison, error) {
 	if src.ScoreInput != nil {
 		options = append(options, graph.WithScoreInput(src.ScoreInput))
 	}
-	dense := func(int, *graph.MLP) (graph.Selector, error) { return nil, nil }
-	if c.dense, err = newArm(src, dense); err != nil {
+	if c.dense, err = newArm(src, graph.Choose{}); err != nil {
 		return nil, err
 	}
-	if c.sparse, err = newArm(src, p.Selector, options...); err != nil {
+	if c.sparse, err = newArm(src, graph.Choose{MLP: p.Selector}, options...); err != nil {
 		return nil, errors.Join(err, c.dense.machine.Close())
 	}
 	return c, nil
 }
 
-func newArm(src Source, choose func(int, *graph.MLP) (graph.Selector, error), options ...graph.Option) (a arm, err error) {
+func newArm(src Source, choose graph.Choose, options ...graph.Option) (a arm, err error) {
 	if a.Swapped, err = graph.Swap(src.Graph, src.Outputs, choose, options...); err != nil {
 		return a, err
 	}

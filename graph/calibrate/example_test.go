@@ -42,7 +42,7 @@ func Example() {
 		return
 	}
 	for _, l := range plan.Layers {
-		fmt.Printf("%s: %.2f of the neurons reach their threshold\n", l.Selector, l.Density)
+		fmt.Printf("%s: %.2f of the neurons reach their threshold\n", l.Kind.Name(), l.Density)
 	}
 
 	change, err := calibrate.Compare(f.source(10), plan)
@@ -52,7 +52,7 @@ func Example() {
 	}
 	fmt.Printf("the outputs change by %.0f %% (root mean square)\n", 100*change.RMS)
 
-	swapped, err := graph.Swap(f.g, gorgonia.Nodes{f.y}, plan.Selector)
+	swapped, err := graph.Swap(f.g, gorgonia.Nodes{f.y}, graph.Choose{MLP: plan.Selector})
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -6,73 +6,121 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"os"
 	"path/filepath"
+	"slices"
+	"sync"
 
-	"github.com/google/renameio/v2/maybe"
+	"github.com/sparsegonia/sparsegonia/ops/weights/wholefile"
 
 	"github.com/sparsegonia/sparsegonia/graph"
-	"github.com/sparsegonia/sparsegonia/ops"
 )
 
-// Plan says for every MLP of a graph how its active neurons are found. Its method Selector is what graph.Swap asks.
+// A Plan says for every MLP of a graph how its active neurons are found. Its method Selector is what graph.Swap asks.
 type Plan struct {
 	Layers []Layer // in the order of graph.FindMLPs
 
-	file       string // that it was read from
-	predictors predictors
+	file   string // that it was read from
+	shared shared
 }
 
-// Layer is the plan for one MLP.
+// A Layer is the plan for one MLP.
 type Layer struct {
-	Name     string   `json:"name,omitempty"` // of the MLP; not empty: Selector checks that it is this one
-	Selector Selector `json:"selector"`
-
-	// Threshold is what the magnitude of a gate value, or the score of a predictor, must reach: one number, or one for
-	// every neuron.
-	Threshold []float64 `json:"threshold,omitempty"`
-
-	Method    Method  `json:"method,omitempty"`    // of LoRA; empty: ByThreshold
-	Sparsity  float64 `json:"sparsity,omitempty"`  // of TopK and Statistical: the share of neurons to leave out
-	Predictor string  `json:"predictor,omitempty"` // of LoRA: a safetensors file, beside the plan unless absolute
-
-	// Rank of a predictor with random weights, which is what a LoRA layer without a file has. It finds nothing and shows
-	// only what a predictor costs.
-	Rank int `json:"rank,omitempty"`
-
-	Density float64 `json:"density,omitempty"` // share of neurons that were active in calibration, for the reader
+	Name    string  // of the MLP; not empty: Plan.Selector checks that it is this one
+	Kind    Kind    // in a file its name is "selector", and its parameters stand beside it
+	Density float64 // share of the neurons that were active in calibration, for the reader
 }
 
-// Selector is a way to find the active neurons.
-type Selector string
+// layerFields are the fields of a Layer in a file, besides those of its Kind.
+type layerFields struct {
+	Name     string  `json:"name,omitempty"`
+	Selector string  `json:"selector"`
+	Density  float64 `json:"density,omitempty"`
+}
 
-const (
-	Dense Selector = "dense" // all are
-	Gate  Selector = "gate"  // by the exact gate values: graph.Gate
-	LoRA  Selector = "lora"  // by the scores of a low-rank predictor: graph.LowRank
-)
+// MarshalJSON implements json.Marshaler.
+func (l Layer) MarshalJSON() ([]byte, error) {
+	if l.Kind == nil {
+		return nil, errNoKind
+	}
+	kind, err := json.Marshal(l.Kind)
+	if err != nil {
+		return nil, err
+	}
+	fields, err := json.Marshal(layerFields{l.Name, l.Kind.Name(), l.Density})
+	if err != nil {
+		return nil, err
+	}
+	if len(kind) > len("{}") {
+		fields = append(append(fields[:len(fields)-1], ','), kind[1:]...)
+	}
+	return fields, nil
+}
 
-// Method is how the scores of a predictor become a mask.
-type Method string
+// UnmarshalJSON implements json.Unmarshaler.
+func (l *Layer) UnmarshalJSON(data []byte) error {
+	var fields layerFields
+	if err := json.Unmarshal(data, &fields); err != nil {
+		return err
+	}
+	kind, err := readKind(fields.Selector, data)
+	if err != nil {
+		return err
+	}
+	*l = Layer{fields.Name, kind, fields.Density}
+	return checkKeys(data)
+}
 
-const (
-	ByThreshold Method = "threshold"   // ops.Threshold
-	TopK        Method = "topk"        // ops.TopK
-	Statistical Method = "statistical" // ops.Statistical
-)
+// checkKeys refuses keys that no layer of any kind has. A layer may have those of another kind: they are ignored.
+func checkKeys(layer []byte) error {
+	var keys map[string]json.RawMessage
+	if err := json.Unmarshal(layer, &keys); err != nil {
+		return err
+	}
+	for key := range keys {
+		inKind := func(k Kind) bool { return isField(k, key) }
+		if !isField(layerFields{}, key) && !slices.ContainsFunc(kinds, inKind) {
+			return fmt.Errorf("unknown field %q", key)
+		}
+	}
+	return nil
+}
+
+var errNoKind = errors.New("selector is missing")
+
+// shared are what kinds have made for the layers so far.
+type shared struct {
+	mu   sync.Mutex
+	made map[int]any
+}
+
+func (s *shared) of(layer int, make func() (any, error)) (any, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if v, ok := s.made[layer]; ok {
+		return v, nil
+	}
+	v, err := make()
+	if err != nil {
+		return nil, err
+	}
+	if s.made == nil {
+		s.made = map[int]any{}
+	}
+	s.made[layer] = v
+	return v, nil
+}
 
 // planFile is the JSON of a plan.
-type planFile struct {
-	Version int     `json:"sparsegonia_plan"`
-	Layers  []Layer `json:"layers"`
+type planFile[L any] struct {
+	Version int `json:"sparsegonia_plan"`
+	Layers  []L `json:"layers"`
 }
 
 const (
 	planVersion = 1
 	maxPlanFile = 1 << 28 // bytes
 	maxLayers   = 1 << 16
-	maxRank     = 1 << 20
 )
 
 // ReadPlan reads the file that Write makes, or a configuration of sparse_transformers: a model's config.json with the keys
@@ -112,7 +160,7 @@ func parsePlan(data []byte) (*Plan, error) {
 	if _, ok := keys["sparsities"]; ok {
 		return parsePorted(data)
 	}
-	var f planFile
+	var f planFile[json.RawMessage]
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&f); err != nil {
@@ -124,7 +172,13 @@ func parsePlan(data []byte) (*Plan, error) {
 	if f.Version != planVersion {
 		return nil, fmt.Errorf("sparsegonia_plan is %d, want %d", f.Version, planVersion)
 	}
-	return &Plan{Layers: f.Layers}, nil
+	p := &Plan{Layers: make([]Layer, len(f.Layers))}
+	for i, data := range f.Layers {
+		if err := p.Layers[i].UnmarshalJSON(data); err != nil {
+			return nil, fmt.Errorf("layers[%d]: %w", i, err)
+		}
+	}
+	return p, nil
 }
 
 // Write replaces the file by the plan. Names of predictors are kept as they are.
@@ -132,11 +186,11 @@ func (p *Plan) Write(file string) error {
 	if err := p.validate(); err != nil {
 		return fmt.Errorf("calibrate: %s: %w", file, err)
 	}
-	data, err := json.MarshalIndent(planFile{planVersion, p.Layers}, "", "\t")
+	data, err := json.MarshalIndent(planFile[Layer]{planVersion, p.Layers}, "", "\t")
 	if err != nil {
 		return fmt.Errorf("calibrate: %s: %w", file, err)
 	}
-	if err := maybe.WriteFile(file, append(data, '\n'), 0o644); err != nil {
+	if err := wholefile.Write(file, append(data, '\n')); err != nil {
 		return fmt.Errorf("calibrate: %s: %w", file, err)
 	}
 	return nil
@@ -155,60 +209,27 @@ func (p *Plan) validate() error {
 }
 
 func (l *Layer) validate() error {
-	for _, t := range l.Threshold {
-		if math.IsNaN(t) || math.IsInf(t, 0) {
-			return fmt.Errorf("threshold %v is not a finite number", t)
-		}
-	}
 	if !(l.Density >= 0 && l.Density <= 1) {
 		return fmt.Errorf("density %v is not between 0 and 1", l.Density)
 	}
-	switch l.Selector {
-	case Dense:
-		return nil
-	case Gate:
-		if len(l.Threshold) == 0 {
-			return errors.New("threshold is missing")
-		}
-		return nil
-	case LoRA:
-		if l.Predictor == "" && (l.Rank < 1 || l.Rank > maxRank) {
-			return fmt.Errorf("neither a predictor nor a rank from 1 to %d", maxRank)
-		}
-		_, err := l.mask()
-		return err
-	default:
-		return fmt.Errorf("selector %q is not one of %s, %s, %s", l.Selector, Dense, Gate, LoRA)
+	if l.Kind == nil {
+		return errNoKind
 	}
+	return l.Kind.Check()
 }
 
-// mask is how the scores of a predictor become a mask.
-func (l *Layer) mask() (ops.MaskMethod, error) {
-	switch l.Method {
-	case "", ByThreshold:
-		if len(l.Threshold) == 0 {
-			return ops.MaskMethod{}, errors.New("threshold is missing")
-		}
-		return ops.Threshold(l.Threshold...), nil
-	case TopK:
-		if !(l.Sparsity >= 0 && l.Sparsity <= 1) {
-			return ops.MaskMethod{}, fmt.Errorf("sparsity %v is not between 0 and 1", l.Sparsity)
-		}
-		return ops.TopK(l.Sparsity), nil
-	case Statistical:
-		if !(l.Sparsity > 0 && l.Sparsity < 1) {
-			return ops.MaskMethod{}, fmt.Errorf("sparsity %v is not between 0 and 1", l.Sparsity)
-		}
-		return ops.Statistical(l.Sparsity), nil
-	default:
-		return ops.MaskMethod{}, fmt.Errorf("method %q is not one of %s, %s, %s", l.Method, ByThreshold, TopK, Statistical)
-	}
+// NeedsGate reports whether a layer's Kind does.
+func (p *Plan) NeedsGate() bool {
+	return slices.ContainsFunc(p.Layers, func(l Layer) bool { return l.Kind != nil && l.Kind.NeedsGate() })
 }
 
-// Selector is the selector of MLP i, nil if it stays dense. It is made to be passed to graph.Swap.
+// Selector returns the selector of MLP i, nil if it stays dense. It is made to be a graph.Choose.MLP.
 func (p *Plan) Selector(i int, m *graph.MLP) (graph.Selector, error) {
 	if i < 0 || i >= len(p.Layers) {
 		return nil, p.errorf("layer %d of %d", i, len(p.Layers))
+	}
+	if m == nil {
+		return nil, p.errorf("layers[%d]: there is no MLP", i)
 	}
 	s, err := p.selector(i, m)
 	if err != nil {
@@ -225,22 +246,7 @@ func (p *Plan) selector(i int, m *graph.MLP) (graph.Selector, error) {
 	if l.Name != "" && l.Name != m.Name {
 		return nil, fmt.Errorf("the plan is for %s, the graph has %s", l.Name, m.Name)
 	}
-	if n := len(l.Threshold); n > 1 && n != m.Shape().Intermediate {
-		return nil, fmt.Errorf("threshold has %d numbers, %s has %d neurons", n, m.Name, m.Shape().Intermediate)
-	}
-	switch l.Selector {
-	case Gate:
-		return graph.Gate{Threshold: l.Threshold}, nil
-	case LoRA:
-		predictor, err := p.predictors.of(p, i, m)
-		if err != nil {
-			return nil, err
-		}
-		mask, err := l.mask()
-		return graph.LowRank{Predictor: predictor, Mask: mask}, err
-	default:
-		return nil, nil
-	}
+	return l.Kind.Selector(Place{i, m, p})
 }
 
 func (p *Plan) errorf(format string, args ...any) error {

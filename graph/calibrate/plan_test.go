@@ -26,12 +26,12 @@ var unexported = cmpopts.IgnoreUnexported(calibrate.Plan{})
 func TestPlanComesBackFromItsFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "plan.json")
 	want := &calibrate.Plan{Layers: []calibrate.Layer{
-		{Selector: calibrate.Dense},
-		{Name: "a", Selector: calibrate.Gate, Threshold: []float64{math.SmallestNonzeroFloat32}, Density: 0.25},
-		{Selector: calibrate.Gate, Threshold: []float64{0.1, 1.0 / 3}},
-		{Selector: calibrate.LoRA, Threshold: []float64{0}, Predictor: "p.safetensors"},
-		{Selector: calibrate.LoRA, Method: calibrate.TopK, Sparsity: 0.7, Rank: 3},
-		{Selector: calibrate.LoRA, Method: calibrate.Statistical, Sparsity: 0.7, Rank: 3},
+		{Kind: calibrate.DenseKind{}},
+		{Name: "a", Kind: calibrate.GateKind{Threshold: []float64{math.SmallestNonzeroFloat32}}, Density: 0.25},
+		{Kind: calibrate.GateKind{Threshold: []float64{0.1, 1.0 / 3}}},
+		{Kind: calibrate.LoRAKind{Threshold: []float64{0}, Predictor: "p.safetensors"}},
+		{Kind: calibrate.LoRAKind{Method: calibrate.TopK, Sparsity: 0.7, Rank: 3}},
+		{Kind: calibrate.LoRAKind{Method: calibrate.Statistical, Sparsity: 0.7, Rank: 3}},
 	}}
 	for range 2 { // also over a file that is there
 		require.NoError(t, want.Write(file))
@@ -41,13 +41,76 @@ func TestPlanComesBackFromItsFile(t *testing.T) {
 	assert.Empty(t, cmp.Diff(want, got, unexported))
 }
 
+// Files that were written before kinds were types are read as they were, keys of other kinds ignored.
+func TestReadOldPlan(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "plan.json")
+	text := `{"sparsegonia_plan": 1, "layers": [
+		{"selector": "dense", "threshold": [1], "density": 1},
+		{"name": "a", "selector": "gate", "threshold": [0.5, 1], "rank": 3, "density": 0.25},
+		{"selector": "lora", "threshold": [0], "method": "topk", "sparsity": 0.7, "predictor": "p.safetensors", "rank": 3}]}`
+	require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
+	got, err := calibrate.ReadPlan(file)
+	require.NoError(t, err)
+	assert.Empty(t, cmp.Diff(&calibrate.Plan{Layers: []calibrate.Layer{
+		{Kind: calibrate.DenseKind{}, Density: 1},
+		{Name: "a", Kind: calibrate.GateKind{Threshold: []float64{0.5, 1}}, Density: 0.25},
+		{Kind: calibrate.LoRAKind{
+			Threshold: []float64{0}, Method: calibrate.TopK, Sparsity: 0.7, Predictor: "p.safetensors", Rank: 3,
+		}},
+	}}, got, unexported))
+	require.NoError(t, got.Write(file))
+	written, err := os.ReadFile(file)
+	require.NoError(t, err)
+	want := "{\"selector\":\"lora\",\"threshold\":[0],\"method\":\"topk\",\"sparsity\":0.7,\"predictor\":\"p.safetensors\",\"rank\":3}"
+	assert.Contains(t, strings.NewReplacer("\n", "", "\t", "", ": ", ":").Replace(string(written)), want)
+}
+
+func TestKindBytes(t *testing.T) {
+	gated, plain := weights.MLPShape(weights.F16, 10, 4, true), weights.MLPShape(weights.F16, 10, 4, false)
+	for _, c := range []struct {
+		kind  calibrate.Kind
+		shape weights.Shape
+		want  int64
+	}{
+		{calibrate.DenseKind{}, gated, 3 * 80},
+		{calibrate.GateKind{}, gated, 80 + 2*40},
+		{calibrate.GateKind{}, plain, 80 + 40},
+		{calibrate.LoRAKind{Rank: 2}, gated, 3*40 + 4*2*14},
+	} {
+		if got := c.kind.Bytes(c.shape, 0.5); got != c.want {
+			t.Errorf("%s: %d bytes, want %d", c.kind.Name(), got, c.want)
+		}
+	}
+}
+
+// A kind of another package works like ours.
+type foreignKind struct{ calibrate.DenseKind }
+
+func (foreignKind) Name() string { return "foreign" }
+func (foreignKind) Selector(at calibrate.Place) (graph.Selector, error) {
+	v, err := at.Share(func() (any, error) { return fmt.Sprint(at.Layer, at.MLP.Name), nil })
+	return graph.GateSelector{Threshold: []float64{float64(len(v.(string)))}}, err
+}
+
+func TestForeignKind(t *testing.T) {
+	p := &calibrate.Plan{Layers: []calibrate.Layer{{Kind: foreignKind{}}}}
+	s, err := p.Selector(0, mlp())
+	require.NoError(t, err)
+	assert.Equal(t, graph.GateSelector{Threshold: []float64{4}}, s)
+	assert.False(t, p.NeedsGate())
+	_, err = p.Selector(0, nil)
+	assert.ErrorContains(t, err, "there is no MLP")
+	_, err = (&calibrate.Plan{Layers: make([]calibrate.Layer, 1)}).Selector(0, mlp())
+	assert.ErrorContains(t, err, "layers[0]: selector is missing")
+}
+
 // A plan that cannot be written leaves the one that was there.
 func TestWriteKeepsTheOldPlan(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "plan.json")
-	good := &calibrate.Plan{Layers: []calibrate.Layer{{Selector: calibrate.Dense}}}
+	good := &calibrate.Plan{Layers: []calibrate.Layer{{Kind: calibrate.DenseKind{}}}}
 	require.NoError(t, good.Write(file))
-	bad := &calibrate.Plan{Layers: []calibrate.Layer{{Selector: calibrate.Gate, Threshold: []float64{math.NaN()}}}}
+	bad := &calibrate.Plan{Layers: []calibrate.Layer{{Kind: calibrate.GateKind{Threshold: []float64{math.NaN()}}}}}
 	assert.ErrorContains(t, bad.Write(file), "layers[0]: threshold NaN")
 	assert.ErrorContains(t, good.Write(filepath.Join(dir, "none", "plan.json")), "none")
 	_, err := calibrate.ReadPlan(file)
@@ -116,19 +179,19 @@ func TestReadPortedConfiguration(t *testing.T) {
 		require.NoError(t, err)
 		return p
 	}
-	naive := calibrate.Layer{Selector: calibrate.LoRA, Rank: 327, Threshold: []float64{0}}
+	naive := calibrate.Layer{Kind: calibrate.LoRAKind{Rank: 327, Threshold: []float64{0}}}
 	assert.Empty(t, cmp.Diff(
 		&calibrate.Plan{Layers: []calibrate.Layer{naive, naive}},
 		read(`{"model_type": "llama-skip", "intermediate_size": 8192, "sparsity_method": "naive", "sparsities": [0.5, 0.7]}`), unexported))
 	assert.Empty(t, cmp.Diff(
 		&calibrate.Plan{Layers: []calibrate.Layer{
-			{Selector: calibrate.Dense},
-			{Selector: calibrate.LoRA, Rank: 10, Method: calibrate.Statistical, Sparsity: 0.7},
+			{Kind: calibrate.DenseKind{}},
+			{Kind: calibrate.LoRAKind{Rank: 10, Method: calibrate.Statistical, Sparsity: 0.7}},
 		}},
 		read(`{"intermediate_size": 100, "sparsity_method": "statistical_topk", "sparsities": [0.5, 0.7], "lora_size": 0.1, "sp_layers": [1]}`),
 		unexported))
 	assert.Empty(t, cmp.Diff(
-		&calibrate.Plan{Layers: []calibrate.Layer{{Selector: calibrate.LoRA, Rank: 4, Method: calibrate.TopK, Sparsity: 0.5}}},
+		&calibrate.Plan{Layers: []calibrate.Layer{{Kind: calibrate.LoRAKind{Rank: 4, Method: calibrate.TopK, Sparsity: 0.5}}}},
 		read(`{"intermediate_size": 100, "sparsity_method": "topk", "sparsities": [0.5], "sp_layers": "all"}`), unexported))
 }
 
@@ -164,7 +227,7 @@ func safetensors(t testing.TB, tensors map[string][2]int) []byte {
 func TestPredictorFile(t *testing.T) {
 	dir := t.TempDir()
 	planFile := filepath.Join(dir, "plan.json")
-	layer := calibrate.Layer{Selector: calibrate.LoRA, Threshold: []float64{0}, Predictor: "p.safetensors"}
+	layer := calibrate.Layer{Kind: calibrate.LoRAKind{Threshold: []float64{0}, Predictor: "p.safetensors"}}
 	require.NoError(t, (&calibrate.Plan{Layers: []calibrate.Layer{layer, layer}}).Write(planFile))
 	down, up := [2]int{1, 2}, [2]int{3, 1}
 	write := func(tensors map[string][2]int) *calibrate.Plan {
@@ -216,7 +279,7 @@ func TestPredictorFile(t *testing.T) {
 }
 
 func TestRandomPredictorsDiffer(t *testing.T) {
-	layer := calibrate.Layer{Selector: calibrate.LoRA, Threshold: []float64{0}, Rank: 2}
+	layer := calibrate.Layer{Kind: calibrate.LoRAKind{Threshold: []float64{0}, Rank: 2}}
 	plan := func() *calibrate.Plan { return &calibrate.Plan{Layers: []calibrate.Layer{layer, layer}} }
 	row := func(p *calibrate.Plan, i int) string {
 		s, err := p.Selector(i, mlp())
@@ -227,7 +290,7 @@ func TestRandomPredictorsDiffer(t *testing.T) {
 	}
 	assert.Equal(t, row(plan(), 0), row(plan(), 0), "the same in every run")
 	assert.NotEqual(t, row(plan(), 0), row(plan(), 1), "another in every layer")
-	layer.Rank = 4
+	layer.Kind = calibrate.LoRAKind{Threshold: []float64{0}, Rank: 4}
 	_, err := plan().Selector(0, mlp())
 	assert.ErrorContains(t, err, "rank 4, mlp has 3 neurons")
 	_, err = plan().Selector(2, mlp())

@@ -17,7 +17,7 @@ type ported struct {
 }
 
 // parsePorted makes a plan of a configuration. Such a configuration names no predictors: they have random weights until
-// Layer.Predictor names a file.
+// LoRAKind.Predictor names a file.
 func parsePorted(data []byte) (*Plan, error) {
 	var c ported
 	if err := json.Unmarshal(data, &c); err != nil {
@@ -30,14 +30,14 @@ func parsePorted(data []byte) (*Plan, error) {
 	if !(size > 0 && size <= 1) {
 		return nil, fmt.Errorf("lora_size %v is not between 0 and 1", size)
 	}
-	layer := Layer{Selector: LoRA, Rank: int(float64(c.IntermediateSize) * size)}
+	kind := LoRAKind{Rank: int(float64(c.IntermediateSize) * size)}
 	switch c.Method {
 	case "naive", "":
-		layer.Threshold = []float64{0}
+		kind.Threshold = []float64{0}
 	case "topk":
-		layer.Method = TopK
+		kind.Method = TopK
 	case "statistical_topk":
-		layer.Method = Statistical
+		kind.Method = Statistical
 	default:
 		return nil, fmt.Errorf("sparsity_method %q is not one of naive, topk, statistical_topk", c.Method)
 	}
@@ -47,12 +47,12 @@ func parsePorted(data []byte) (*Plan, error) {
 	}
 	p := &Plan{Layers: make([]Layer, len(c.Sparsities))}
 	for i := range p.Layers {
-		p.Layers[i] = Layer{Selector: Dense}
+		p.Layers[i].Kind = DenseKind{}
 		if sparse == nil || slices.Contains(sparse, i) {
-			p.Layers[i] = layer
-			if layer.Method != "" {
-				p.Layers[i].Sparsity = c.Sparsities[i]
+			if kind.Method != "" {
+				kind.Sparsity = c.Sparsities[i]
 			}
+			p.Layers[i].Kind = kind
 		}
 	}
 	return p, nil

@@ -5,48 +5,12 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"sync"
 
 	"github.com/sparsegonia/sparsegonia/graph"
 	"github.com/sparsegonia/sparsegonia/ops"
 	"github.com/sparsegonia/sparsegonia/ops/weights"
 	"github.com/sparsegonia/sparsegonia/ops/weights/checkpoint"
 )
-
-// predictors are those that a plan has made so far, by layer: all graphs that share the plan share them.
-type predictors struct {
-	mu   sync.Mutex
-	made map[int]ops.Predictor
-}
-
-// of is the predictor of layer i.
-func (s *predictors) of(p *Plan, i int, m *graph.MLP) (ops.Predictor, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	predictor, ok := s.made[i]
-	if !ok {
-		var err error
-		if l := &p.Layers[i]; l.Predictor != "" {
-			predictor, err = readPredictor(p.path(l.Predictor), i)
-		} else {
-			predictor, err = randomPredictor(l.Rank, m, uint64(i))
-		}
-		if err != nil {
-			return ops.Predictor{}, err
-		}
-	}
-	if got, want := predictor.Down.Cols(), m.Shape().Hidden; got != want {
-		return ops.Predictor{}, fmt.Errorf("the predictor takes %d inputs, %s has %d", got, m.Name, want)
-	}
-	if got, want := predictor.Up.Rows(), m.Shape().Intermediate; got != want {
-		return ops.Predictor{}, fmt.Errorf("the predictor scores %d neurons, %s has %d", got, m.Name, want)
-	}
-	if s.made == nil {
-		s.made = map[int]ops.Predictor{}
-	}
-	s.made[i] = predictor
-	return predictor, nil
-}
 
 // readPredictor reads the predictor of a layer from a safetensors file: the matrices layers.N.mlp_lora_proj.down.weight,
 // r×H, and layers.N.mlp_lora_proj.up.weight, I×r, as sparse_transformers names them, with or without "model." in front.
@@ -90,11 +54,11 @@ func readMatrix(c *checkpoint.Checkpoint, name string) (*weights.Matrix, error) 
 // randomPredictor has normally distributed weights (Glorot and Bengio, 2010), as sparse_transformers has without
 // trained predictors.
 func randomPredictor(rank int, m *graph.MLP, seed uint64) (ops.Predictor, error) {
-	hidden, intermediate := m.Shape().Hidden, m.Shape().Intermediate
+	hidden, intermediate := m.Shape().Hidden(), m.Shape().Intermediate
 	if rank > intermediate {
 		return ops.Predictor{}, fmt.Errorf("rank %d, %s has %d neurons", rank, m.Name, intermediate)
 	}
-	d := m.Shape().Dtype.Compute()
+	d := m.Shape().Dtype().Compute()
 	if d != weights.F32 && d != weights.F64 {
 		return ops.Predictor{}, fmt.Errorf("%s computes in %v: no predictor with random weights", m.Name, d)
 	}

@@ -33,7 +33,7 @@ func Example_anyGraph() {
 	check(err)
 	plan, err := captured.Plan(0.25) // thresholds that leave a quarter of each MLP's neurons active
 	check(err)
-	sparse, err := graph.Swap(g, gorgonia.Nodes{y}, plan.Selector) // a new graph; g stays as it is
+	sparse, err := graph.Swap(g, gorgonia.Nodes{y}, graph.Choose{MLP: plan.Selector}) // a new graph; g stays as it is
 	check(err)
 
 	machine, err := graph.NewMachine(sparse.Graph, sparse.Outputs) // or gorgonia.NewTapeMachine

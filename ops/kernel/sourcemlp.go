@@ -16,7 +16,6 @@ func SourceMLP[E weights.Elem](cpu *CPU, y, x []E, m MLP[E], source weights.Sour
 		s.add = s.addBlock
 	}
 	s.cpu, s.y, s.x, s.mlp, s.shape, s.next = cpu, y, x, m, source.Shape(), 0
-	s.outputs = source.Outputs()
 	err := source.Blocks(s.add)
 	if err == nil && s.next != s.shape.Intermediate {
 		err = fmt.Errorf("kernel: %d of %d neurons", s.next, s.shape.Intermediate)
@@ -28,14 +27,13 @@ func SourceMLP[E weights.Elem](cpu *CPU, y, x []E, m MLP[E], source weights.Sour
 
 // blockSum is a running SourceMLP.
 type blockSum[E weights.Elem] struct {
-	cpu     *CPU
-	y, x    []E
-	mlp     MLP[E]
-	shape   weights.Shape
-	outputs int
-	next    int // neuron
-	part    []E // the sum of a block
-	add     func(first int, n *weights.Neurons) error
+	cpu   *CPU
+	y, x  []E
+	mlp   MLP[E]
+	shape weights.Shape
+	next  int // neuron
+	part  []E // the sum of a block
+	add   func(first int, n *weights.Neurons) error
 }
 
 // addBlock adds the neurons n, numbered from first, to y. The first block also brings the bias.
@@ -43,13 +41,13 @@ func (s *blockSum[E]) addBlock(first int, n *weights.Neurons) error {
 	got := n.Shape()
 	count := got.Intermediate
 	got.Intermediate = s.shape.Intermediate
-	if got != s.shape || n.Outputs() != s.outputs || first != s.next || first+count > s.shape.Intermediate {
+	if !got.Equal(s.shape) || first != s.next || first+count > s.shape.Intermediate {
 		return fmt.Errorf("kernel: a block of %d neurons from %d on of shape %+v, after %d of shape %+v",
 			count, first, got, s.next, s.shape)
 	}
 	s.next = first + count
 	m := s.mlp
-	m.Gate, m.Up, m.Down = n.Gate, n.Up, n.Down
+	m.Gate, m.Up, m.Down = n.Gate(), n.Up(), n.Down()
 	to := s.y
 	if first > 0 {
 		m.DownBias = nil

@@ -20,11 +20,7 @@ type parts struct {
 func (p *parts) Blocks(do func(first int, n *weights.Neurons) error) error {
 	for first := 0; first < p.Intermediate(); first += p.size {
 		end := min(first+p.size, p.Intermediate())
-		part := &weights.Neurons{Up: p.Up.Slice(first, end), Down: p.Down.Slice(first, end)}
-		if p.Gated() {
-			part.Gate = p.Gate.Slice(first, end)
-		}
-		if err := do(first, part); err != nil {
+		if err := do(first, p.Slice(first, end)); err != nil {
 			return err
 		}
 	}
@@ -39,14 +35,19 @@ func TestSourceMLP(t *testing.T) {
 		for _, d := range floatDtypes {
 			for _, tokens := range []int{1, 3, 20} {
 				for _, gated := range []bool{true, false} {
-					n := &weights.Neurons{Up: randomMatrix(r, d, inner, hidden), Down: randomMatrix(r, d, inner, outputs)}
+					var gate *weights.Matrix
+					up, down := randomMatrix(r, d, inner, hidden), randomMatrix(r, d, inner, outputs)
 					m := MLP[float32]{UpBias: randoms(r, inner), DownBias: randoms(r, outputs), Act: activation.SiLU}
 					if gated {
-						n.Gate, m.GateBias = randomMatrix(r, d, inner, hidden), randoms(r, inner)
+						gate, m.GateBias = randomMatrix(r, d, inner, hidden), randoms(r, inner)
+					}
+					n, err := weights.NewNeurons(gate, up, down)
+					if err != nil {
+						t.Fatal(err)
 					}
 					x := randoms(r, tokens*hidden)
 					all := m
-					all.Gate, all.Up, all.Down = n.Gate, n.Up, n.Down
+					all.Gate, all.Up, all.Down = gate, up, down
 					want := make([]float32, tokens*outputs)
 					for _, size := range []int{inner, 16, 1} {
 						slots := numbers(inner, func(i int) int32 { return int32(i) })
@@ -102,7 +103,10 @@ func TestBorrowedScratch(t *testing.T) {
 	p := NewCPU(2)
 	defer p.Close()
 	r := rand.New(rand.NewPCG(1, 2))
-	n := &weights.Neurons{Up: randomMatrix(r, weights.F32, 70, 45), Down: randomMatrix(r, weights.F32, 70, 45)}
+	n, err := weights.NewNeurons(nil, randomMatrix(r, weights.F32, 70, 45), randomMatrix(r, weights.F32, 70, 45))
+	if err != nil {
+		t.Fatal(err)
+	}
 	m, source := MLP[float32]{Act: activation.ReLU}, &parts{n, 10}
 	down, up := randomMatrix(r, weights.F32, 9, 45), randomMatrix(r, weights.F32, 40, 9)
 	var wg sync.WaitGroup

@@ -35,7 +35,7 @@ func ExampleAllocateNeurons() {
 		return
 	}
 	fmt.Println(neurons.Intermediate(), "neurons of", neurons.NeuronBytes(), "bytes")
-	fmt.Println("from one neuron to the next:", neurons.Gate.Stride())
+	fmt.Println("from one neuron to the next:", neurons.Gate().Stride())
 	// Output:
 	// 3 neurons of 384 bytes
 	// from one neuron to the next: 384

@@ -29,9 +29,9 @@ func TestAllocateLayout(t *testing.T) {
 				assert.Equal(t, d, n.Dtype())
 				assert.Equal(t, gated, n.Gated())
 
-				parts := []*Matrix{n.Up, n.Down}
+				parts := []*Matrix{n.Up(), n.Down()}
 				if gated {
-					parts = []*Matrix{n.Gate, n.Up, n.Down}
+					parts = []*Matrix{n.Gate(), n.Up(), n.Down()}
 				}
 				assert.EqualValues(t, len(parts)*intermediate*d.RowBytes(hidden), n.Bytes())
 				var before uintptr
@@ -58,7 +58,7 @@ func TestAllocateZeroes(t *testing.T) {
 	require.NoError(t, err)
 	row := make([]float32, 4)
 	for i := range 3 {
-		for _, m := range []*Matrix{n.Gate, n.Up, n.Down} {
+		for _, m := range []*Matrix{n.Gate(), n.Up(), n.Down()} {
 			Row(m, i, row)
 			assert.Equal(t, make([]float32, 4), row)
 		}
@@ -73,10 +73,10 @@ func TestAllocateErrors(t *testing.T) {
 	}{
 		"no neurons":           {F32, 0, 4, "intermediate 0"},
 		"negative neurons":     {F32, -1, 4, "intermediate -1"},
-		"no hidden":            {F32, 4, 0, "hidden 0"},
-		"negative hidden":      {F32, 4, math.MinInt, "hidden -9"},
+		"no hidden":            {F32, 4, 0, "0 columns"},
+		"negative hidden":      {F32, 4, math.MinInt, "-9"},
 		"unknown dtype":        {Dtype(200), 4, 4, "dtype(200)"},
-		"huge hidden":          {F32, 1, 1 << 60, "too large"},
+		"huge hidden":          {F32, 1, 1 << 60, "too few or too many"},
 		"huge intermediate":    {F32, 1 << 60, 1, "too many"},
 		"huge product":         {F64, 1 << 31, 1 << 20, "too many"},
 		"overflowing product":  {F64, math.MaxInt, 4, "too many"},
@@ -93,8 +93,8 @@ func TestNewNeuronsIsAView(t *testing.T) {
 	up, down := NewMatrix(F16, 3, 2), NewMatrix(F16, 3, 2)
 	n, err := NewNeurons(nil, up, down)
 	require.NoError(t, err)
-	assert.Same(t, up, n.Up)
-	assert.Same(t, down, n.Down)
+	assert.Same(t, up, n.Up())
+	assert.Same(t, down, n.Down())
 	assert.False(t, n.Gated())
 }
 

@@ -7,9 +7,6 @@ type Source interface {
 	// Shape returns the shape of all neurons.
 	Shape() Shape
 
-	// Outputs returns the length of a down row, O.
-	Outputs() int
-
 	// Blocks calls do for the blocks in order: n holds the neurons from number first on. It is
 	// valid during the call, which must not call Blocks. The blocks are the same in every call of
 	// Blocks. An error of do or of a read ends it.

@@ -4,8 +4,6 @@ package checkpoint
 
 import (
 	"fmt"
-	"os"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -35,14 +33,4 @@ func (f *file) close() error {
 		return fmt.Errorf("checkpoint: munmap %s: %w", f.name, err)
 	}
 	return nil
-}
-
-// dontNeed takes the whole pages of a mapping out of memory. It is advice: an error loses nothing.
-func dontNeed(data []byte) {
-	page := uintptr(os.Getpagesize())
-	begin := uintptr(unsafe.Pointer(unsafe.SliceData(data)))
-	end := (begin + uintptr(len(data))) &^ (page - 1)
-	if skip := -begin & (page - 1); begin+skip < end {
-		_ = unix.Madvise(data[skip:end-begin], unix.MADV_DONTNEED)
-	}
 }

@@ -116,7 +116,7 @@ func (t Tensor) CopyTo(p *parallel.Pool, m *weights.Matrix) error {
 // stays valid and is read from the file again when used.
 func (t Tensor) Release() {
 	if t.mapped {
-		dontNeed(t.Data)
+		weights.GiveBack(t.Data)
 	}
 }
 

@@ -1,6 +1,6 @@
 //go:build unix
 
-package program_test
+package wholefile_test
 
 import (
 	"errors"

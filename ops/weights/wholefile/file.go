@@ -1,4 +1,8 @@
-package program
+// Package wholefile replaces files as a whole or not at all: neuron files, plans and what programs write.
+//
+// A new file is written beside the one that it replaces, brought to the disk and renamed. It works where files are on
+// Linux, macOS and Windows, follows links, and keeps the permissions of what it replaces; devices and pipes are written to.
+package wholefile
 
 import (
 	"errors"
@@ -9,7 +13,7 @@ import (
 	"path/filepath"
 )
 
-// File is a file in the making. It appears under its name, in place of what was there, when Commit
+// A File is a file in the making. It appears under its name, in place of what was there, when Commit
 // is called, and never in part.
 type File struct {
 	*os.File // where to write to
@@ -86,4 +90,17 @@ func (f *File) Discard() {
 	if f.Close() == nil && f.temporary {
 		os.Remove(f.Name())
 	}
+}
+
+// Write replaces the file at path by data.
+func Write(path string, data []byte) error {
+	f, err := Create(path)
+	if err != nil {
+		return err
+	}
+	if _, err := f.Write(data); err != nil {
+		f.Discard()
+		return err
+	}
+	return f.Commit()
 }

@@ -1,4 +1,4 @@
-package program_test
+package wholefile_test
 
 import (
 	"errors"
@@ -8,7 +8,7 @@ import (
 	"runtime"
 	"testing"
 
-	"github.com/sparsegonia/sparsegonia/examples/internal/program"
+	"github.com/sparsegonia/sparsegonia/ops/weights/wholefile"
 )
 
 // entries are the names in a directory.
@@ -35,7 +35,7 @@ func wantContent(t *testing.T, path, want string) {
 
 // writeFile writes a file as a whole.
 func writeFile(path string, write func(w io.Writer) error) error {
-	f, err := program.Create(path)
+	f, err := wholefile.Create(path)
 	if err != nil {
 		return err
 	}
@@ -96,7 +96,7 @@ func TestCreateSaysAtOnceWhatIsWrong(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, path := range []string{dir, filepath.Join(dir, "missing", "out"), filepath.Join(file, "out"), ""} {
-		if f, err := program.Create(path); err == nil {
+		if f, err := wholefile.Create(path); err == nil {
 			t.Errorf("%q can be written", path)
 			f.Discard()
 		}
@@ -110,7 +110,7 @@ func TestCreateSaysAtOnceWhatIsWrong(t *testing.T) {
 func TestCommitFails(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "out")
-	f, err := program.Create(path)
+	f, err := wholefile.Create(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,7 +128,7 @@ func TestCommitFails(t *testing.T) {
 
 func TestDiscard(t *testing.T) {
 	dir := t.TempDir()
-	f, err := program.Create(filepath.Join(dir, "out"))
+	f, err := wholefile.Create(filepath.Join(dir, "out"))
 	if err != nil {
 		t.Fatal(err)
 	}

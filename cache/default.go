@@ -1,0 +1,22 @@
+package cache
+
+import (
+	"fmt"
+
+	"github.com/sparsegonia/sparsegonia/ops/weights"
+)
+
+// New returns the default cache of source: an InPlaceCache of a *weights.Neurons, and a Window, which window describes, of
+// a *StreamLayer. Other sources have none. No window.Tokens are 5.
+func New(source weights.Source, window WindowOptions) (Cache, error) {
+	switch s := source.(type) {
+	case *weights.Neurons:
+		return InPlace(s), nil
+	case *StreamLayer:
+		if window.Tokens == 0 {
+			window.Tokens = 5
+		}
+		return NewWindow(s.File(), s.Index(), window)
+	}
+	return nil, fmt.Errorf("cache: there is no default cache of a %T", source)
+}

@@ -1,0 +1,8 @@
+//go:build !linux
+
+package weights
+
+func adviseHuge([]byte) {}
+
+// GiveBack does nothing on this system.
+func GiveBack([]byte) {}
