@@ -3,6 +3,7 @@ package graph
 import (
 	"slices"
 
+	"github.com/sparsegonia/sparsegonia/graph/vocabulary"
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 )
@@ -44,21 +45,21 @@ func volume(sizes []int) int {
 // origin is the batch that b is a copy of: vector by vector the same, in the same order. It undoes one reshape,
 // transpose or slice of everything.
 func (s *survey) origin(b batch) (batch, bool) {
-	k := kindOf(b.node)
-	if k != reshapeKind && k != transposeKind && k != sliceKind {
+	k := vocabulary.KindOf(b.node)
+	if k != vocabulary.Reshape && k != vocabulary.Transpose && k != vocabulary.Slice {
 		return b, false
 	}
 	from := s.inputs[b.node][0]
-	if k == transposeKind {
-		p := permutationOf(b.node.Op())
+	if k == vocabulary.Transpose {
+		p := vocabulary.PermutationOf(b.node.Op())
 		if b.axis >= len(p) {
 			return b, false
 		}
 		others := slices.Delete(slices.Clone(p), b.axis, b.axis+1)
 		return batch{from, p[b.axis]}, slices.IsSorted(others)
 	}
-	if k == sliceKind {
-		axis, start, end, step := sliceOf(b.node.Op(), from.Shape())
+	if k == vocabulary.Slice {
+		axis, start, end, step := vocabulary.SliceOf(b.node.Op(), from.Shape())
 		if axis >= from.Dims() || start != 0 || end != from.Shape()[axis] || step != 1 {
 			return b, false
 		}

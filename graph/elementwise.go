@@ -7,6 +7,7 @@ import (
 
 	"gorgonia.org/gorgonia"
 
+	"github.com/sparsegonia/sparsegonia/graph/vocabulary"
 	"github.com/sparsegonia/sparsegonia/ops"
 	"github.com/sparsegonia/sparsegonia/ops/activation"
 )
@@ -63,19 +64,19 @@ func (r *reader) readNew(b batch) func([]float64) float64 {
 		y := r.operandOf(b, 1)
 		return func(v []float64) float64 { return act.Apply64(x(v)) * y(v) }
 	}
-	switch vocabulary := gorgoniaOps(); kindOf(n) {
-	case unaryKind:
+	switch vocabulary.KindOf(n) {
+	case vocabulary.Unary:
 		r.e.nonlinear = true
-		f, x := vocabulary.unary[nameOf(n.Op())], r.operandOf(b, 0)
+		f, x := vocabulary.UnaryFunc(n.Op()), r.operandOf(b, 0)
 		return func(v []float64) float64 { return f(x(v)) }
-	case binaryKind:
-		r.e.nonlinear = r.e.nonlinear || !isBinary(n, "+") && !isBinary(n, "-")
-		f, x, y := vocabulary.binary[nameOf(n.Op())], r.operandOf(b, 0), r.operandOf(b, 1)
+	case vocabulary.Binary:
+		r.e.nonlinear = r.e.nonlinear || !vocabulary.IsBinary(n, "+") && !vocabulary.IsBinary(n, "-")
+		f, x, y := vocabulary.BinaryFunc(n.Op()), r.operandOf(b, 0), r.operandOf(b, 1)
 		return func(v []float64) float64 { return f(x(v), y(v)) }
 	}
 	f := r.fail("%v is not an elementwise function of linear maps", describe(n))
-	switch kindOf(n) {
-	case reshapeKind, transposeKind, sliceKind, repeatKind: // what lies behind it says if this looks like an MLP
+	switch vocabulary.KindOf(n) {
+	case vocabulary.Reshape, vocabulary.Transpose, vocabulary.Slice, vocabulary.Repeat: // what lies behind it says if this looks like an MLP
 		if from := r.inputs[n][0]; from.Dims() > 0 {
 			r.read(batch{from, min(b.axis, from.Dims()-1)})
 		}

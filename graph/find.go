@@ -7,6 +7,7 @@ import (
 
 	"gorgonia.org/gorgonia"
 
+	"github.com/sparsegonia/sparsegonia/graph/vocabulary"
 	"github.com/sparsegonia/sparsegonia/ops"
 	"github.com/sparsegonia/sparsegonia/ops/activation"
 	"github.com/sparsegonia/sparsegonia/ops/weights"
@@ -243,9 +244,9 @@ func (s *survey) isMergedSlice(l *linear) bool {
 		return true
 	}
 	for n := l.weight.node; n != nil && len(s.inputs[n]) > 0; n = s.inputs[n][0] {
-		if kindOf(n) == sliceKind {
+		if vocabulary.KindOf(n) == vocabulary.Slice {
 			from := s.inputs[n][0].Shape()
-			if axis, start, end, _ := sliceOf(n.Op(), from); end-start == width && merged(start, from[axis]) {
+			if axis, start, end, _ := vocabulary.SliceOf(n.Op(), from); end-start == width && merged(start, from[axis]) {
 				return true
 			}
 		}
@@ -272,10 +273,10 @@ func (s *survey) checkWeights(m *MLP, maps []*linear) error {
 	sources := map[*gorgonia.Node]bool{}
 	var follow func(n *gorgonia.Node)
 	follow = func(n *gorgonia.Node) {
-		switch kindOf(n) {
-		case leafKind:
+		switch vocabulary.KindOf(n) {
+		case vocabulary.Leaf:
 			sources[n] = true
-		case unaryKind, binaryKind, reshapeKind, transposeKind, sliceKind:
+		case vocabulary.Unary, vocabulary.Binary, vocabulary.Reshape, vocabulary.Transpose, vocabulary.Slice:
 			for _, c := range s.inputs[n] {
 				follow(c)
 			}
@@ -287,7 +288,7 @@ func (s *survey) checkWeights(m *MLP, maps []*linear) error {
 		switch {
 		case sources[n]:
 			return n
-		case kindOf(n) == sizeKind: // of static shapes: not a dependency
+		case vocabulary.KindOf(n) == vocabulary.Size: // of static shapes: not a dependency
 			return nil
 		}
 		for _, c := range s.inputs[n] {
@@ -323,10 +324,10 @@ func (s *survey) checkConsumers(m *MLP, core *gorgonia.Node) error {
 			return skip("%v, inside it, is an output", describe(n))
 		}
 		for _, c := range s.consumers[n] {
-			if c == core || kindOf(c) == sizeKind || slices.Contains(m.inner, c) {
+			if c == core || vocabulary.KindOf(c) == vocabulary.Size || slices.Contains(m.inner, c) {
 				continue
 			}
-			if kindOf(c) == readKind {
+			if vocabulary.KindOf(c) == vocabulary.Read {
 				return skip("%v, inside it, is read by a Read", describe(n))
 			}
 			return skip("%v, inside it, is also read by %v", describe(n), describe(c))
@@ -341,7 +342,7 @@ func (s *survey) extend(m *MLP, down *linear) {
 	m.output = down.out
 	for !s.isOutput[m.output.node] {
 		readers := slices.DeleteFunc(slices.Clone(s.consumers[m.output.node]), func(n *gorgonia.Node) bool {
-			return kindOf(n) == sizeKind
+			return vocabulary.KindOf(n) == vocabulary.Size
 		})
 		if len(readers) != 1 || !s.isRepeated(readers[0]) {
 			break

@@ -4,6 +4,7 @@ import (
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
+	"github.com/sparsegonia/sparsegonia/graph/vocabulary"
 	"github.com/sparsegonia/sparsegonia/ops"
 )
 
@@ -40,13 +41,13 @@ func (s *survey) linear(b batch) *linear {
 		return l
 	}
 	n := b.node
-	switch kindOf(n) {
-	case reshapeKind, transposeKind, sliceKind:
+	switch vocabulary.KindOf(n) {
+	case vocabulary.Reshape, vocabulary.Transpose, vocabulary.Slice:
 		if from, ok := s.origin(b); ok {
 			return s.linear(from).through(b)
 		}
 		return s.sliced(b)
-	case binaryKind:
+	case vocabulary.Binary:
 		return s.biased(b)
 	}
 	return nil
@@ -74,14 +75,14 @@ func (s *survey) product(b batch) *linear {
 		return l
 	}
 	// operands: 0 gives the leading axes of the result and 1 the rest; contracted are their inner axes.
-	k, operands := kindOf(n), s.inputs[n]
+	k, operands := vocabulary.KindOf(n), s.inputs[n]
 	var contracted [2]int
 	weight := 1 // the operand whose free axis is b.axis
 	switch k {
-	case matMulKind, batchedKind, matVecKind:
+	case vocabulary.MatMul, vocabulary.Batched, vocabulary.MatVec:
 		last := operands[0].Dims() - 1
 		contracted = [2]int{last, operands[1].Dims() - 2}
-		a, bT := transposed(n.Op())
+		a, bT := vocabulary.TransposesInputs(n.Op())
 		if a {
 			contracted[0]--
 		}
@@ -89,7 +90,7 @@ func (s *survey) product(b batch) *linear {
 			contracted[1]++
 		}
 		switch {
-		case k == matVecKind:
+		case k == vocabulary.MatVec:
 			contracted[1], weight = 0, 0
 		case b.axis == last:
 		case b.axis == last-1:
@@ -97,8 +98,8 @@ func (s *survey) product(b batch) *linear {
 		default:
 			return nil
 		}
-	case tensordotKind:
-		left, right := contractedAxes(n.Op())
+	case vocabulary.Tensordot:
+		left, right := vocabulary.ContractedAxes(n.Op())
 		if len(left) != 1 || len(right) != 1 {
 			return nil
 		}
@@ -114,7 +115,7 @@ func (s *survey) product(b batch) *linear {
 	}
 	l.in = batch{operands[1-weight], contracted[1-weight]}
 	l.weight = operandWeight{operands[weight], contracted[weight]}
-	if !s.isConstantExpression(l.weight.node) || k == batchedKind && l.in.node.Dims() != l.weight.node.Dims() {
+	if !s.isConstantExpression(l.weight.node) || k == vocabulary.Batched && l.in.node.Dims() != l.weight.node.Dims() {
 		return nil
 	}
 	return l
@@ -122,11 +123,11 @@ func (s *survey) product(b batch) *linear {
 
 // sliced recognises a slice of the outputs of an affine map.
 func (s *survey) sliced(b batch) *linear {
-	if kindOf(b.node) != sliceKind {
+	if vocabulary.KindOf(b.node) != vocabulary.Slice {
 		return nil
 	}
 	from := s.inputs[b.node][0]
-	axis, start, end, step := sliceOf(b.node.Op(), from.Shape())
+	axis, start, end, step := vocabulary.SliceOf(b.node.Op(), from.Shape())
 	if axis != b.axis || from.Dims() != b.node.Dims() || step != 1 {
 		return nil
 	}
@@ -146,8 +147,8 @@ func (s *survey) sliced(b batch) *linear {
 func (s *survey) biased(b batch) *linear {
 	sign := 1.0
 	switch {
-	case isBinary(b.node, "+"):
-	case isBinary(b.node, "-"):
+	case vocabulary.IsBinary(b.node, "+"):
+	case vocabulary.IsBinary(b.node, "-"):
 		sign = -1
 	default:
 		return nil
@@ -182,7 +183,7 @@ func (s *survey) scaled(b batch) *linear {
 	if l := s.linear(b); l != nil {
 		return l
 	}
-	if isUnary(b.node, "neg") {
+	if vocabulary.IsUnary(b.node, "neg") {
 		if from, ok := s.operand(b, 0); ok {
 			if l := s.scaled(from); l != nil {
 				l.rescale(-1)
@@ -191,7 +192,7 @@ func (s *survey) scaled(b batch) *linear {
 		}
 		return nil
 	}
-	product, quotient := isBinary(b.node, "⊙"), isBinary(b.node, "÷")
+	product, quotient := vocabulary.IsBinary(b.node, "⊙"), vocabulary.IsBinary(b.node, "÷")
 	for i := range 2 {
 		if !product && (!quotient || i == 1) {
 			break
@@ -239,8 +240,8 @@ func (s *survey) bias(n *gorgonia.Node, b batch) (bias, bool) {
 	if axis < 0 {
 		return out, false
 	}
-	for kindOf(n) == repeatKind {
-		if along := repeatedAxis(n.Op()); along < 0 || along == axis {
+	for vocabulary.KindOf(n) == vocabulary.Repeat {
+		if along := vocabulary.RepeatedAxis(n.Op()); along < 0 || along == axis {
 			return out, false
 		}
 		from := s.inputs[n][0]
@@ -260,7 +261,7 @@ func (s *survey) bias(n *gorgonia.Node, b batch) (bias, bool) {
 // might as well be an input.
 func (s *survey) isRepeated(n *gorgonia.Node) bool {
 	for _, c := range s.inputs[n] {
-		if kindOf(c) == repeatKind {
+		if vocabulary.KindOf(c) == vocabulary.Repeat {
 			return true
 		}
 	}
@@ -269,7 +270,7 @@ func (s *survey) isRepeated(n *gorgonia.Node) bool {
 
 // number is the value of a constant scalar.
 func (s *survey) number(n *gorgonia.Node) (float64, bool) {
-	if kindOf(n) != constantKind || !n.Shape().IsScalarEquiv() {
+	if vocabulary.KindOf(n) != vocabulary.Constant || !n.Shape().IsScalarEquiv() {
 		return 0, false
 	}
 	switch v := n.Value().(type) {

@@ -6,6 +6,7 @@ import (
 
 	"gorgonia.org/gorgonia"
 
+	"github.com/sparsegonia/sparsegonia/graph/vocabulary"
 	"github.com/sparsegonia/sparsegonia/ops"
 	"github.com/sparsegonia/sparsegonia/ops/kernel"
 	"github.com/sparsegonia/sparsegonia/ops/weights"
@@ -85,7 +86,7 @@ func (s *survey) isBound(n *gorgonia.Node) bool {
 		return n.Value() != nil
 	}
 	for _, c := range s.inputs[n] {
-		if kindOf(c) != sizeKind && !s.isBound(c) {
+		if vocabulary.KindOf(c) != vocabulary.Size && !s.isBound(c) {
 			return false
 		}
 	}

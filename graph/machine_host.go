@@ -7,6 +7,7 @@ import (
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
+	"github.com/sparsegonia/sparsegonia/graph/vocabulary"
 	"github.com/sparsegonia/sparsegonia/ops"
 )
 
@@ -31,7 +32,7 @@ func newHostPlan(m *Machine, g *gorgonia.ExprGraph) *hostPlan {
 
 // add plans one node. Its inputs have been added.
 func (p *hostPlan) add(n *gorgonia.Node) error {
-	op, name := n.Op(), typeName(n.Op())
+	op, name := n.Op(), vocabulary.TypeName(n.Op())
 	if len(n.DerivOf()) > 0 {
 		return fmt.Errorf("%v is a gradient of %v: %w: name the outputs that are wanted",
 			describe(n), describe(n.DerivOf()[0]), ErrUnsupported)
@@ -81,7 +82,7 @@ func (p *hostPlan) add(n *gorgonia.Node) error {
 func (p *hostPlan) choose(s *step, ins gorgonia.Nodes) (err error) {
 	now := len(p.m.steps) - 1
 	used := p.lives.use(ins, now)
-	if typeName(s.op) == "readOp" {
+	if vocabulary.TypeName(s.op) == "readOp" {
 		s.out, s.do = nil, (*step).read
 		if s.into, err = readTarget(s.op); err != nil {
 			return fmt.Errorf("%v: %w", describe(s.node), err)
@@ -91,7 +92,7 @@ func (p *hostPlan) choose(s *step, ins gorgonia.Nodes) (err error) {
 	if s.dtype, s.shape, err = typeOf(s.node); err != nil {
 		return fmt.Errorf("%v: %w", describe(s.node), err)
 	}
-	if typeName(s.op) == "" { // what Gorgonia's ops say is not what their Do does
+	if vocabulary.TypeName(s.op) == "" { // what Gorgonia's ops say is not what their Do does
 		if s.overwrites = s.op.OverwritesInput(); s.overwrites >= len(ins) {
 			return fmt.Errorf("%v overwrites input %d of %d", describe(s.node), s.overwrites, len(ins))
 		}
@@ -102,7 +103,7 @@ func (p *hostPlan) choose(s *step, ins gorgonia.Nodes) (err error) {
 		return nil
 	case s.overwrites >= 0:
 		s.do = (*step).freshOfCopy
-	case typeName(s.op) == "reshapeOp" && plannable(s.dtype, s.shape):
+	case vocabulary.TypeName(s.op) == "reshapeOp" && plannable(s.dtype, s.shape):
 		s.do = (*step).reshape
 	default:
 		s.do = (*step).fresh
@@ -119,7 +120,7 @@ func (s *step) inArena(ins gorgonia.Nodes) func(*step) error {
 	s.runner, _ = s.op.(ops.Runner)
 	s.prealloc, _ = s.op.(gorgonia.UsePreallocDoer)
 	s.unsafe, _ = s.op.(gorgonia.UnsafeDoer)
-	name := typeName(s.op)
+	name := vocabulary.TypeName(s.op)
 	sum := name == "elemBinOp" && isFloat(s.dtype) && sameOperands(s, ins)
 	switch {
 	case s.runner != nil:

@@ -4,12 +4,12 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"reflect"
 	"slices"
 	"unsafe"
 
 	"gorgonia.org/gorgonia"
 
+	"github.com/sparsegonia/sparsegonia/graph/vocabulary"
 	"github.com/sparsegonia/sparsegonia/ops"
 )
 
@@ -46,13 +46,13 @@ func schedule(g *gorgonia.ExprGraph, outputs gorgonia.Nodes) (gorgonia.Nodes, *g
 			return nil, nil, fmt.Errorf("output %d is nil", i)
 		case !slices.Contains(all, n):
 			return nil, nil, fmt.Errorf("output %d, %v, is not in the graph", i, describe(n))
-		case typeName(n.Op()) == "readOp" || typeName(n.Op()) == "letOp":
+		case vocabulary.TypeName(n.Op()) == "readOp" || vocabulary.TypeName(n.Op()) == "letOp":
 			return nil, nil, fmt.Errorf("output %d, %v, has no value", i, describe(n))
 		}
 		want(n)
 	}
 	for _, n := range all {
-		if len(outputs) == 0 || typeName(n.Op()) == "readOp" && wanted[children(g, n)[0]] {
+		if len(outputs) == 0 || vocabulary.TypeName(n.Op()) == "readOp" && wanted[children(g, n)[0]] {
 			want(n)
 		}
 	}
@@ -133,25 +133,6 @@ func children(g *gorgonia.ExprGraph, n *gorgonia.Node) gorgonia.Nodes {
 		ns = append(ns, it.Node().(*gorgonia.Node))
 	}
 	return ns
-}
-
-// gorgoniaPath is the package of Gorgonia's ops. They are not exported: only their type names tell
-// them apart.
-var gorgoniaPath = reflect.TypeFor[gorgonia.Node]().PkgPath()
-
-// typeName returns the name of the type of one of Gorgonia's ops, and "" for other ops.
-func typeName(op gorgonia.Op) string {
-	if op == nil {
-		return ""
-	}
-	t := reflect.TypeOf(op)
-	if t.Kind() == reflect.Pointer {
-		t = t.Elem()
-	}
-	if t.PkgPath() != gorgoniaPath {
-		return ""
-	}
-	return t.Name()
 }
 
 // lifetimes says which memory the values of nodes lie in, and in which steps it is in use. It knows

@@ -9,6 +9,7 @@ import (
 	"gorgonia.org/tensor"
 	"pgregory.net/rapid"
 
+	"github.com/sparsegonia/sparsegonia/graph/vocabulary"
 	"github.com/sparsegonia/sparsegonia/ops"
 	"github.com/sparsegonia/sparsegonia/ops/activation"
 )
@@ -230,7 +231,7 @@ func TestRandomNetworksByDefinition(t *testing.T) {
 
 // evaluate runs the Do of every op on copies.
 func evaluate(t tester, g *gorgonia.ExprGraph, n *gorgonia.Node, known map[*gorgonia.Node]gorgonia.Value) gorgonia.Value {
-	if n.Op() == nil || typeName(n.Op()) == "constantScalar" {
+	if n.Op() == nil || vocabulary.TypeName(n.Op()) == "constantScalar" {
 		return n.Value()
 	}
 	if v, ok := known[n]; ok {

@@ -8,6 +8,7 @@ import (
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
+	"github.com/sparsegonia/sparsegonia/graph/vocabulary"
 	"github.com/sparsegonia/sparsegonia/ops"
 	"github.com/sparsegonia/sparsegonia/ops/kernel"
 )
@@ -130,7 +131,7 @@ func (s *step) check(v gorgonia.Value) error {
 		return fmt.Errorf("the op gave a value of dtype %v, want %v", v.Dtype(), s.dtype)
 	}
 	shape := v.Shape()
-	if !shape.Eq(s.shape) && (typeName(s.op) == "" || shape.TotalSize() != s.shape.TotalSize()) {
+	if !shape.Eq(s.shape) && (vocabulary.TypeName(s.op) == "" || shape.TotalSize() != s.shape.TotalSize()) {
 		return fmt.Errorf("the op gave a value of shape %v, want %v", shape, s.shape)
 	}
 	return nil

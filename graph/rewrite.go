@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/sparsegonia/sparsegonia/graph/vocabulary"
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 )
@@ -81,7 +82,7 @@ func (w *rewriter) copy(n *gorgonia.Node) (*gorgonia.Node, error) {
 		}
 	}
 	name := givenName(n, from)
-	if kindOf(n) == constantKind {
+	if vocabulary.KindOf(n) == vocabulary.Constant {
 		built := w.graph.AddNode(gorgonia.NewConstant(n.Value(), gorgonia.WithName(name)))
 		if w.taken[built] { // Gorgonia merges constants of one name, whatever their values
 			built = w.graph.AddNode(gorgonia.NewConstant(n.Value(), gorgonia.WithName(w.unused(n))))

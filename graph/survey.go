@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/sparsegonia/sparsegonia/graph/vocabulary"
 	"gorgonia.org/gorgonia"
 )
 
@@ -64,8 +65,8 @@ func newSurvey(g *gorgonia.ExprGraph, outputs gorgonia.Nodes) (*survey, error) {
 
 // isStatement tells whether n is a Read or a Set.
 func isStatement(n *gorgonia.Node) bool {
-	k := kindOf(n)
-	return k == readKind || k == setKind
+	k := vocabulary.KindOf(n)
+	return k == vocabulary.Read || k == vocabulary.Set
 }
 
 // findOutputs makes what a Read reads, and nodes that nothing reads, the outputs.
@@ -73,7 +74,7 @@ func (s *survey) findOutputs() {
 	read := map[*gorgonia.Node]bool{}
 	for _, n := range s.all {
 		for _, c := range children(s.whole, n) {
-			if kindOf(n) == readKind {
+			if vocabulary.KindOf(n) == vocabulary.Read {
 				s.isOutput[c] = true
 			}
 			read[c] = true
@@ -136,12 +137,12 @@ func (s *survey) isConstantExpression(n *gorgonia.Node) bool {
 		return known
 	}
 	ok := false
-	switch kindOf(n) {
-	case leafKind, constantKind:
+	switch vocabulary.KindOf(n) {
+	case vocabulary.Leaf, vocabulary.Constant:
 		ok = true
-	case repeatKind: // the other operand is the size of something, which is known
+	case vocabulary.Repeat: // the other operand is the size of something, which is known
 		ok = s.isConstantExpression(s.inputs[n][0])
-	case transposeKind, reshapeKind, sliceKind, concatKind, unaryKind, binaryKind:
+	case vocabulary.Transpose, vocabulary.Reshape, vocabulary.Slice, vocabulary.Concat, vocabulary.Unary, vocabulary.Binary:
 		ok = true
 		for _, c := range s.inputs[n] {
 			ok = ok && s.isConstantExpression(c)

@@ -13,6 +13,7 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/sparsegonia/sparsegonia/cache"
+	"github.com/sparsegonia/sparsegonia/graph/vocabulary"
 	"github.com/sparsegonia/sparsegonia/ops"
 	"github.com/sparsegonia/sparsegonia/ops/activation"
 	"github.com/sparsegonia/sparsegonia/ops/kernel"
@@ -259,7 +260,7 @@ func TestSwapKeepsTheRest(t *testing.T) {
 	require.NoError(t, m.Close())
 	sets := 0
 	for _, n := range s.Graph.AllNodes() {
-		if kindOf(n) == setKind {
+		if vocabulary.KindOf(n) == vocabulary.Set {
 			sets++
 			assert.Equal(t, gorgonia.Nodes{s.Node(state), s.Node(sum)}, children(s.Graph, n))
 		}

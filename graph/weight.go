@@ -8,6 +8,7 @@ import (
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
+	"github.com/sparsegonia/sparsegonia/graph/vocabulary"
 	"github.com/sparsegonia/sparsegonia/ops"
 	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
@@ -38,8 +39,8 @@ func (s *survey) coreWeight(l *linear) (ops.Weight, error) {
 		return l.weighted.Weight(), nil
 	}
 	n, inputAxis := l.weight.node, l.weight.input
-	for kindOf(n) == transposeKind && n.Dims() == 2 {
-		n, inputAxis = s.inputs[n][0], permutationOf(n.Op())[inputAxis]
+	for vocabulary.KindOf(n) == vocabulary.Transpose && n.Dims() == 2 {
+		n, inputAxis = s.inputs[n][0], vocabulary.PermutationOf(n.Op())[inputAxis]
 	}
 	t, err := s.value(n)
 	if err != nil {
@@ -80,8 +81,8 @@ func (e unsupportedError) Error() string { return e.reason }
 
 // value is what a constant expression has when its leaves are bound to what they are bound to now.
 func (s *survey) value(n *gorgonia.Node) (*tensor.Dense, error) {
-	switch kindOf(n) {
-	case leafKind, constantKind:
+	switch vocabulary.KindOf(n) {
+	case vocabulary.Leaf, vocabulary.Constant:
 		switch v := n.Value().(type) {
 		case nil:
 			return nil, fmt.Errorf("weight %q has no value: bind it to a tensor first", n.Name())
@@ -94,10 +95,10 @@ func (s *survey) value(n *gorgonia.Node) (*tensor.Dense, error) {
 	operands := make([]gorgonia.Value, len(s.inputs[n]))
 	for i, c := range s.inputs[n] {
 		switch {
-		case kindOf(n) == repeatKind && i == 1:
-			axis := repeatedAxis(n.Op())
+		case vocabulary.KindOf(n) == vocabulary.Repeat && i == 1:
+			axis := vocabulary.RepeatedAxis(n.Op())
 			operands[i] = gorgonia.NewI(n.Shape()[axis] / s.inputs[n][0].Shape()[axis])
-		case c.IsScalar() && kindOf(c) == constantKind:
+		case c.IsScalar() && vocabulary.KindOf(c) == vocabulary.Constant:
 			operands[i] = c.Value()
 		default:
 			v, err := s.value(c)

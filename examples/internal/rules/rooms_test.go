@@ -25,7 +25,7 @@ const (
 
 // floors of the house, the ground floor first. A package imports from the floors below its own.
 var floors = [][]string{
-	{"ops/parallel", "ops/activation", "ops/weights/checkpoint/strictjson", "ops/weights/wholefile", "cuda/ptx"},
+	{"ops/parallel", "ops/activation", "ops/weights/checkpoint/strictjson", "ops/weights/wholefile", "cuda/ptx", "graph/vocabulary"},
 	{"ops/weights"},
 	{"ops/weights/checkpoint", "ops/simd", "cache"},
 	{"ops/kernel"},

@@ -1,4 +1,6 @@
-package graph
+// Package vocabulary says what Gorgonia's ops do. Their types are not exported: it builds a node of
+// each through the public API, once, and compares types and names with those.
+package vocabulary
 
 import (
 	"fmt"
@@ -11,30 +13,31 @@ import (
 	"gorgonia.org/tensor"
 )
 
-// kind is what an op does, as far as MLPs are concerned.
-type kind uint8
+// Kind is what an op does.
+type Kind uint8
 
+// The kinds of ops. Opaque are all that are not known.
 const (
-	opaqueKind kind = iota
-	leafKind        // no op: an input or a weight
-	constantKind
-	matMulKind
-	matVecKind
-	batchedKind
-	tensordotKind
-	unaryKind
-	binaryKind
-	sliceKind
-	transposeKind
-	reshapeKind
-	repeatKind
-	sizeKind
-	concatKind
-	readKind
-	setKind
+	Opaque    Kind = iota
+	Leaf           // no op: an input or a weight
+	Constant       // of a scalar or a tensor
+	MatMul         // Mul of two matrices
+	MatVec         // Mul of a matrix and a vector
+	Batched        // BatchedMatMul
+	Tensordot      // see ContractedAxes
+	Unary          // elementwise; see UnaryFunc
+	Binary         // elementwise; see BinaryFunc
+	Slice          // see SliceOf
+	Transpose      // see PermutationOf
+	Reshape
+	Repeat // see RepeatedAxis
+	Size
+	Concat
+	Read
+	Set
 )
 
-// opName tells the ops of Gorgonia apart, whose types are not exported.
+// opName tells apart the ops of Gorgonia, whose types are not exported.
 type opName struct {
 	typ  reflect.Type
 	name string
@@ -46,8 +49,8 @@ func nameOf(op gorgonia.Op) opName {
 
 // vocabulary is what is known of Gorgonia's ops. It is learnt from nodes that the public API builds.
 type vocabulary struct {
-	kinds  map[reflect.Type]kind // of the types whose kind does not depend on the op's name
-	named  map[opName]kind
+	kinds  map[reflect.Type]Kind // of the types whose kind does not depend on the op's name
+	named  map[opName]Kind
 	unary  map[opName]func(float64) float64
 	binary map[opName]func(a, b float64) float64
 }
@@ -64,23 +67,23 @@ var gorgoniaOps = sync.OnceValue(func() *vocabulary {
 	v := &vocabulary{unary: map[opName]func(float64) float64{}, binary: map[opName]func(a, b float64) float64{}}
 	wide, _, err := gorgonia.Broadcast(vector, matrix, gorgonia.NewBroadcastPattern([]byte{0}, nil))
 	var value gorgonia.Value
-	v.kinds = map[reflect.Type]kind{
-		typ(gorgonia.NewConstant(float32(1)), nil):                                      constantKind,
-		typ(gorgonia.NewConstant(tensor.New(tensor.WithBacking([]float32{1, 2}))), nil): constantKind,
-		typ(gorgonia.Tensordot([]int{0}, []int{0}, vector, matrix)):                     tensordotKind,
-		typ(gorgonia.Slice(vector, gorgonia.S(0, 2))):                                   sliceKind,
-		typ(gorgonia.Transpose(matrix)):                                                 transposeKind,
-		typ(gorgonia.Reshape(matrix, tensor.Shape{4})):                                  reshapeKind,
-		typ(wide, err):                          repeatKind,
-		typ(gorgonia.SizeOf(0, matrix)):         sizeKind,
-		typ(gorgonia.Concat(0, matrix, matrix)): concatKind,
-		typ(gorgonia.Read(matrix, &value), nil): readKind,
-		typ(gorgonia.Set(matrix, matrix), nil):  setKind,
+	v.kinds = map[reflect.Type]Kind{
+		typ(gorgonia.NewConstant(float32(1)), nil):                                      Constant,
+		typ(gorgonia.NewConstant(tensor.New(tensor.WithBacking([]float32{1, 2}))), nil): Constant,
+		typ(gorgonia.Tensordot([]int{0}, []int{0}, vector, matrix)):                     Tensordot,
+		typ(gorgonia.Slice(vector, gorgonia.S(0, 2))):                                   Slice,
+		typ(gorgonia.Transpose(matrix)):                                                 Transpose,
+		typ(gorgonia.Reshape(matrix, tensor.Shape{4})):                                  Reshape,
+		typ(wide, err):                          Repeat,
+		typ(gorgonia.SizeOf(0, matrix)):         Size,
+		typ(gorgonia.Concat(0, matrix, matrix)): Concat,
+		typ(gorgonia.Read(matrix, &value), nil): Read,
+		typ(gorgonia.Set(matrix, matrix), nil):  Set,
 	}
-	v.named = map[opName]kind{
-		nameOf(op(gorgonia.Mul(matrix, matrix))):       matMulKind,
-		nameOf(op(gorgonia.Mul(matrix, vector))):       matVecKind,
-		nameOf(op(gorgonia.BatchedMatMul(cube, cube))): batchedKind,
+	v.named = map[opName]Kind{
+		nameOf(op(gorgonia.Mul(matrix, matrix))):       MatMul,
+		nameOf(op(gorgonia.Mul(matrix, vector))):       MatVec,
+		nameOf(op(gorgonia.BatchedMatMul(cube, cube))): Batched,
 	}
 	for _, u := range []struct {
 		build func(*gorgonia.Node) (*gorgonia.Node, error)
@@ -152,49 +155,75 @@ var gorgoniaOps = sync.OnceValue(func() *vocabulary {
 	return v
 })
 
-func kindOf(n *gorgonia.Node) kind {
+// KindOf returns what the op of n does.
+func KindOf(n *gorgonia.Node) Kind {
 	op := n.Op()
 	if op == nil {
-		return leafKind
+		return Leaf
 	}
 	v, typ := gorgoniaOps(), reflect.TypeOf(op)
 	if k, ok := v.kinds[typ]; ok {
 		return k
 	}
 	if typ.PkgPath() != gorgoniaPath { // all the others are structs
-		return opaqueKind
+		return Opaque
 	}
 	name := nameOf(op)
 	if k, ok := v.named[name]; ok {
 		return k
 	}
 	if _, ok := v.unary[name]; ok {
-		return unaryKind
+		return Unary
 	}
 	if _, ok := v.binary[name]; ok {
-		return binaryKind
+		return Binary
 	}
-	return opaqueKind
+	return Opaque
 }
 
-// isUnary tells whether n is the result of the unary op of that name.
-func isUnary(n *gorgonia.Node, name string) bool {
-	return kindOf(n) == unaryKind && n.Op().String() == name
+// gorgoniaPath is the package of Gorgonia's ops.
+var gorgoniaPath = reflect.TypeFor[gorgonia.Node]().PkgPath()
+
+// TypeName returns the name of the type of one of Gorgonia's ops, and "" for other ops.
+func TypeName(op gorgonia.Op) string {
+	if op == nil {
+		return ""
+	}
+	t := reflect.TypeOf(op)
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if t.PkgPath() != gorgoniaPath {
+		return ""
+	}
+	return t.Name()
 }
 
-// isBinary tells whether n is the result of the binary op of that sign.
-func isBinary(n *gorgonia.Node, sign string) bool {
-	return kindOf(n) == binaryKind && strings.HasPrefix(n.Op().String(), sign+" ")
+// UnaryFunc returns the function of an op of kind Unary, and nil for other ops.
+func UnaryFunc(op gorgonia.Op) func(x float64) float64 { return gorgoniaOps().unary[nameOf(op)] }
+
+// BinaryFunc returns the function of an op of kind Binary, and nil for other ops.
+func BinaryFunc(op gorgonia.Op) func(a, b float64) float64 { return gorgoniaOps().binary[nameOf(op)] }
+
+// IsUnary reports whether n is the result of the unary op of that name.
+func IsUnary(n *gorgonia.Node, name string) bool {
+	return KindOf(n) == Unary && n.Op().String() == name
 }
 
-// transposed tells which operands of a matrix product are transposed; only the op's name says it.
-func transposed(op gorgonia.Op) (a, b bool) {
+// IsBinary reports whether n is the result of the binary op of that sign.
+func IsBinary(n *gorgonia.Node, sign string) bool {
+	return KindOf(n) == Binary && strings.HasPrefix(n.Op().String(), sign+" ")
+}
+
+// TransposesInputs reports which operands of a matrix product are transposed. Only the op's name
+// shows it.
+func TransposesInputs(op gorgonia.Op) (a, b bool) {
 	s := op.String()
 	return strings.HasPrefix(s, "Aᵀ"), strings.HasSuffix(s, "ᵀ")
 }
 
-// sliceOf is the range that a slice takes of an axis of a tensor of shape from.
-func sliceOf(op gorgonia.Op, from tensor.Shape) (axis, start, end, step int) {
+// SliceOf returns the range that a slice takes of an axis of a tensor of shape from.
+func SliceOf(op gorgonia.Op, from tensor.Shape) (axis, start, end, step int) {
 	axis = strings.Count(op.String(), ":, ")
 	s := op.(interface{ IsSlice() tensor.Slice }).IsSlice()
 	if axis >= len(from) || s == nil || s.End() <= s.Start() {
@@ -203,13 +232,13 @@ func sliceOf(op gorgonia.Op, from tensor.Shape) (axis, start, end, step int) {
 	return axis, s.Start(), min(s.End(), from[axis]), max(s.Step(), 1)
 }
 
-// permutationOf lists for every axis of a transpose the axis of its input.
-func permutationOf(op gorgonia.Op) []int {
+// PermutationOf returns for every axis of a transpose the axis of its input.
+func PermutationOf(op gorgonia.Op) []int {
 	return integers(strings.Trim(op.String(), "Aᵀ{}"))
 }
 
-// repeatedAxis is the axis that a repeat repeats along.
-func repeatedAxis(op gorgonia.Op) int {
+// RepeatedAxis returns the axis that a repeat repeats along.
+func RepeatedAxis(op gorgonia.Op) int {
 	var axis int
 	if _, err := fmt.Sscanf(op.String(), "Repeat%d", &axis); err != nil {
 		return -1
@@ -217,8 +246,8 @@ func repeatedAxis(op gorgonia.Op) int {
 	return axis
 }
 
-// contractedAxes are the axes that a tensordot contracts.
-func contractedAxes(op gorgonia.Op) (a, b []int) {
+// ContractedAxes returns the axes that a tensordot contracts.
+func ContractedAxes(op gorgonia.Op) (a, b []int) {
 	left, right, _ := strings.Cut(op.String(), "], ")
 	_, left, _ = strings.Cut(left, "[")
 	_, right, _ = strings.Cut(right, "[")
