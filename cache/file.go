@@ -157,7 +157,7 @@ func (f *File) layer(i int) (*layer, error) {
 }
 
 // Read reads the neurons of a layer from number first on into n, which says by its shape how many. It is fastest if n
-// is from Allocate. After an error the content of n is not defined.
+// is from Shape.Allocate. After an error the content of n is not defined.
 func (f *File) Read(layer, first int, n *weights.Neurons) error {
 	l, err := f.layer(layer)
 	if err != nil {

@@ -40,7 +40,7 @@ type move struct {
 	within   bool // from is a slot
 }
 
-// NewPacked is a cache over store that copies rows on the threads of pool (nil: kernel.DefaultPool).
+// NewPacked is a cache over store that copies rows on the threads of pool (nil: parallel.DefaultPool).
 func NewPacked(store *weights.Neurons, pool *parallel.Pool) (*Packed, error) {
 	if store.Intermediate() == 0 {
 		return nil, errors.New("cache: packed: there is no store")
