@@ -32,10 +32,13 @@ type MLP struct {
 	inner         gorgonia.Nodes // what only the MLP computes, without its output
 }
 
-// Shape returns the shape of the MLP's neurons.
+// Shape returns the shape of the MLP's neurons, the zero Shape if there are none.
 func (m *MLP) Shape() weights.Shape {
 	if m.Source != nil {
 		return m.Source.Shape()
+	}
+	if m.Up.Matrix == nil {
+		return weights.Shape{}
 	}
 	s := weights.MLPShape(m.Up.Matrix.Dtype(), m.Up.Outputs(), m.Up.Inputs(), m.Gate.Matrix != nil)
 	s.Parts[len(s.Parts)-1].Cols = m.Down.Outputs()
