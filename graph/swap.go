@@ -3,6 +3,7 @@ package graph
 import (
 	"errors"
 	"fmt"
+	"io"
 	"unsafe"
 
 	"gorgonia.org/gorgonia"
@@ -21,6 +22,18 @@ type Swapped struct {
 	Skipped []Skipped       // nodes of the old graph
 
 	nodes map[*gorgonia.Node]*gorgonia.Node
+}
+
+// Close closes the caches of the MLPs that have something to close, such as a cache.Window. The new
+// graph must not run afterwards, nor may the file that it reads be closed before.
+func (s *Swapped) Close() error {
+	var errs []error
+	for _, m := range s.MLPs {
+		if c, ok := m.Cache.(io.Closer); ok {
+			errs = append(errs, c.Close())
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // SwappedMLP is an MLP that has become sparse, or one node.

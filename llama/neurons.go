@@ -52,13 +52,28 @@ func (l *loader) openNeurons(path string) (*neuronFile, error) {
 	n := &neuronFile{File: f, gates: make([]*weights.Matrix, l.model.Config.Layers)}
 	if got := f.Label(); got != label {
 		err = fmt.Errorf("llama: neuron file %s was made for %q, this is %q: remove it", path, got, label)
-	} else {
+	} else if err = l.checkShapes(f, path); err == nil {
 		n.stream, err = cache.NewStream(f, streamBlock(f))
 	}
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return n, nil
+}
+
+// checkShapes compares the layers of a neuron file with the configuration: a label can be written
+// over anything.
+func (l *loader) checkShapes(f *cache.File, path string) error {
+	c, shapes := &l.model.Config, f.Shapes()
+	if len(shapes) != c.Layers {
+		return fmt.Errorf("llama: neuron file %s has %d layers, the model %d: remove it", path, len(shapes), c.Layers)
+	}
+	for i, s := range shapes {
+		if want := weights.MLPShape(s.Dtype(), c.IntermediateSize, c.HiddenSize, l.model.gated()); !s.Equal(want) {
+			return fmt.Errorf("llama: neuron file %s: layer %d has other neurons than the model: remove it", path, i)
+		}
+	}
+	return nil
 }
 
 // label returns what tells the MLPs of one checkpoint, in one width, from others: the shapes and

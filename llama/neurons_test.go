@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/sparsegonia/sparsegonia/cache"
@@ -160,6 +161,47 @@ func TestNeuronFileErrors(t *testing.T) {
 		wantError(t, err, path, "corrupt neuron file")
 		if n := s.Length(0); n != 1 {
 			t.Errorf("%d tokens", n)
+		}
+	}
+}
+
+// A label can be written over anything: the layers are compared, too.
+func TestNeuronFileOfOtherShapes(t *testing.T) {
+	good, bad := filepath.Join(t.TempDir(), "good"), filepath.Join(t.TempDir(), "bad")
+	m, err := llama.OpenFS(tinysilu.FS, llama.Options{NeuronFile: good})
+	if err != nil {
+		t.Fatal(err)
+	}
+	layers, intermediate, hidden := m.Config.Layers, m.Config.IntermediateSize, m.Config.HiddenSize
+	if err := m.Close(); err != nil {
+		t.Fatal(err)
+	}
+	f, err := cache.OpenFile(good)
+	if err != nil {
+		t.Fatal(err)
+	}
+	label := f.Label()
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		layers, intermediate, hidden int
+		gated                        bool
+	}{
+		"layers":  {layers - 1, intermediate, hidden, true},
+		"neurons": {layers, intermediate - 1, hidden, true},
+		"hidden":  {layers, intermediate, hidden + 1, true},
+		"gate":    {layers, intermediate, hidden, false},
+	} {
+		os.Remove(bad)
+		err := cache.WriteFile(bad, label, c.layers, func(int) (*weights.Neurons, error) {
+			return weights.AllocateNeurons(weights.F32, c.intermediate, c.hidden, c.gated)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := llama.OpenFS(tinysilu.FS, llama.Options{NeuronFile: bad}); err == nil || !strings.Contains(err.Error(), bad) {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

@@ -80,7 +80,7 @@ func newComparison(src Source, p *Plan) (*comparison, error) {
 		return nil, err
 	}
 	if c.sparse, err = newArm(src, graph.Choose{MLP: p.Selector}, options...); err != nil {
-		return nil, errors.Join(err, c.dense.machine.Close())
+		return nil, errors.Join(err, c.dense.close())
 	}
 	return c, nil
 }
@@ -89,9 +89,13 @@ func newArm(src Source, choose graph.Choose, options ...graph.Option) (a arm, er
 	if a.Swapped, err = graph.Swap(src.Graph, src.Outputs, choose, options...); err != nil {
 		return a, err
 	}
-	a.machine, err = graph.NewMachine(a.Graph, a.Outputs, graph.WithCPU(src.CPU))
-	return a, err
+	if a.machine, err = graph.NewMachine(a.Graph, a.Outputs, graph.WithCPU(src.CPU)); err != nil {
+		return a, errors.Join(err, a.Swapped.Close())
+	}
+	return a, nil
 }
+
+func (a *arm) close() error { return errors.Join(a.machine.Close(), a.Swapped.Close()) }
 
 func (a *arm) run(inputs Inputs) error {
 	if err := let(a.Swapped, inputs); err != nil {
@@ -102,8 +106,8 @@ func (a *arm) run(inputs Inputs) error {
 }
 
 func (c *comparison) close() {
-	_ = c.dense.machine.Close()
-	_ = c.sparse.machine.Close()
+	_ = c.dense.close()
+	_ = c.sparse.close()
 }
 
 func (c *comparison) run(inputs Inputs) error {

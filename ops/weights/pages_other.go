@@ -1,8 +1,6 @@
-//go:build !linux
+//go:build !unix
 
 package weights
-
-func adviseHuge([]byte) {}
 
 // GiveBack does nothing on this system.
 func GiveBack([]byte) {}
