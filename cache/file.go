@@ -16,7 +16,7 @@ type File struct {
 	name   string
 	r      io.ReaderAt
 	header *header
-	close  func() error
+	close  func() error // nil: there is nothing to close
 }
 
 // FileOption changes how OpenFile opens.
@@ -31,7 +31,10 @@ func WithDirect() FileOption { return func(o *fileOptions) { o.direct = true } }
 // OpenFile opens a neuron file and checks its header and its size.
 func OpenFile(path string, opts ...FileOption) (*File, error) {
 	var o fileOptions
-	for _, opt := range opts {
+	for i, opt := range opts {
+		if opt == nil {
+			return nil, fmt.Errorf("cache: open neuron file: option %d is nil", i)
+		}
 		opt(&o)
 	}
 	f, err := openFile(path, o)
@@ -80,7 +83,10 @@ func NewFile(r io.ReaderAt, size int64) (*File, error) {
 }
 
 func newFile(name string, r io.ReaderAt, size int64) (*File, error) {
-	f := &File{name: name, r: r, close: func() error { return nil }}
+	if r == nil {
+		return nil, errNoFile
+	}
+	f := &File{name: name, r: r}
 	corrupt := func(err error) (*File, error) { return nil, fmt.Errorf("%s: %w: %w", name, ErrCorrupt, err) }
 	if size < page {
 		return corrupt(fmt.Errorf("%d bytes are too few", size))
@@ -137,10 +143,18 @@ func (f *File) readAt(b []byte, offset int64) error {
 }
 
 // Label is what WriteFile was told to write: what the neurons were made from.
-func (f *File) Label() string { return f.header.label }
+func (f *File) Label() string {
+	if f.open() != nil {
+		return ""
+	}
+	return f.header.label
+}
 
 // Shapes lists the layers.
 func (f *File) Shapes() []weights.Shape {
+	if f.open() != nil {
+		return nil
+	}
 	shapes := make([]weights.Shape, len(f.header.layers))
 	for i, l := range f.header.layers {
 		shapes[i] = l.Shape
@@ -148,8 +162,21 @@ func (f *File) Shapes() []weights.Shape {
 	return shapes
 }
 
-// layer is layer i.
+var errNoFile = errors.New("there is no file")
+
+// open returns an error of a File that nothing has opened: nil or zero.
+func (f *File) open() error {
+	if f == nil || f.header == nil {
+		return errNoFile
+	}
+	return nil
+}
+
+// layer returns layer i.
 func (f *File) layer(i int) (*layer, error) {
+	if err := f.open(); err != nil {
+		return nil, err
+	}
 	if i < 0 || i >= len(f.header.layers) {
 		return nil, fmt.Errorf("%s: layer %d, the file has %d", f.name, i, len(f.header.layers))
 	}
@@ -227,6 +254,9 @@ func (f *File) Load(layer int) (*weights.Neurons, error) {
 
 // Verify reads the whole file and checks every neuron.
 func (f *File) Verify() error {
+	if err := f.open(); err != nil {
+		return fmt.Errorf("cache: verify: %w", err)
+	}
 	for i := range f.header.layers {
 		l := &f.header.layers[i]
 		const least = 1 << 20
@@ -244,7 +274,11 @@ func (f *File) Verify() error {
 
 // Close closes the file. Reads that come later are errors.
 func (f *File) Close() error {
-	if err := f.close(); err != nil {
+	err := f.open()
+	if err == nil && f.close != nil {
+		err = f.close()
+	}
+	if err != nil {
 		return fmt.Errorf("cache: close neuron file: %w", err)
 	}
 	return nil

@@ -42,7 +42,12 @@ func (c *InPlaceCache) Refresh(active []bool, slots []int32) error {
 }
 
 // Intermediate returns the number of neurons, I.
-func (c *InPlaceCache) Intermediate() int { return c.store.Intermediate() }
+func (c *InPlaceCache) Intermediate() int {
+	if c == nil {
+		return 0
+	}
+	return c.store.Intermediate()
+}
 
 // Rows returns the store.
 func (c *InPlaceCache) Rows() *weights.Neurons { return c.store }

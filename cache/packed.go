@@ -199,7 +199,12 @@ func newPools(n *weights.Neurons, rows int) (*weights.Neurons, error) {
 }
 
 // Intermediate is the number of neurons of the MLP, I.
-func (c *Packed) Intermediate() int { return c.store.Intermediate() }
+func (c *Packed) Intermediate() int {
+	if c == nil {
+		return 0
+	}
+	return c.store.Intermediate()
+}
 
 // Rows are the pools. They have room for more neurons than are active.
 func (c *Packed) Rows() *weights.Neurons { return c.rows }

@@ -11,9 +11,8 @@ import (
 // many neurons are read as the budget has room for beside the active set. A neuron that cannot be read is left to the
 // Refresh that needs it, which then reports the error.
 func (w *Window) Prefetch(expected []bool) error {
-	if len(expected) != w.shape.Intermediate {
-		return fmt.Errorf("cache: prefetch: expected has %d entries, the MLP has %d neurons",
-			len(expected), w.shape.Intermediate)
+	if n := w.Intermediate(); n == 0 || len(expected) != n {
+		return fmt.Errorf("cache: prefetch: expected has %d entries, the MLP has %d neurons", len(expected), n)
 	}
 	if w.closed {
 		return fmt.Errorf("cache: prefetch: %w", os.ErrClosed)

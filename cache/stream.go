@@ -48,8 +48,8 @@ func NewStream(f *File, blockBytes int64) (*Stream, error) {
 }
 
 func newStream(f *File, blockBytes int64) (*Stream, error) {
-	if f == nil {
-		return nil, errors.New("there is no file")
+	if err := f.open(); err != nil {
+		return nil, err
 	}
 	if blockBytes < 0 {
 		return nil, fmt.Errorf("blocks of %d bytes", blockBytes)
@@ -61,10 +61,9 @@ func newStream(f *File, blockBytes int64) (*Stream, error) {
 	}
 	largest := 0
 	for i, l := range f.header.layers {
-		const together = 16 // neurons that a kernel works on at a time
 		size := int(blockBytes / int64(l.Bundle()))
-		if size >= together {
-			size -= size % together
+		if size >= rowGroup {
+			size -= size % rowGroup
 		}
 		s.layers[i] = StreamLayer{stream: s, index: i, size: min(max(size, 1), l.Intermediate)}
 		largest = max(largest, s.layers[i].size*l.Bundle())
@@ -87,6 +86,10 @@ func newStream(f *File, blockBytes int64) (*Stream, error) {
 	return s, nil
 }
 
+// rowGroup is the number of rows that blocks are cut at, so that only the last block of a layer
+// leaves a remainder to the kernels: they take 8 rows at a time, or 16 for AMX tiles.
+const rowGroup = 16
+
 // part views the beginning of store as neurons of the layer.
 func (l *layer) part(store []byte, neurons int) (*weights.Neurons, error) {
 	shape := l.Shape
@@ -102,7 +105,11 @@ func (s *Stream) Bytes() int64 { return int64(len(s.store[0]) + len(s.store[1]))
 
 // Layer returns layer i: the same pointer in every call.
 func (s *Stream) Layer(i int) (*StreamLayer, error) {
-	if _, err := s.file.layer(i); err != nil {
+	err := errNoFile
+	if s != nil {
+		_, err = s.file.layer(i)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("cache: stream: %w", err)
 	}
 	return &s.layers[i], nil
@@ -117,11 +124,16 @@ func (l *StreamLayer) File() *File {
 }
 
 // Index returns the number of the layer in its file.
-func (l *StreamLayer) Index() int { return l.index }
+func (l *StreamLayer) Index() int {
+	if l == nil {
+		return 0
+	}
+	return l.index
+}
 
 // Shape returns the shape of the layer's neurons. The zero StreamLayer has none.
 func (l *StreamLayer) Shape() weights.Shape {
-	if l.stream == nil {
+	if l.File() == nil {
 		return weights.Shape{}
 	}
 	return l.stream.file.header.layers[l.index].Shape
@@ -129,10 +141,10 @@ func (l *StreamLayer) Shape() weights.Shape {
 
 // Blocks implements weights.Source. It allocates nothing.
 func (l *StreamLayer) Blocks(do func(first int, n *weights.Neurons) error) error {
-	s := l.stream
-	if s == nil {
-		return errors.New("cache: stream: the layer is of no stream")
+	if l.File() == nil || do == nil {
+		return errors.New("cache: stream: the layer is of no stream, or there is no function to call")
 	}
+	s := l.stream
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	current := s.start(l, 0, 0)

@@ -1,7 +1,6 @@
 package cache
 
 import (
-	"errors"
 	"fmt"
 	"math/bits"
 	"os"
@@ -68,9 +67,6 @@ func NewWindow(f *File, layer int, o WindowOptions) (*Window, error) {
 }
 
 func newWindow(f *File, number int, o WindowOptions) (*Window, error) {
-	if f == nil {
-		return nil, errors.New("there is no file")
-	}
 	l, err := f.layer(number)
 	if err != nil {
 		return nil, err
@@ -132,7 +128,7 @@ func (w *Window) resize(slots int) error {
 // Refresh makes active the active set and reads what is missing. It allocates when the window grows, or goes
 // beyond its budget or back.
 func (w *Window) Refresh(active []bool, slots []int32) error {
-	if err := checkMask(active, slots, w.shape.Intermediate); err != nil {
+	if err := checkMask(active, slots, w.Intermediate()); err != nil {
 		return err
 	}
 	if w.closed {
@@ -273,7 +269,12 @@ func (w *Window) touch(slot int32, last int64) {
 }
 
 // Intermediate is the number of neurons of the MLP, I.
-func (w *Window) Intermediate() int { return w.shape.Intermediate }
+func (w *Window) Intermediate() int {
+	if w == nil {
+		return 0
+	}
+	return w.shape.Intermediate
+}
 
 // Rows is the memory that the slots index: some of the neurons of the file.
 func (w *Window) Rows() *weights.Neurons { return w.rows }
@@ -290,6 +291,9 @@ func (w *Window) Stats() Stats {
 
 // Reset ends a Prefetch and empties the window and the counts. The memory stays, up to the budget.
 func (w *Window) Reset() {
+	if w.Intermediate() == 0 {
+		return
+	}
 	w.settle()
 	_, _ = w.shrink() // if there is no memory for less, there is for more
 	clear(w.active)
@@ -311,6 +315,9 @@ func (w *Window) Reset() {
 
 // Close ends a Prefetch. A Refresh that comes later is an error.
 func (w *Window) Close() error {
+	if w.Intermediate() == 0 {
+		return fmt.Errorf("cache: close: %w", os.ErrInvalid)
+	}
 	w.settle()
 	w.closed = true
 	return nil
