@@ -34,8 +34,13 @@ type MLP struct {
 
 // Shape returns the shape of the MLP's neurons.
 func (m *MLP) Shape() weights.Shape {
-	if m.Source != nil {
+	switch {
+	case m == nil:
+		return weights.Shape{}
+	case m.Source != nil:
 		return m.Source.Shape()
+	case m.Up.Matrix == nil:
+		return weights.Shape{}
 	}
 	s := weights.MLPShape(m.Up.Matrix.Dtype(), m.Up.Outputs(), m.Up.Inputs(), m.Gate.Matrix != nil)
 	s.Parts[len(s.Parts)-1].Cols = m.Down.Outputs()

@@ -24,6 +24,9 @@ type Linear struct {
 
 // As returns the weight in dtype d, with a row for each output.
 func (l *Linear) As(d weights.Dtype) (ops.Weight, error) {
+	if l == nil || l.Weight.Matrix == nil {
+		return ops.Weight{}, errors.New("graph: linear: there is no weight")
+	}
 	w := l.Weight
 	m := weights.NewMatrix(d, w.Outputs(), w.Inputs())
 	convert := weights.Copy

@@ -66,6 +66,9 @@ type GateSelector struct {
 
 // Select implements Selector.
 func (g GateSelector) Select(s Site) (Selection, error) {
+	if s.MLP == nil {
+		return Selection{}, errors.New("gate selector: there is no MLP")
+	}
 	w := s.MLP.Gate
 	if !s.MLP.Gated() {
 		w = s.MLP.Up

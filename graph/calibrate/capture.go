@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"math"
+	"slices"
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
@@ -44,7 +45,9 @@ type Activations struct {
 	Live  []int32       // length T, negative for padding; nil: every row counts
 }
 
-// Captured is what Capture has learnt.
+var errNoInputs = errors.New("there are no inputs")
+
+// Captured holds what Capture has learnt.
 type Captured struct {
 	MLPs    []*graph.MLP
 	Skipped []graph.Skipped
@@ -84,7 +87,7 @@ func Capture(src Source, visit func(i int, a Activations) error) (*Captured, err
 		c.Runs++
 	}
 	if c.Runs == 0 {
-		return nil, errors.New("calibrate: there are no inputs")
+		return nil, fmt.Errorf("calibrate: %w", errNoInputs)
 	}
 	return c, nil
 }
@@ -95,8 +98,8 @@ func (c *Captured) Plan(density float64) (*Plan, error) {
 	if !(density > 0 && density <= 1) {
 		return nil, fmt.Errorf("calibrate: density %v is not above 0 and at most 1", density)
 	}
-	if len(c.MLPs) == 0 {
-		return nil, errors.New("calibrate: the graph has no MLPs")
+	if c == nil || len(c.magnitudes) == 0 || len(c.magnitudes) != len(c.MLPs) {
+		return nil, errors.New("calibrate: there are no MLPs that Capture has seen")
 	}
 	p := &Plan{Layers: make([]Layer, len(c.MLPs))}
 	for i, m := range c.MLPs {
@@ -115,8 +118,7 @@ func (c *Captured) Density(i int) float64 { return c.magnitudes[i].above(math.Sm
 
 // recorder is a copy of a graph that also gives the gate values of its MLPs.
 type recorder struct {
-	copy    *graph.Swapped
-	machine *graph.Machine
+	arm
 	mlps    []*graph.MLP
 	skipped []graph.Skipped
 	sites   []site
@@ -127,21 +129,24 @@ type recorder struct {
 type site struct{ x, score, gate *gorgonia.Node }
 
 func newRecorder(src Source) (*recorder, error) {
+	if src.Inputs == nil {
+		return nil, errNoInputs
+	}
 	r := new(recorder)
 	var err error
 	if r.mlps, r.skipped, err = graph.FindMLPs(src.Graph, src.Outputs...); err != nil {
 		return nil, err
 	}
-	if r.copy, err = graph.Swap(src.Graph, src.Outputs, graph.Choose{}); err != nil {
+	if r.Swapped, err = graph.Swap(src.Graph, src.Outputs, graph.Choose{}); err != nil {
 		return nil, err
 	}
-	outputs := append(gorgonia.Nodes{}, r.copy.Outputs...)
+	outputs := slices.Clone(r.Outputs)
 	for _, m := range r.mlps {
-		x := r.copy.Node(m.Input)
+		x := r.Node(m.Input)
 		s := site{x: x, score: x}
 		if src.ScoreInput != nil {
 			if n := src.ScoreInput(m); n != nil {
-				if s.score = r.copy.Node(n); s.score == nil {
+				if s.score = r.Node(n); s.score == nil {
 					return nil, fmt.Errorf("%s: the score input %v is not in the graph", m.Name, n)
 				}
 			}
@@ -157,34 +162,12 @@ func newRecorder(src Source) (*recorder, error) {
 		outputs = append(outputs, s.x, s.score, s.gate)
 	}
 	if src.Live != nil {
-		if r.live = r.copy.Node(src.Live); r.live == nil {
+		if r.live = r.Node(src.Live); r.live == nil {
 			return nil, fmt.Errorf("the live input %v is not in the graph", src.Live)
 		}
 	}
-	r.machine, err = graph.NewMachine(r.copy.Graph, outputs, graph.WithCPU(src.CPU))
+	r.machine, err = graph.NewMachine(r.Graph, outputs, graph.WithCPU(src.CPU))
 	return r, err
-}
-
-func (r *recorder) run(inputs Inputs) error {
-	if err := let(r.copy, inputs); err != nil {
-		return err
-	}
-	r.machine.Reset()
-	return r.machine.RunAll()
-}
-
-// let gives the copy of a graph the inputs that are meant for the graph.
-func let(s *graph.Swapped, inputs Inputs) error {
-	for old, v := range inputs {
-		n := s.Node(old)
-		if n == nil {
-			return fmt.Errorf("the input %v is not in the graph", old)
-		}
-		if err := gorgonia.Let(n, v); err != nil {
-			return fmt.Errorf("input %v: %w", old, err)
-		}
-	}
-	return nil
 }
 
 func (r *recorder) activations(i int) Activations {

@@ -41,7 +41,7 @@ func Compare(src Source, p *Plan) (Change, error) {
 		runs++
 	}
 	if runs == 0 {
-		return Change{}, errors.New("calibrate: there are no inputs")
+		return Change{}, fmt.Errorf("calibrate: %w", errNoInputs)
 	}
 	return c.change(), nil
 }
@@ -54,13 +54,19 @@ type comparison struct {
 	squares, changeSquares float64
 }
 
-// arm is a graph that is ready to run.
+// arm is a copy of a graph that is ready to run.
 type arm struct {
 	*graph.Swapped
 	machine *graph.Machine
 }
 
 func newComparison(src Source, p *Plan) (*comparison, error) {
+	switch {
+	case p == nil:
+		return nil, errNoPlan
+	case src.Inputs == nil:
+		return nil, errNoInputs
+	}
 	c := new(comparison)
 	var err error
 	if c.mlps, _, err = graph.FindMLPs(src.Graph, src.Outputs...); err != nil {
@@ -93,9 +99,16 @@ func newArm(src Source, choose graph.Choose, options ...graph.Option) (a arm, er
 	return a, err
 }
 
+// run runs the copy on inputs of the graph that it was made from.
 func (a *arm) run(inputs Inputs) error {
-	if err := let(a.Swapped, inputs); err != nil {
-		return err
+	for old, v := range inputs {
+		n := a.Node(old)
+		if n == nil {
+			return fmt.Errorf("the input %v is not in the graph", old)
+		}
+		if err := gorgonia.Let(n, v); err != nil {
+			return fmt.Errorf("input %v: %w", old, err)
+		}
 	}
 	a.machine.Reset()
 	return a.machine.RunAll()

@@ -72,7 +72,12 @@ type Place struct {
 func (p Place) Path(name string) string { return p.plan.path(name) }
 
 // Share returns what the first call for the layer made. So all graphs that a plan is used for share it.
-func (p Place) Share(make func() (any, error)) (any, error) { return p.plan.shared.of(p.Layer, make) }
+func (p Place) Share(make func() (any, error)) (any, error) {
+	if p.plan == nil {
+		return make()
+	}
+	return p.plan.shared.of(p.Layer, make)
+}
 
 // checkThreshold refuses a threshold that is missing or not finite.
 func checkThreshold(threshold []float64) error {
@@ -89,6 +94,9 @@ func checkThreshold(threshold []float64) error {
 
 // checkThresholdOf refuses a threshold that is neither one number nor one for each neuron of m.
 func checkThresholdOf(threshold []float64, m *graph.MLP) error {
+	if m == nil {
+		return errors.New("there is no MLP")
+	}
 	if n := len(threshold); n > 1 && n != m.Shape().Intermediate {
 		return fmt.Errorf("threshold has %d numbers, %s has %d neurons", n, m.Name, m.Shape().Intermediate)
 	}

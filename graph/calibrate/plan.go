@@ -86,7 +86,10 @@ func checkKeys(layer []byte) error {
 	return nil
 }
 
-var errNoKind = errors.New("selector is missing")
+var (
+	errNoKind = errors.New("selector is missing")
+	errNoPlan = errors.New("there is no plan")
+)
 
 // shared are what kinds have made for the layers so far.
 type shared struct {
@@ -197,6 +200,9 @@ func (p *Plan) Write(file string) error {
 }
 
 func (p *Plan) validate() error {
+	if p == nil {
+		return errNoPlan
+	}
 	if len(p.Layers) == 0 || len(p.Layers) > maxLayers {
 		return fmt.Errorf("layers: %d (1 to %d)", len(p.Layers), maxLayers)
 	}
@@ -220,11 +226,14 @@ func (l *Layer) validate() error {
 
 // NeedsGate reports whether a layer's Kind does.
 func (p *Plan) NeedsGate() bool {
-	return slices.ContainsFunc(p.Layers, func(l Layer) bool { return l.Kind != nil && l.Kind.NeedsGate() })
+	return p != nil && slices.ContainsFunc(p.Layers, func(l Layer) bool { return l.Kind != nil && l.Kind.NeedsGate() })
 }
 
 // Selector returns the selector of MLP i, nil if it stays dense. It is made to be a graph.Choose.MLP.
 func (p *Plan) Selector(i int, m *graph.MLP) (graph.Selector, error) {
+	if p == nil {
+		return nil, fmt.Errorf("calibrate: %w", errNoPlan)
+	}
 	if i < 0 || i >= len(p.Layers) {
 		return nil, p.errorf("layer %d of %d", i, len(p.Layers))
 	}
@@ -259,7 +268,7 @@ func (p *Plan) errorf(format string, args ...any) error {
 
 // path is where a file that the plan names lies.
 func (p *Plan) path(name string) string {
-	if filepath.IsAbs(name) {
+	if p == nil || filepath.IsAbs(name) {
 		return name
 	}
 	return filepath.Join(filepath.Dir(p.file), name)
