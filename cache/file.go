@@ -10,8 +10,8 @@ import (
 	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
-// File is an open neuron file: the neurons of the layers of a model on a disk. What is read is checked. Its methods may
-// be called from any number of goroutines at once.
+// A File is an open neuron file: the neurons of the layers of a model. All that is read is checked
+// against its checksum. Any number of goroutines may use a File at the same time.
 type File struct {
 	name   string
 	r      io.ReaderAt
@@ -24,8 +24,8 @@ type FileOption func(*fileOptions)
 
 type fileOptions struct{ direct bool }
 
-// WithDirect reads past the page cache (O_DIRECT), so that what the file holds does not take memory twice. It is an
-// error where the system or the file system has no such reads.
+// WithDirect reads past the page cache (O_DIRECT), so that the content of the file does not take
+// memory twice. OpenFile returns an error where the system or the file system has no such reads.
 func WithDirect() FileOption { return func(o *fileOptions) { o.direct = true } }
 
 // OpenFile opens a neuron file and checks its header and its size.
@@ -73,7 +73,7 @@ func openFile(path string, o fileOptions) (*File, error) {
 	return f, nil
 }
 
-// NewFile is a neuron file of size bytes that r reads, which must allow calls from several goroutines at once.
+// NewFile returns a neuron file of size bytes that r reads. r must allow concurrent calls.
 func NewFile(r io.ReaderAt, size int64) (*File, error) {
 	f, err := newFile("reader", r, size)
 	if err != nil {
@@ -129,7 +129,7 @@ func newFile(name string, r io.ReaderAt, size int64) (*File, error) {
 	return f, nil
 }
 
-// readAt fills b. A file that has become shorter is corrupt.
+// readAt fills b from offset on. A file that has become shorter is corrupt.
 func (f *File) readAt(b []byte, offset int64) error {
 	n, err := f.r.ReadAt(b, offset)
 	switch {
@@ -142,7 +142,7 @@ func (f *File) readAt(b []byte, offset int64) error {
 	}
 }
 
-// Label is what WriteFile was told to write: what the neurons were made from.
+// Label returns the label that WriteFile was given.
 func (f *File) Label() string {
 	if f.open() != nil {
 		return ""
@@ -150,7 +150,7 @@ func (f *File) Label() string {
 	return f.header.label
 }
 
-// Shapes lists the layers.
+// Shapes returns the shape of each layer.
 func (f *File) Shapes() []weights.Shape {
 	if f.open() != nil {
 		return nil
@@ -183,8 +183,8 @@ func (f *File) layer(i int) (*layer, error) {
 	return &f.header.layers[i], nil
 }
 
-// Read reads the neurons of a layer from number first on into n, which says by its shape how many. It is fastest if n
-// is from Allocate. After an error the content of n is not defined.
+// Read fills n with neurons of a layer, from number first on. It is fastest if n is from
+// weights.Shape.Allocate. After an error the content of n is undefined.
 func (f *File) Read(layer, first int, n *weights.Neurons) error {
 	l, err := f.layer(layer)
 	if err != nil {
@@ -223,7 +223,7 @@ func (f *File) read(l *layer, number, first int, n *weights.Neurons) error {
 	return nil
 }
 
-// readBundles reads consecutive bundles of layer number to b and checks them.
+// readBundles fills b with consecutive bundles of layer number and checks them.
 func (f *File) readBundles(number, first int, b []byte) error {
 	l := &f.header.layers[number]
 	size := l.Bundle()
@@ -239,7 +239,7 @@ func (f *File) readBundles(number, first int, b []byte) error {
 	return nil
 }
 
-// Load reads a layer into memory.
+// Load returns all neurons of a layer in memory.
 func (f *File) Load(layer int) (*weights.Neurons, error) {
 	l, err := f.layer(layer)
 	if err != nil {
@@ -272,7 +272,7 @@ func (f *File) Verify() error {
 	return nil
 }
 
-// Close closes the file. Reads that come later are errors.
+// Close closes the file. Later reads are errors.
 func (f *File) Close() error {
 	err := f.open()
 	if err == nil && f.close != nil {

@@ -8,10 +8,9 @@ import (
 	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
-// Stream reads the layers of a File from the first neuron to the last, in blocks: the next block
-// while the caller works on the one before. It takes the memory of two blocks, however large the
-// layers are. Any number of goroutines may share a Stream; their calls of Blocks run one after the
-// other.
+// A Stream reads the layers of a File from the first neuron to the last, in blocks. It reads the
+// next block while the caller works on the last one, and takes the memory of two blocks. Any number
+// of goroutines may share a Stream; their calls of Blocks run one after the other.
 type Stream struct {
 	file   *File
 	layers []StreamLayer
@@ -27,18 +26,19 @@ type Stream struct {
 	reader       func()
 }
 
-// StreamLayer is a layer of a Stream. It is a weights.Source.
+// A StreamLayer is a layer of a Stream. It is a weights.Source.
 type StreamLayer struct {
 	stream *Stream
 	index  int
 
-	// The views of the two stores that the layer needs.
+	// Views of the two stores.
 	size int // neurons of a block
 	full [2]*weights.Neurons
-	last [2]*weights.Neurons // nil if the blocks come out even
+	last [2]*weights.Neurons // nil without a remainder
 }
 
-// NewStream is a Stream whose blocks have at most blockBytes bytes, or one neuron if that is more.
+// NewStream returns a Stream of blocks of at most blockBytes bytes, or of one neuron if that is
+// more.
 func NewStream(f *File, blockBytes int64) (*Stream, error) {
 	s, err := newStream(f, blockBytes)
 	if err != nil {
@@ -90,20 +90,20 @@ func newStream(f *File, blockBytes int64) (*Stream, error) {
 // leaves a remainder to the kernels: they take 8 rows at a time, or 16 for AMX tiles.
 const rowGroup = 16
 
-// part views the beginning of store as neurons of the layer.
+// part returns a view of the beginning of store as neurons of the layer.
 func (l *layer) part(store []byte, neurons int) (*weights.Neurons, error) {
 	shape := l.Shape
 	shape.Intermediate = neurons
 	return shape.View(store[:neurons*l.Bundle()])
 }
 
-// File is what the Stream reads.
+// File returns the file that the Stream reads.
 func (s *Stream) File() *File { return s.file }
 
-// Bytes is the memory that the blocks take.
+// Bytes returns the memory of the blocks in bytes.
 func (s *Stream) Bytes() int64 { return int64(len(s.store[0]) + len(s.store[1])) }
 
-// Layer returns layer i: the same pointer in every call.
+// Layer returns layer i, the same pointer in every call.
 func (s *Stream) Layer(i int) (*StreamLayer, error) {
 	err := errNoFile
 	if s != nil {
@@ -162,7 +162,8 @@ func (l *StreamLayer) Blocks(do func(first int, n *weights.Neurons) error) error
 	}
 }
 
-// start begins to read the block from number first on to store k. It returns nil if there is none.
+// start begins to read the block from neuron first on into store k. It returns nil if there is
+// none.
 func (s *Stream) start(l *StreamLayer, first, k int) *weights.Neurons {
 	intermediate := s.file.header.layers[l.index].Intermediate
 	switch {
