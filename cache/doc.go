@@ -17,11 +17,11 @@
 // weights.Neurons is a store in memory, File a store on a disk. A Cache is a policy for one of
 // them.
 //
-//   - InPlace moves no weights: a slot is a neuron's own row. Use it where the weights fit in memory.
-//   - Packed copies the rows of the active neurons into pools, for users who need them as contiguous
-//     matrices or tensors. Kernels that read whole rows gain nothing.
-//   - Window holds the neurons of the last tokens in memory, within a budget, and reads the others from
-//     a File. Use it where the weights do not fit. With Prefetch it is as fast as InPlace.
+//   - InPlace moves no weights: a slot is a neuron's own row. Use it where all fits in memory.
+//   - Packed copies the rows of the active neurons into pools, for users who need them as
+//     contiguous matrices or tensors. Kernels that read whole rows gain nothing.
+//   - Window holds the neurons of the last tokens in memory, within a budget, and reads the others
+//     from a File. Use it where the weights do not fit. With Prefetch it is as fast as InPlace.
 //
 // Time of Refresh and SparseMLP of one token in ms, by the share of the active set that changes
 // from token to token: 8192 neurons of hidden size 3072 in f32, a quarter active, two threads of an

@@ -15,7 +15,7 @@ import (
 	"github.com/sparsegonia/sparsegonia/ops/kernel"
 )
 
-// Source is a graph and inputs to run it on.
+// A Source is a graph with inputs to run it on.
 type Source struct {
 	Graph   *gorgonia.ExprGraph
 	Outputs gorgonia.Nodes
@@ -23,20 +23,21 @@ type Source struct {
 	// Inputs yields the inputs of each run. An error ends the runs and is returned.
 	Inputs iter.Seq2[Inputs, error]
 
-	// Live, if not nil, is an int32 input of length T; rows with a negative entry are padding and do not count.
+	// Live, if not nil, is an int32 input of length T; rows with a negative entry are padding and
+	// do not count.
 	Live *gorgonia.Node
 
-	// ScoreInput, if not nil, is the node that predictors of an MLP see: graph.WithScoreInput.
+	// ScoreInput, if not nil, returns the node that predictors of an MLP see: graph.WithScoreInput.
 	ScoreInput func(*graph.MLP) *gorgonia.Node
 
 	CPU *kernel.CPU // nil: kernel.DefaultCPU
 }
 
-// Inputs are values for input nodes of a graph. Inputs that are not in it keep the values that they have.
+// Inputs are values for input nodes of a graph. Other input nodes keep their values.
 type Inputs map[*gorgonia.Node]gorgonia.Value
 
-// Activations of an MLP in one run. They are valid until the function that they were passed to returns. T is 1 and the
-// tensors are vectors if the input of the MLP is a vector.
+// Activations of an MLP in one run. They are valid until the function that they were passed to
+// returns. If the input of the MLP is a vector, T is 1 and the tensors are vectors.
 type Activations struct {
 	MLP   *graph.MLP
 	X     tensor.Tensor // T×H, the input
@@ -56,9 +57,9 @@ type Captured struct {
 	magnitudes []distribution // of the gate values of each MLP
 }
 
-// Capture runs a graph densely on inputs and collects the magnitudes of the gate values of each MLP. If visit is not nil,
-// it is called with everything that was computed at MLP i, i in the order of graph.FindMLPs: an error of it ends the
-// runs. The graph stays as it was.
+// Capture runs a copy of a graph densely on inputs and collects the magnitudes of the gate values
+// of each MLP. If visit is not nil, it is called in every run with the activations of MLP i, in the
+// order of graph.FindMLPs. An error of visit ends the runs.
 func Capture(src Source, visit func(i int, a Activations) error) (*Captured, error) {
 	r, err := newRecorder(src)
 	if err != nil {
@@ -92,8 +93,8 @@ func Capture(src Source, visit func(i int, a Activations) error) (*Captured, err
 	return c, nil
 }
 
-// Plan leaves the share density of the neurons of each MLP active: all of them at 1, and the same share in every MLP
-// below. Neurons that are exactly zero, as many of a ReLU model are, stay out at any density under 1.
+// Plan returns a plan that leaves the share density, 0 < density ≤ 1, of the neurons of every MLP
+// active. Below 1, neurons that are exactly zero, as many of a ReLU model are, are never active.
 func (c *Captured) Plan(density float64) (*Plan, error) {
 	if !(density > 0 && density <= 1) {
 		return nil, fmt.Errorf("calibrate: density %v is not above 0 and at most 1", density)
@@ -113,10 +114,10 @@ func (c *Captured) Plan(density float64) (*Plan, error) {
 	return p, nil
 }
 
-// Density is the share of the neurons of MLP i whose gate values are not zero.
+// Density returns the share of the neurons of MLP i whose gate values are not zero.
 func (c *Captured) Density(i int) float64 { return c.magnitudes[i].above(math.SmallestNonzeroFloat32) }
 
-// recorder is a copy of a graph that also gives the gate values of its MLPs.
+// recorder is a copy of a graph that also computes the gate values of its MLPs.
 type recorder struct {
 	arm
 	mlps    []*graph.MLP

@@ -11,19 +11,19 @@ import (
 	"github.com/sparsegonia/sparsegonia/graph"
 )
 
-// Change is what a plan does to a graph.
+// Change is the effect of a plan on a graph.
 type Change struct {
-	// Density is the share of the neurons of each MLP that were active, in the order of graph.FindMLPs: the union over
-	// the rows of a run, which is what is computed. It is 1 where an MLP is dense.
+	// Density is the share of the neurons of each MLP that were computed, in the order of
+	// graph.FindMLPs: the union over the rows of a run. It is 1 for a dense MLP.
 	Density []float64
 
-	// MaxAbs is the largest change of an output over the largest magnitude of the dense outputs, RMS the root mean square
-	// of the change over that of the dense outputs.
+	// MaxAbs is the largest change of an output over the largest magnitude of the dense outputs.
+	// RMS is the root mean square of the changes over that of the dense outputs.
 	MaxAbs, RMS float64
 }
 
-// Compare runs a graph densely and with a plan on the same inputs. A graph with a state, such as a KV cache, sees each
-// input twice.
+// Compare runs a graph densely and with a plan on the same inputs. A graph with a state, such as a
+// KV cache, sees each input twice.
 func Compare(src Source, p *Plan) (Change, error) {
 	c, err := newComparison(src, p)
 	if err != nil {
@@ -166,7 +166,7 @@ func (c *comparison) change() Change {
 	return r
 }
 
-// realValues are the elements of a node's value.
+// realValues returns the elements of a node's value.
 func realValues(n *gorgonia.Node) ([]float64, error) {
 	switch v := n.Value().(type) {
 	case tensor.Tensor:
