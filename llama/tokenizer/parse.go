@@ -21,7 +21,7 @@ func Parse(name string, data []byte) (*Tokenizer, error) {
 	return t, nil
 }
 
-// newTokenizer has room for n tokens.
+// newTokenizer returns a Tokenizer with room for n tokens.
 func newTokenizer(n int) *Tokenizer {
 	return &Tokenizer{
 		tokens: make(map[int32]string, n), ids: make(map[string]int32, n),
@@ -101,7 +101,7 @@ func typed(v strictjson.Value, depth int) (strictjson.Object, string, error) {
 	return o, kind, err
 }
 
-// unknown is the error of a component that the package does not know.
+// unknown returns the error of a component that the package does not know.
 func unknown(o strictjson.Object, kind string) error {
 	return o.Get("type").Errorf("%.60q is not supported", kind)
 }
@@ -209,8 +209,7 @@ func parseMerges(b *bpe, v strictjson.Value) error {
 	})
 }
 
-// parseMerge returns the two tokens of a merge, or empty ones for the version
-// line of a merges.txt.
+// parseMerge returns the two tokens of a merge, or empty ones for the version line of a merges.txt.
 func parseMerge(v strictjson.Value) (left, right string, err error) {
 	if !v.Is('[') {
 		line, err := v.Str()

@@ -3,7 +3,7 @@ package tokenizer
 import "strings"
 
 // A Stream decodes ids as they come. It emits whole characters only, and what
-// it emits adds up to what [Tokenizer.Decode] gives without special tokens.
+// it emits adds up to what [Tokenizer.Decode] returns without special tokens.
 type Stream struct {
 	t    *Tokenizer
 	out  sink

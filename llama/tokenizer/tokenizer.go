@@ -52,9 +52,8 @@ func Open(path string) (*Tokenizer, error) {
 // Encode returns the ids of text between the special tokens that the
 // post-processor adds. Added tokens written in the text become their ids.
 //
-// A character that has no token, in a vocabulary with neither an unknown token
-// nor bytes, is left out, as Hugging Face does. Text of 2 GiB and more is an
-// error.
+// A character that has no token, in a vocabulary with neither an unknown token nor bytes, is left
+// out, as Hugging Face does. Text of 2 GiB and more is an error.
 func (t *Tokenizer) Encode(text string) ([]int32, error) {
 	return t.encode(text, true)
 }
@@ -137,7 +136,7 @@ func (t *Tokenizer) Decode(ids []int32, skipSpecial bool) (string, error) {
 	return text.String(), nil
 }
 
-// decode is the decoder's chain of stages, ending in emit.
+// decode returns the decoder's chain of stages, ending in emit.
 func (t *Tokenizer) decode(emit func(string)) sink {
 	out := sink{push: emit, flush: func() {}}
 	if t == nil {
@@ -167,7 +166,7 @@ func (t *Tokenizer) push(out sink, id int32, skipSpecial bool) error {
 	return nil
 }
 
-// Size is one more than the largest id.
+// Size returns one more than the largest id.
 func (t *Tokenizer) Size() int { return t.size }
 
 // Token returns the token of an id as the vocabulary writes it: a byte-level
