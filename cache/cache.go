@@ -25,8 +25,7 @@ type Cache interface {
 	Reset()
 }
 
-// A Prefetcher is a Cache that can prefetch neurons. Its Refreshes have the same results with and
-// without Prefetch.
+// A Prefetcher is a Cache that can prefetch neurons. Prefetch changes no result.
 type Prefetcher interface {
 	Cache
 

@@ -13,8 +13,7 @@ func openDirect(path string) (*os.File, error) {
 	return os.OpenFile(path, os.O_RDONLY|unix.O_DIRECT, 0)
 }
 
-// directReader reads whole pages into an aligned buffer, as O_DIRECT requires, and copies from
-// there.
+// directReader reads whole pages into an aligned buffer, as O_DIRECT requires.
 type directReader struct{ f *os.File }
 
 // bounce is the size of the buffers, enough for a disk to read at its full speed.

@@ -14,8 +14,7 @@
 //	                      ├─ misses  arrivals
 //	                      └─ leaves  departures
 //
-// weights.Neurons is a store in memory, File a store on a disk. A Cache is a policy for one of
-// them.
+// A Cache is a policy for a store in memory, weights.Neurons, or on a disk, File.
 //
 //   - InPlace moves no weights: a slot is a neuron's own row. Use it where all fits in memory.
 //   - Packed copies the rows of the active neurons into pools, for users who need them as

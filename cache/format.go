@@ -27,8 +27,7 @@ const (
 // ErrCorrupt is wrapped by errors of a file that is not a neuron file, is cut off or has changed.
 var ErrCorrupt = errors.New("corrupt neuron file")
 
-// ErrVersion is wrapped by errors of a neuron file of another version of the format. Write such a
-// file anew.
+// ErrVersion is wrapped by errors of a file of another version of the format. Write it anew.
 var ErrVersion = errors.New("neuron file of another version")
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)

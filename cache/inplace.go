@@ -13,8 +13,7 @@ type InPlaceCache struct {
 	stats  Stats
 }
 
-// InPlace returns an InPlaceCache of store. Of a nil store it has no neurons, and every Refresh is
-// an error.
+// InPlace returns an InPlaceCache of store. Of a nil store every Refresh is an error.
 func InPlace(store *weights.Neurons) *InPlaceCache {
 	c := &InPlaceCache{store: store, active: newSet(store.Intermediate())}
 	c.Reset()

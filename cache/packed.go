@@ -96,8 +96,7 @@ func (c *Packed) Refresh(active []bool, slots []int32) error {
 	return nil
 }
 
-// place assigns slots below count to the arrivals and to neurons behind count, and plans the moves
-// of their rows.
+// place plans the moves of the arrivals and of neurons behind count to slots below count.
 func (c *Packed) place(count int) {
 	c.moves = c.moves[:0]
 	open := c.holes[:0]

@@ -5,8 +5,7 @@ import (
 	"sync/atomic"
 )
 
-// reads reads neurons from the file into slots of a Window, several at a time. Its goroutines end
-// by themselves.
+// reads reads neurons from the file into slots of a Window, several at a time.
 type reads struct {
 	window  *Window
 	readers int

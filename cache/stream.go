@@ -37,8 +37,7 @@ type StreamLayer struct {
 	last [2]*weights.Neurons // nil without a remainder
 }
 
-// NewStream returns a Stream of blocks of at most blockBytes bytes, or of one neuron if that is
-// more.
+// NewStream returns a Stream of blocks of at most blockBytes bytes, but at least one neuron.
 func NewStream(f *File, blockBytes int64) (*Stream, error) {
 	s, err := newStream(f, blockBytes)
 	if err != nil {
@@ -162,8 +161,7 @@ func (l *StreamLayer) Blocks(do func(first int, n *weights.Neurons) error) error
 	}
 }
 
-// start begins to read the block from neuron first on into store k. It returns nil if there is
-// none.
+// start begins to read the block from neuron first on into store k, nil if there is none.
 func (s *Stream) start(l *StreamLayer, first, k int) *weights.Neurons {
 	intermediate := s.file.header.layers[l.index].Intermediate
 	switch {

@@ -45,8 +45,7 @@ type Window struct {
 
 // WindowOptions are the limits of a Window.
 type WindowOptions struct {
-	// Tokens is k ≥ 1: a neuron stays for k Refreshes, counted from the last in which it was
-	// active.
+	// Tokens is k ≥ 1: a neuron stays for k Refreshes from the last in which it was active.
 	Tokens int
 
 	// Budget limits the memory for rows in bytes; 0 means no limit. A larger active set exceeds it
@@ -57,8 +56,7 @@ type WindowOptions struct {
 	Readers int
 }
 
-// NewWindow returns a cache of a layer of f. It does not close f, which any number of caches may
-// share.
+// NewWindow returns a cache of a layer of f, which any number of caches may share.
 func NewWindow(f *File, layer int, o WindowOptions) (*Window, error) {
 	w, err := newWindow(f, layer, o)
 	if err != nil {
@@ -197,8 +195,7 @@ func (w *Window) shrink() (lost bool, err error) {
 	return lost, nil
 }
 
-// read reads the neurons of nextList that are missing and reports whether an active neuron lost its
-// slot.
+// read reads the missing neurons of nextList and reports whether an active one lost its slot.
 func (w *Window) read() (lost bool, err error) {
 	w.fetch.begin()
 	for _, neuron := range w.nextList {

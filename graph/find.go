@@ -20,8 +20,7 @@ type MLP struct {
 	Activation    activation.Func
 
 	// The weights with their biases: views of the values that their nodes are bound to, where
-	// possible. Constant factors in the graph are part of them. Gate is the zero Weight in a plain
-	// MLP.
+	// possible. They include constant factors. Gate is zero in a plain MLP.
 	Gate, Up, Down ops.Weight
 
 	// Source holds the neurons of an ops.DenseMLP, and of every MLP that a Selector sees; else it

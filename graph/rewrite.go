@@ -107,8 +107,7 @@ func (w *rewriter) copy(n *gorgonia.Node) (*gorgonia.Node, error) {
 		return built, nil
 	}
 	if w.taken[built] {
-		// Inputs of one name, type and shape are merged when they are made, but not when they are
-		// renamed later.
+		// Inputs of one name, type and shape are merged when they are made, not when renamed.
 		built = gorgonia.NewUniqueNode(options(w.unused(n))...)
 		gorgonia.WithName(name)(built)
 	}
@@ -123,8 +122,7 @@ func (w *rewriter) copy(n *gorgonia.Node) (*gorgonia.Node, error) {
 // unused returns a name that no other node has.
 func (w *rewriter) unused(n *gorgonia.Node) string { return fmt.Sprintf("%s#%d", n.Name(), n.ID()) }
 
-// givenName returns the name that n was given, empty if Gorgonia made it of the op and the
-// operands.
+// givenName returns the name that n was given, empty if Gorgonia made it of its operands.
 func givenName(n *gorgonia.Node, operands gorgonia.Nodes) string {
 	made := fmt.Sprintf("%s(", n.Op())
 	for i, c := range operands {
@@ -162,8 +160,7 @@ func toRows(b batch) (*gorgonia.Node, error) {
 	return gorgonia.Reshape(n, tensor.Shape{length, width})
 }
 
-// fromRows is the inverse of toRows: it returns a node of the shape of b whose vectors are the rows
-// of y.
+// fromRows is the inverse of toRows: it returns a node like b whose vectors are the rows of y.
 func fromRows(y *gorgonia.Node, b batch) (*gorgonia.Node, error) {
 	shape, dims := b.node.Shape(), b.node.Dims()
 	order := axisLast(dims, b.axis)

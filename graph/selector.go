@@ -21,8 +21,7 @@ type Site struct {
 	Score *gorgonia.Node // what look-ahead predictors see, T×H or H: X, or what WithScoreInput names
 }
 
-// A Selection is the result of a Selector. The zero Selection is all neurons, computed in one node
-// as by All.
+// A Selection is the result of a Selector. The zero Selection is all neurons in one node, as All.
 //
 // Fill and Levels are for selectors that know values of all neurons cheaply. No op computes with
 // them yet: Swap refuses a Selection that has one.
@@ -91,7 +90,7 @@ func (g GateSelector) Select(s Site) (Selection, error) {
 	return Selection{Mask: mask, Gate: values}, nil
 }
 
-// LowRank is the selector of Deja Vu (arXiv 2310.17157): a low-rank predictor scores the neurons by
+// LowRank is the selector of Deja Vu (arXiv 2310.17157): a predictor scores the neurons by
 // Site.Score.
 type LowRank struct {
 	Predictor ops.Predictor

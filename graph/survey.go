@@ -12,8 +12,7 @@ import (
 
 // survey holds the nodes that the outputs of a graph depend on, and the statements about them.
 type survey struct {
-	// whole is the graph with an index of its own: Gorgonia's is wrong after a node has been
-	// removed.
+	// whole is the graph with an index of its own: Gorgonia's is wrong after RemoveNode.
 	whole *gorgonia.ExprGraph
 	all   gorgonia.Nodes // of whole, in the order in which they were made
 
@@ -88,8 +87,7 @@ func (s *survey) findOutputs() {
 	}
 }
 
-// findNodes sets nodes and statements. The value that a Set stores is a node that outputs depend
-// on.
+// findNodes sets nodes and statements. The operands of a Set are needed too.
 func (s *survey) findNodes() {
 	wanted := map[*gorgonia.Node]bool{}
 	var want func(n *gorgonia.Node)

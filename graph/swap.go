@@ -74,8 +74,7 @@ func WithCache(f func(i int, s weights.Source) (cache.Cache, error)) Option {
 // kind, in order; a linear map inside a swapped MLP is not a site. A site stays as it is if the
 // function is nil or returns a zero value.
 type Choose struct {
-	// MLP returns a Selector for MLP i of FindMLPs: the MLP becomes sparse, or one node if it is
-	// All.
+	// MLP returns a Selector for MLP i of FindMLPs: the MLP becomes sparse, or one node by All.
 	MLP func(i int, m *MLP) (Selector, error)
 
 	// Linear returns another weight, of the same inputs and outputs, for linear map i of

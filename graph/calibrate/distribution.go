@@ -92,8 +92,7 @@ func (d *distribution) threshold(share float64) float32 {
 	return math.SmallestNonzeroFloat32
 }
 
-// above returns the share of magnitudes that reach tau: the edge of a bucket, or the smallest that
-// is not zero.
+// above returns the share of magnitudes that reach tau, the edge of a bucket or the least above 0.
 func (d *distribution) above(tau float32) float64 {
 	if d.total == 0 {
 		return 0

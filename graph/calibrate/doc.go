@@ -7,12 +7,10 @@
 // Capture runs a graph on inputs that are typical of its use. It collects the magnitudes of the
 // gate values act(x·gate), or act(x·up) without a gate. Captured.Plan takes the quantile that
 // leaves a given share of the neurons active: contextually aware thresholding (CATS, arXiv
-// 2404.08763), which needs no training. Compare measures how a plan changes the outputs of the
-// graph.
+// 2404.08763), which needs no training. Compare measures how a plan changes the outputs.
 //
 // A Plan names a selector for each MLP in the order of graph.FindMLPs. ReadPlan also reads the
-// configuration of sparse_transformers, whose predictors look ahead from the input of the
-// attention.
+// configuration of sparse_transformers.
 //
 // # Errors
 //

@@ -7,8 +7,7 @@ import (
 
 // GateKind selects neurons by their exact gate values: graph.GateSelector.
 type GateKind struct {
-	// Threshold is the least magnitude of the gate value of an active neuron: one number, or one
-	// for each neuron.
+	// Threshold is the least magnitude of an active gate value: one number, or one a neuron.
 	Threshold []float64 `json:"threshold,omitempty"`
 }
 

@@ -23,8 +23,7 @@ type Kind interface {
 	// Check refuses invalid parameters. Its errors begin with the name of a field.
 	Check() error
 
-	// Selector returns the selector for graph.Swap, nil if the MLP stays dense. The parameters have
-	// been checked.
+	// Selector returns the selector of checked parameters, nil if the MLP stays dense.
 	Selector(at Place) (graph.Selector, error)
 
 	// Bytes returns the bytes of weights, the selector's included, that an MLP of shape s reads for
@@ -69,12 +68,10 @@ type Place struct {
 	plan *Plan
 }
 
-// Path returns the path of a file that the plan names: beside the plan's own file, unless name is
-// absolute.
+// Path returns the path of a file that the plan names, beside the plan unless name is absolute.
 func (p Place) Path(name string) string { return p.plan.path(name) }
 
-// Share returns what make returned in the first call for the layer, so that all graphs of a plan
-// share it.
+// Share returns the result of the first call for the layer: all graphs of a plan share it.
 func (p Place) Share(make func() (any, error)) (any, error) {
 	if p.plan == nil {
 		return make()
@@ -106,8 +103,7 @@ func checkThresholdOf(threshold []float64, m *graph.MLP) error {
 	return nil
 }
 
-// bytesOf returns the bytes of all rows of the part read, and of the share density of the other
-// rows.
+// bytesOf returns the bytes of all rows of part read and of the share density of the others.
 func bytesOf(s weights.Shape, density float64, read string) (bytes int64) {
 	for _, p := range s.Parts {
 		all := int64(s.Intermediate) * int64(p.Dtype.RowBytes(p.Cols))

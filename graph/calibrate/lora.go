@@ -11,8 +11,7 @@ import (
 // LoRAKind selects neurons by the scores of a low-rank predictor, which may look ahead of the MLP's
 // input: graph.LowRank.
 type LoRAKind struct {
-	// Threshold is the least score of an active neuron if Method is ByThreshold: one number, or one
-	// for each neuron.
+	// Threshold is the least score of an active neuron by ByThreshold: one number, or one a neuron.
 	Threshold []float64 `json:"threshold,omitempty"`
 
 	Method    Method  `json:"method,omitempty"`    // empty: ByThreshold
@@ -94,8 +93,8 @@ func (k LoRAKind) Selector(at Place) (graph.Selector, error) {
 	return graph.LowRank{Predictor: predictor, Mask: mask}, err
 }
 
-// Bytes implements Kind. A predictor with random weights counts as float32, one from a file not at
-// all.
+// Bytes implements Kind. A predictor from a file is not counted, one with random weights is
+// float32.
 func (k LoRAKind) Bytes(s weights.Shape, density float64) int64 {
 	return bytesOf(s, density, "") + 4*int64(k.Rank)*int64(s.Hidden()+s.Intermediate)
 }

@@ -1,5 +1,4 @@
-// Package tokenizer encodes text to the token ids of Hugging Face's tokenizers, and decodes ids to
-// text.
+// Package tokenizer encodes text to the ids of Hugging Face's tokenizers, and decodes ids.
 //
 // A [Tokenizer] comes from a Hugging Face tokenizer.json ([Open], [Parse]) or from the vocabulary
 // in a GGUF file ([FromGGUF]). Both become one pipeline:

@@ -543,8 +543,7 @@ func (t *Tokenizer) parsePostProcessor(v strictjson.Value, depth int) error {
 	return unknown(o, kind)
 }
 
-// maxSpecials bounds the ids around a text: a template can name a long list of them again and
-// again.
+// maxSpecials bounds the ids around a text: a template can repeat a long list of them.
 const maxSpecials = 64
 
 // parseTemplate reads the template of a single text.

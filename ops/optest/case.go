@@ -124,8 +124,7 @@ func fill[E any](s []E, next func() E) {
 	}
 }
 
-// slice returns the backing array of d, also when d has one element, for which Data returns a
-// scalar.
+// slice returns the backing array of d, also of one element, for which Data returns a scalar.
 func slice(d *tensor.Dense) any {
 	switch d.Dtype() {
 	case tensor.Float32:
