@@ -335,10 +335,10 @@ const maxGrowth = 16
 // A growth is how many bytes the steps so far make of one, at most.
 type growth int
 
-// by multiplies g; what is the step that does it.
-func (g *growth) by(n int, what strictjson.Value) error {
+// by multiplies g by n, for the step that errors name.
+func (g *growth) by(n int, step strictjson.Value) error {
 	if n > maxGrowth/max(int(*g), 1) {
-		return what.Errorf("makes texts more than %d times as long, which is not supported", maxGrowth)
+		return step.Errorf("makes texts more than %d times as long, which is not supported", maxGrowth)
 	}
 	*g = max(*g, 1) * growth(max(n, 1))
 	return nil
