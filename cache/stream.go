@@ -146,6 +146,7 @@ func (l *StreamLayer) Blocks(do func(first int, n *weights.Neurons) error) error
 	s := l.stream
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	defer s.group.Wait() // also if do panics, which a graph.Machine recovers from
 	current := s.start(l, 0, 0)
 	for first, k := 0, 0; ; first, k = first+l.size, 1-k {
 		s.group.Wait()
@@ -154,7 +155,6 @@ func (l *StreamLayer) Blocks(do func(first int, n *weights.Neurons) error) error
 		}
 		next := s.start(l, first+l.size, 1-k)
 		if err := do(first, current); err != nil || next == nil {
-			s.group.Wait()
 			return err
 		}
 		current = next

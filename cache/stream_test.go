@@ -3,7 +3,9 @@ package cache
 import (
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -49,6 +51,43 @@ func streamLayer(t require.TestingT, s *Stream, i int) *StreamLayer {
 	l, err := s.Layer(i)
 	require.NoError(t, err)
 	return l
+}
+
+// When do panics, no read goes on into memory that the next call uses.
+func TestStreamPanics(t *testing.T) {
+	store := newStore(t, weights.F32, 64, 16, true, 1)
+	disk := &slowDisk{faults: faults{data: image(t, "", store)}}
+	f, err := NewFile(disk, int64(len(disk.data)))
+	require.NoError(t, err)
+	s, err := NewStream(f, 16*int64(store.Shape().Bundle()))
+	require.NoError(t, err)
+	layer := streamLayer(t, s, 0)
+	disk.wait = 20 * time.Millisecond
+	require.Panics(t, func() {
+		_ = layer.Blocks(func(int, *weights.Neurons) error { panic("do") })
+	})
+	require.Zero(t, disk.reading.Load())
+	next := 0
+	require.NoError(t, layer.Blocks(func(first int, n *weights.Neurons) error {
+		requireSameNeurons(t, store.Slice(first, first+n.Intermediate()), n)
+		next += n.Intermediate()
+		return nil
+	}))
+	require.Equal(t, store.Intermediate(), next)
+}
+
+// slowDisk takes its time, and counts the reads that are under way.
+type slowDisk struct {
+	faults
+	wait    time.Duration
+	reading atomic.Int32
+}
+
+func (d *slowDisk) ReadAt(b []byte, offset int64) (int, error) {
+	d.reading.Add(1)
+	defer d.reading.Add(-1)
+	time.Sleep(d.wait)
+	return d.faults.ReadAt(b, offset)
 }
 
 func TestStreamErrors(t *testing.T) {

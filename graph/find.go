@@ -35,11 +35,9 @@ type MLP struct {
 // Shape returns the shape of the MLP's neurons, the zero Shape of a zero MLP.
 func (m *MLP) Shape() weights.Shape {
 	switch {
-	case m == nil:
-		return weights.Shape{}
-	case m.Source != nil:
+	case m != nil && m.Source != nil:
 		return m.Source.Shape()
-	case m.Up.Matrix == nil:
+	case m == nil || m.Up.Matrix == nil:
 		return weights.Shape{}
 	}
 	s := weights.MLPShape(m.Up.Matrix.Dtype(), m.Up.Outputs(), m.Up.Inputs(), m.Gate.Matrix != nil)

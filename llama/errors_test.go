@@ -82,6 +82,21 @@ func TestErrClosed(t *testing.T) {
 	wantIs(t, "Calibrate", err, llama.ErrClosed)
 }
 
+// A graph is stock or has fused MLPs, not both.
+func TestStockIsNotFused(t *testing.T) {
+	m := tiny(t)
+	state, err := m.NewState(1, 8, weights.F32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range []llama.GraphOptions{{Stock: true}, {Fuse: true}, {Stock: true, Fuse: true}} {
+		o.Tokens, o.State = 1, state
+		if _, err := m.BuildGraph(o); (err != nil) != (o.Stock && o.Fuse) {
+			t.Errorf("stock %t, fused %t: %v", o.Stock, o.Fuse, err)
+		}
+	}
+}
+
 func TestErrUnsupported(t *testing.T) {
 	for name, changes := range map[string]object{
 		"architecture":      {"model_type": "mamba"},

@@ -23,7 +23,7 @@ type GraphOptions struct {
 
 	// Stock writes every linear as Gorgonia's Mul with a float32 weight node, and SiLU, ReLU and
 	// the tanh form of GELU as Gorgonia's elementwise nodes. Otherwise they are ops of this module,
-	// which read weights of any width.
+	// which read weights of any width. It is an error together with Fuse.
 	Stock bool
 
 	// Fuse makes each MLP one node, an ops.DenseMLP, which graph.Swap finds too. For fewer than
@@ -74,6 +74,9 @@ func (m *Model) BuildGraph(o GraphOptions) (g *Graph, err error) {
 	}
 	if o.Stock && m.neurons != nil {
 		return nil, errors.New("llama: there is no stock graph of a model whose MLPs lie in a neuron file")
+	}
+	if o.Stock && o.Fuse {
+		return nil, errors.New("llama: a stock graph has no fused MLPs")
 	}
 	b := &builder{Model: m, o: o}
 	b.ExprGraph = gorgonia.NewGraph(gorgonia.WithGraphName("llama"))

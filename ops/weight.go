@@ -135,7 +135,7 @@ func matrixOf[E weights.Elem](d *tensor.Dense, rows, cols int) (*weights.Matrix,
 }
 
 // Tensor returns a rows × cols tensor over the memory of m, whose dtype is F32, F64, Int32 or Int64
-// and whose rows lie without gaps, as those of a cache.View do. A matrix without elements is an
+// and whose rows lie without gaps, as those of a cache.Packed do. A matrix without elements is an
 // error, since no tensor is empty.
 func Tensor(m *weights.Matrix) (*tensor.Dense, error) {
 	t, err := tensorOf(m)

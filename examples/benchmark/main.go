@@ -13,7 +13,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -82,7 +81,7 @@ func (s scale) run(ctx context.Context, env *program.Env) error {
 	}
 	limitMemory()
 	b := &bench{scale: s, options: o, env: env}
-	if b.cpu, err = o.newPool(); err != nil {
+	if b.cpu, err = o.newCPU(); err != nil {
 		return err
 	}
 	defer b.cpu.Close()
@@ -100,12 +99,20 @@ func (s scale) run(ctx context.Context, env *program.Env) error {
 	if err != nil || file == nil {
 		return err
 	}
-	e := json.NewEncoder(file)
-	e.SetIndent("", "  ")
-	if err := errors.Join(e.Encode(r), file.Commit()); err != nil {
+	if err := writeJSON(file, r); err != nil {
 		return fmt.Errorf("-json: %w", err)
 	}
 	return nil
+}
+
+// writeJSON writes r to file, which appears only if that succeeds.
+func writeJSON(file *wholefile.File, r report) error {
+	e := json.NewEncoder(file)
+	e.SetIndent("", "  ")
+	if err := e.Encode(r); err != nil {
+		return err
+	}
+	return file.Commit()
 }
 
 // suiteTime is what a suite may take for its measurements on a machine that is busy with other
@@ -123,8 +130,8 @@ func (b *bench) newMeter(measurements int) *meter {
 
 // options are the command line.
 type options struct {
-	suite   func(context.Context, *bench) (report, error)
-	newPool func() (*kernel.CPU, error)
+	suite  func(context.Context, *bench) (report, error)
+	newCPU func() (*kernel.CPU, error)
 
 	config, model string
 	dtype         *weights.Dtype // nil: not given
@@ -173,7 +180,7 @@ func parseOptions(env *program.Env) (*options, error) {
 	f.IntVar(&o.perplexityTokens, "ppl_tokens", -1, "`tokens` to measure perplexity on; 0: do not (default 1024)")
 	f.Float64Var(&o.temperature, "temperature", 0.7, "of the sampling; 0: greedy")
 	f.Uint64Var(&o.seed, "seed", 1, "of prompts, random weights and sampling")
-	o.newPool = f.Threads()
+	o.newCPU = f.Threads()
 	f.BoolVar(&o.verbose, "verbose", false, "print every run of every arm")
 	f.StringVar(&o.json, "json", "", "`file` to write the results to as JSON")
 	for _, name := range []string{"sparsity", "ppl_tokens"} {

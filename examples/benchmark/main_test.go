@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"io"
 	"math"
 	"os"
 	"os/exec"
@@ -19,6 +20,7 @@ import (
 	"github.com/sparsegonia/sparsegonia/examples/internal/program"
 	"github.com/sparsegonia/sparsegonia/graph/calibrate"
 	"github.com/sparsegonia/sparsegonia/ops/weights"
+	"github.com/sparsegonia/sparsegonia/ops/weights/wholefile"
 )
 
 // child makes the test binary the program, as a process of its own.
@@ -243,6 +245,23 @@ func TestFailures(t *testing.T) {
 		assert.Contains(t, stderr, test.want, test.args)
 	}
 }
+
+// A report that JSON has no form for leaves the file that was there.
+func TestUnwritableReport(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "report.json")
+	require.NoError(t, os.WriteFile(path, []byte("old"), 0o600))
+	file, err := wholefile.Create(path)
+	require.NoError(t, err)
+	defer file.Discard()
+	require.Error(t, writeJSON(file, infinite{math.Inf(1)}))
+	got, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.Equal(t, "old", string(got))
+}
+
+type infinite struct{ X float64 }
+
+func (infinite) print(io.Writer) {}
 
 func TestNotEnoughMemory(t *testing.T) {
 	if availableMemory() == 0 {

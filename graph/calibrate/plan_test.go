@@ -100,6 +100,9 @@ func TestForeignKind(t *testing.T) {
 	assert.False(t, p.NeedsGate())
 	_, err = p.Selector(0, nil)
 	assert.ErrorContains(t, err, "there is no MLP")
+	random := &calibrate.Plan{Layers: []calibrate.Layer{{Kind: calibrate.LoRAKind{Rank: 1, Method: calibrate.TopK}}}}
+	_, err = random.Selector(0, &graph.MLP{Name: "empty"})
+	assert.ErrorContains(t, err, "rank 1, empty has 0 neurons")
 	_, err = (&calibrate.Plan{Layers: make([]calibrate.Layer, 1)}).Selector(0, mlp())
 	assert.ErrorContains(t, err, "layers[0]: selector is missing")
 }

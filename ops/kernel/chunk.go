@@ -58,7 +58,7 @@ type reduceTask struct {
 	y, sums, bias         []float32
 	inOrder               func(y, sums, scratch []float32)
 	tokens, width, chunks int
-	cols                  int // in a piece, a multiple of sumBlock or all
+	cols                  int // in a piece, a multiple of simd.SumBlock or all
 }
 
 func (t *reduceTask) Piece(thread *parallel.Worker, i int) {

@@ -76,13 +76,20 @@ func orDefault(c *CPU) *CPU {
 func (c *CPU) Pool() *parallel.Pool { return orDefault(c).pool }
 
 // Threads returns how many threads share the work, the caller among them.
-func (c *CPU) Threads() int { return c.pool.Threads() }
+func (c *CPU) Threads() int { return orDefault(c).pool.Threads() }
 
 // Variant returns the name of the kernels that c runs.
-func (c *CPU) Variant() string { return c.variant.Name }
+func (c *CPU) Variant() string { return orDefault(c).variant.Name }
 
-// Close ends the workers of the pool. Kernels may still be called; the caller then works alone.
-func (c *CPU) Close() { c.pool.Close() }
+// Close ends the workers of the pool, and c is no longer the default. Kernels may still be called;
+// the caller then works alone. Close of nil does nothing.
+func (c *CPU) Close() {
+	if c == nil {
+		return
+	}
+	otherCPU.CompareAndSwap(c, nil)
+	c.pool.Close()
+}
 
 // do runs the n pieces of a task. Callers hold c.mu.
 func (c *CPU) do(n int, s parallel.Section) { c.pool.Do(n, s) }

@@ -19,12 +19,35 @@ func TestNewCPU(t *testing.T) {
 	if p.Variant() != simd.Variants()[0] {
 		t.Errorf("variant %s of %v", p.Variant(), simd.Variants())
 	}
+	var none *CPU // stands for the default
+	if got, want := none.Threads(), DefaultCPU().Threads(); got != want {
+		t.Errorf("a nil CPU has %d threads, the default %d", got, want)
+	}
+	if got, want := none.Variant(), DefaultCPU().Variant(); got != want {
+		t.Errorf("a nil CPU has the variant %s, the default %s", got, want)
+	}
 	defer func() {
 		if recover() == nil {
 			t.Error("a variant that does not exist made no panic")
 		}
 	}()
 	NewCPU(1, WithVariant("cray"))
+}
+
+// Programs make a CPU the default and close it: what runs later has all threads again.
+func TestCloseDefaultCPU(t *testing.T) {
+	first, other := NewCPU(1), NewCPU(1)
+	SetDefaultCPU(first)
+	defer SetDefaultCPU(nil)
+	other.Close()
+	if DefaultCPU() != first {
+		t.Error("closing a CPU changed the default to another")
+	}
+	first.Close()
+	if DefaultCPU() == first {
+		t.Error("a closed CPU is the default")
+	}
+	(*CPU)(nil).Close()
 }
 
 // A collector that runs all the time and many callers, each with results that it knows.

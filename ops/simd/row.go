@@ -123,7 +123,7 @@ func (t *Tiles) Product(k int, transposed bool) Product {
 	return p
 }
 
-// Rows returns the kernels of the dtype of m.
+// RowsOf returns the kernels of the dtype of m.
 func (v *Variant) RowsOf(m *weights.Matrix) *RowKernel { return &v.Rows[m.Dtype()] }
 
 // Attends reports whether attention can use keys and values of d.
