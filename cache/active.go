@@ -15,7 +15,7 @@ func newSet(intermediate int) set { return make(set, (intermediate+63)/64) }
 
 func (s set) has(neuron int32) bool { return s[neuron/64]>>(neuron%64)&1 != 0 }
 
-// appendTo appends the neurons 64·word + i for the bits i of members.
+// appendTo appends to list the neurons 64·word + i for the bits i of members.
 func appendTo(list []int32, word int, members uint64) []int32 {
 	for ; members != 0; members &= members - 1 {
 		list = append(list, int32(word*64+bits.TrailingZeros64(members)))
@@ -23,9 +23,9 @@ func appendTo(list []int32, word int, members uint64) []int32 {
 	return list
 }
 
-// pack makes a word of at most 64 bools, the first in the lowest bit.
-func pack(active []bool) (word uint64) {
-	b := unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(active))), len(active)) // a bool is a byte, 0 or 1
+// pack returns at most 64 bools as the bits of a word, the first in the lowest bit.
+func pack(mask []bool) (word uint64) {
+	b := unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(mask))), len(mask)) // a bool is a byte, 0 or 1
 	shift := 0
 	for ; len(b) >= 8; b = b[8:] {
 		// The product moves bit 0 of byte k to bit 56+k, without carries.
@@ -40,10 +40,10 @@ func pack(active []bool) (word uint64) {
 	return word
 }
 
-// word is the entries 64·w and on of active.
-func word(active []bool, w int) uint64 { return pack(active[w*64 : min(w*64+64, len(active))]) }
+// word returns the entries of mask from 64·w on as bits.
+func word(mask []bool, w int) uint64 { return pack(mask[w*64 : min(w*64+64, len(mask))]) }
 
-// checkMask checks the arguments of a Refresh.
+// checkMask returns an error of the arguments of a Refresh.
 func checkMask(active []bool, slots []int32, intermediate int) error {
 	if intermediate == 0 {
 		return errors.New("cache: refresh: the cache has no neurons: it was made without a store")
@@ -57,7 +57,7 @@ func checkMask(active []bool, slots []int32, intermediate int) error {
 	return nil
 }
 
-// pad fills the slots that are not in use.
+// pad sets the slots that are not in use to −1.
 func pad(slots []int32) {
 	for i := range slots {
 		slots[i] = -1

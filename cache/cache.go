@@ -2,36 +2,35 @@ package cache
 
 import "github.com/sparsegonia/sparsegonia/ops/weights"
 
-// Cache makes the weights of the active neurons readable and says where they lie.
+// A Cache makes the weights of the active neurons readable and says in which slots they lie.
 type Cache interface {
-	// Refresh makes active the active set. active has a bool for each of the I neurons; slots, also of length I,
-	// receives the slots of the active neurons in ascending neuron order and then −1.
+	// Refresh sets the active set: active has a bool for each of the I neurons. It writes the slots
+	// of the active neurons, in ascending neuron order, and then −1 into slots, of length I.
 	Refresh(active []bool, slots []int32) error
 
-	// Intermediate is the number of neurons that active has a bool for, I.
+	// Intermediate returns the number of neurons, I.
 	Intermediate() int
 
-	// Rows is what the slots index.
+	// Rows returns the store that the slots index.
 	Rows() *weights.Neurons
 
-	// Neurons lists the neuron of each active slot, in the order of slots. It is nil when every slot is the number of
-	// its neuron.
+	// Neurons returns the neuron of each slot that Refresh wrote, in its order. It returns nil if
+	// every slot is the number of its neuron.
 	Neurons() []int32
 
-	// Stats are the counts since the last Reset.
+	// Stats returns the counts since the last Reset.
 	Stats() Stats
 
 	// Reset empties the active set and the counts.
 	Reset()
 }
 
-// Prefetcher is a Cache that can begin to fetch neurons before they are needed. Its Refreshes give the same results with
-// and without.
+// A Prefetcher is a Cache that can prefetch neurons. Prefetch changes no result.
 type Prefetcher interface {
 	Cache
 
-	// Prefetch begins to fetch the neurons that are expected to be active next, and returns at once. The active set keeps
-	// its slots.
+	// Prefetch begins to fetch the neurons that are expected to be active next, and returns at
+	// once. The active set keeps its slots.
 	Prefetch(expected []bool) error
 }
 
@@ -43,7 +42,7 @@ type Stats struct {
 	Leaves    int64 // neurons that ceased to be active
 	Replaced  int64 // neurons that took the slot of another
 
-	Prefetched int64 // neurons read ahead; those that became active are hits
+	Prefetched int64 // neurons prefetched; those that became active are hits
 
 	BytesMoved    int64 // weight bytes copied from the store to slots: those of the neurons that arrived
 	BytesRepacked int64 // weight bytes copied from slot to slot, to keep a smaller set together or to grow
@@ -51,7 +50,7 @@ type Stats struct {
 	ResidentBytes int64 // weight bytes held in memory, alignment included if the cache allocated them
 }
 
-// HitRate is the fraction of the active neurons that were held already, 0 if there were none.
+// HitRate returns the share of the active neurons that were held already, 0 if there were none.
 func (s Stats) HitRate() float64 {
 	if s.Hits+s.Misses == 0 {
 		return 0
@@ -59,7 +58,7 @@ func (s Stats) HitRate() float64 {
 	return float64(s.Hits) / float64(s.Hits+s.Misses)
 }
 
-// Add adds the counts of another cache.
+// Add adds the counts t of another cache.
 func (s *Stats) Add(t Stats) {
 	s.Refreshes += t.Refreshes
 	s.Hits += t.Hits
@@ -73,7 +72,7 @@ func (s *Stats) Add(t Stats) {
 	s.ResidentBytes += t.ResidentBytes
 }
 
-// Active is the mean number of active neurons of a Refresh, 0 if there was none.
+// Active returns the mean number of active neurons of a Refresh, 0 if there was none.
 func (s Stats) Active() float64 {
 	if s.Refreshes == 0 {
 		return 0

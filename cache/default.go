@@ -6,8 +6,12 @@ import (
 	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
-// New returns the default cache of source: an InPlaceCache of a *weights.Neurons, and a Window, which window describes, of
-// a *StreamLayer. Other sources have none. No window.Tokens are 5.
+// New returns the default cache of source:
+//
+//   - of a *weights.Neurons an InPlaceCache
+//   - of a *StreamLayer a Window with the options window, in which zero Tokens mean 5
+//
+// Other sources are an error.
 func New(source weights.Source, window WindowOptions) (Cache, error) {
 	switch s := source.(type) {
 	case *weights.Neurons:

@@ -13,10 +13,10 @@ func openDirect(path string) (*os.File, error) {
 	return os.OpenFile(path, os.O_RDONLY|unix.O_DIRECT, 0)
 }
 
-// directReader reads whole blocks into a buffer that begins one, as O_DIRECT wants, and copies what was asked for.
+// directReader reads whole pages into an aligned buffer, as O_DIRECT requires.
 type directReader struct{ f *os.File }
 
-// bounce is the size of the buffers: what a disk reads at once.
+// bounce is the size of the buffers, enough for a disk to read at its full speed.
 const bounce = 1 << 20
 
 var bounceBuffers = sync.Pool{New: func() any {

@@ -1,12 +1,12 @@
 // Package cache holds the neurons of an MLP and keeps account of which of them are active.
 //
-// A gated MLP computes y = Σᵢ act(x·gateᵢ)·(x·upᵢ)·downᵢ over its I neurons. Row i of gate, up and down belong to
-// neuron i and are read together or not at all, so they are stored together: neuron-major, the row–column bundling of
-// LLM in a Flash (arXiv 2312.11514). From one token to the next most active neurons stay active. A cache is therefore
-// given the new active set and works out the difference to the one before.
+// A gated MLP computes y = Σᵢ act(x·gateᵢ)·(x·upᵢ)·downᵢ over its I neurons. Rows i of gate, up and
+// down are read together or not at all, so they are stored together: neuron-major, the row–column
+// bundling of LLM in a Flash (arXiv 2312.11514). From one token to the next most active neurons
+// stay active. A cache takes the new active set and computes the difference to the one before.
 //
-// Gate, up and down are the named parts of a store. A cache serves a store of any parts, each with a dtype and a row
-// length of its own.
+// Gate, up and down are the named parts of a store. A cache works with any parts, each with its own
+// dtype and row length.
 //
 //	active: bool I ──► Refresh ──► slots: int32 I, −1 padded ──► the rows of Rows() that the MLP kernel reads
 //	                      │
@@ -14,24 +14,25 @@
 //	                      ├─ misses  arrivals
 //	                      └─ leaves  departures
 //
-// weights.Neurons is the store in memory, File a store on a disk; a Cache is a policy over one of them.
+// A Cache is a policy for a store in memory, weights.Neurons, or on a disk, File.
 //
-//   - InPlace leaves the weights where they lie: a slot is a neuron's own row, and Refresh is an exclusive or of bit
-//     sets and a compaction. It is the one to use where the weights fit in memory.
-//   - Packed keeps the rows of the active neurons together in pools of their own, for those who want them as
-//     contiguous matrices or tensors. It copies what arrives, which gains a kernel nothing that reads whole rows.
-//   - Window holds in memory what the last tokens used, within a budget, and reads the rest from a File. It is the one
-//     to use where the weights do not fit. Told ahead of time what will be active, it is as fast as InPlace.
+//   - InPlace moves no weights: a slot is a neuron's own row. Use it where all fits in memory.
+//   - Packed copies the rows of the active neurons into pools, for users who need them as
+//     contiguous matrices or tensors. Kernels that read whole rows gain nothing.
+//   - Window holds the neurons of the last tokens in memory, within a budget, and reads the others
+//     from a File. Use it where the weights do not fit. With Prefetch it is as fast as InPlace.
 //
-// Refresh and SparseMLP of one token, an MLP of 8192 neurons of hidden size 3072 in f32, a quarter of them active, on two
-// threads of an AMD Zen 5, in ms by the share of the active set that changes from token to token. The file is in the page
-// cache; told ahead is told so early that all is read in time (go test ./cache -run - -bench Token):
+// Time of Refresh and SparseMLP of one token in ms, by the share of the active set that changes
+// from token to token: 8192 neurons of hidden size 3072 in f32, a quarter active, two threads of an
+// AMD Zen
+// 5. The file is in the page cache; Prefetch is called so early that all is read in time
+// (go test ./cache -run - -bench Token):
 //
 //	                           1 %   2.4 %   10 %   25 %   75 %
 //	in place                   1.8     1.8    1.8    1.9    1.9
 //	packed                     1.8     1.8    2.0    2.8    4.8
 //	window of 4 tokens         1.9     1.9    2.3    3.0    3.7
-//	the same, told ahead       1.8     1.7    1.7    1.9    1.9
+//	the same with Prefetch     1.8     1.7    1.7    1.9    1.9
 //
 // # Neuron files
 //
@@ -57,26 +58,25 @@
 //	    I uint32:  the CRC-32C of each bundle
 //	layer 1, …
 //
-// There is one way to write a given content, so sizes and offsets follow from the header. The bundles are those of
-// weights.Shape.View: they are read to where the kernels use them. Files are read, not mapped: one that is cut off while
-// it is in use gives an error, not a signal.
+// A given content has one encoding, so sizes and offsets follow from the header. The bundles are
+// those of weights.Shape.View, so kernels use them as they are read. Files are read, not mapped: if
+// one is cut off while it is in use, reads return an error and there is no signal.
 //
 // # Promises
 //
-// Slots are listed in ascending neuron order, whatever the policy, so that sums over them have the same bits under
-// every policy and on every run. Refresh allocates nothing, unless the active set is larger than any before.
+// Every policy lists slots in ascending neuron order, so sums over them have the same bits. Refresh
+// allocates nothing, unless the active set is larger than any before.
 //
 // # Lifetime
 //
-// The slots that Refresh returns, and what Rows, Neurons and View return, are valid until the next Refresh or Reset.
-// Memory that they refer to stays readable as long as they are reachable, but holds other neurons then, or zeros. Neurons
-// made by weights.NewNeurons keep the matrices alive and see later changes of them. A Cache belongs to one sequence of
-// Refreshes at a time: it is not safe for concurrent use, while Neurons, which are only read, and Files may be shared
-// by any number of caches.
+// The slots of a Refresh, and the results of Rows, Neurons and View, are valid until the next
+// Refresh or Reset. Their memory stays readable after that, but holds other neurons or zeros. A
+// Cache is not safe for concurrent use. Any number of caches may share a weights.Neurons, which
+// they only read, or a File.
 //
 // # Errors
 //
-// Bad shapes, dtypes and lengths are errors that name the matrix or the slice; nothing panics. What is read from a File
-// is checked: damage is an error that wraps ErrCorrupt, and a file of another version one that wraps ErrVersion. A Refresh that fails leaves the cache usable; Window says what
-// is then active, the other policies are as they were.
+// Bad shapes, dtypes and lengths are errors that name the matrix or the slice; nothing panics.
+// Errors of a damaged File wrap ErrCorrupt, those of a file of another version ErrVersion. A
+// Refresh that fails leaves the cache usable, and as it was, except a Window: see there.
 package cache

@@ -10,13 +10,13 @@ import (
 	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
-// File is an open neuron file: the neurons of the layers of a model on a disk. What is read is checked. Its methods may
-// be called from any number of goroutines at once.
+// A File is an open neuron file: the neurons of the layers of a model. All that is read is checked
+// against its checksum. Any number of goroutines may use a File at the same time.
 type File struct {
 	name   string
 	r      io.ReaderAt
 	header *header
-	close  func() error
+	close  func() error // nil: there is nothing to close
 }
 
 // FileOption changes how OpenFile opens.
@@ -24,14 +24,17 @@ type FileOption func(*fileOptions)
 
 type fileOptions struct{ direct bool }
 
-// WithDirect reads past the page cache (O_DIRECT), so that what the file holds does not take memory twice. It is an
-// error where the system or the file system has no such reads.
+// WithDirect reads past the page cache (O_DIRECT), so that the content of the file does not take
+// memory twice. OpenFile returns an error where the system or the file system has no such reads.
 func WithDirect() FileOption { return func(o *fileOptions) { o.direct = true } }
 
 // OpenFile opens a neuron file and checks its header and its size.
 func OpenFile(path string, opts ...FileOption) (*File, error) {
 	var o fileOptions
-	for _, opt := range opts {
+	for i, opt := range opts {
+		if opt == nil {
+			return nil, fmt.Errorf("cache: open neuron file: option %d is nil", i)
+		}
 		opt(&o)
 	}
 	f, err := openFile(path, o)
@@ -70,7 +73,7 @@ func openFile(path string, o fileOptions) (*File, error) {
 	return f, nil
 }
 
-// NewFile is a neuron file of size bytes that r reads, which must allow calls from several goroutines at once.
+// NewFile returns a neuron file of size bytes that r reads. r must allow concurrent calls.
 func NewFile(r io.ReaderAt, size int64) (*File, error) {
 	f, err := newFile("reader", r, size)
 	if err != nil {
@@ -80,7 +83,10 @@ func NewFile(r io.ReaderAt, size int64) (*File, error) {
 }
 
 func newFile(name string, r io.ReaderAt, size int64) (*File, error) {
-	f := &File{name: name, r: r, close: func() error { return nil }}
+	if r == nil {
+		return nil, errNoFile
+	}
+	f := &File{name: name, r: r}
 	corrupt := func(err error) (*File, error) { return nil, fmt.Errorf("%s: %w: %w", name, ErrCorrupt, err) }
 	if size < page {
 		return corrupt(fmt.Errorf("%d bytes are too few", size))
@@ -123,7 +129,7 @@ func newFile(name string, r io.ReaderAt, size int64) (*File, error) {
 	return f, nil
 }
 
-// readAt fills b. A file that has become shorter is corrupt.
+// readAt fills b from offset on. A file that has become shorter is corrupt.
 func (f *File) readAt(b []byte, offset int64) error {
 	n, err := f.r.ReadAt(b, offset)
 	switch {
@@ -136,11 +142,19 @@ func (f *File) readAt(b []byte, offset int64) error {
 	}
 }
 
-// Label is what WriteFile was told to write: what the neurons were made from.
-func (f *File) Label() string { return f.header.label }
+// Label returns the label that WriteFile was given.
+func (f *File) Label() string {
+	if f.open() != nil {
+		return ""
+	}
+	return f.header.label
+}
 
-// Shapes lists the layers.
+// Shapes returns the shape of each layer.
 func (f *File) Shapes() []weights.Shape {
+	if f.open() != nil {
+		return nil
+	}
 	shapes := make([]weights.Shape, len(f.header.layers))
 	for i, l := range f.header.layers {
 		shapes[i] = l.Shape
@@ -148,16 +162,29 @@ func (f *File) Shapes() []weights.Shape {
 	return shapes
 }
 
-// layer is layer i.
+var errNoFile = errors.New("there is no file")
+
+// open returns an error of a File that nothing has opened: nil or zero.
+func (f *File) open() error {
+	if f == nil || f.header == nil {
+		return errNoFile
+	}
+	return nil
+}
+
+// layer returns layer i.
 func (f *File) layer(i int) (*layer, error) {
+	if err := f.open(); err != nil {
+		return nil, err
+	}
 	if i < 0 || i >= len(f.header.layers) {
 		return nil, fmt.Errorf("%s: layer %d, the file has %d", f.name, i, len(f.header.layers))
 	}
 	return &f.header.layers[i], nil
 }
 
-// Read reads the neurons of a layer from number first on into n, which says by its shape how many. It is fastest if n
-// is from Shape.Allocate. After an error the content of n is not defined.
+// Read fills n with neurons of a layer, from number first on. It is fastest if n is from
+// weights.Shape.Allocate. After an error the content of n is undefined.
 func (f *File) Read(layer, first int, n *weights.Neurons) error {
 	l, err := f.layer(layer)
 	if err != nil {
@@ -196,7 +223,7 @@ func (f *File) read(l *layer, number, first int, n *weights.Neurons) error {
 	return nil
 }
 
-// readBundles reads consecutive bundles of layer number to b and checks them.
+// readBundles fills b with consecutive bundles of layer number and checks them.
 func (f *File) readBundles(number, first int, b []byte) error {
 	l := &f.header.layers[number]
 	size := l.Bundle()
@@ -212,7 +239,7 @@ func (f *File) readBundles(number, first int, b []byte) error {
 	return nil
 }
 
-// Load reads a layer into memory.
+// Load returns all neurons of a layer in memory.
 func (f *File) Load(layer int) (*weights.Neurons, error) {
 	l, err := f.layer(layer)
 	if err != nil {
@@ -227,6 +254,9 @@ func (f *File) Load(layer int) (*weights.Neurons, error) {
 
 // Verify reads the whole file and checks every neuron.
 func (f *File) Verify() error {
+	if err := f.open(); err != nil {
+		return fmt.Errorf("cache: verify: %w", err)
+	}
 	for i := range f.header.layers {
 		l := &f.header.layers[i]
 		const least = 1 << 20
@@ -242,9 +272,13 @@ func (f *File) Verify() error {
 	return nil
 }
 
-// Close closes the file. Reads that come later are errors.
+// Close closes the file. Later reads are errors.
 func (f *File) Close() error {
-	if err := f.close(); err != nil {
+	err := f.open()
+	if err == nil && f.close != nil {
+		err = f.close()
+	}
+	if err != nil {
 		return fmt.Errorf("cache: close neuron file: %w", err)
 	}
 	return nil

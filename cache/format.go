@@ -24,11 +24,10 @@ const (
 	checksumSize = 4
 )
 
-// ErrCorrupt is wrapped by the errors of a neuron file that is not one, has been cut off or has changed.
+// ErrCorrupt is wrapped by errors of a file that is not a neuron file, is cut off or has changed.
 var ErrCorrupt = errors.New("corrupt neuron file")
 
-// ErrVersion is wrapped by the errors of a neuron file of a version that this one does not read. Delete such a file: what
-// made it makes it anew.
+// ErrVersion is wrapped by errors of a file of another version of the format. Write it anew.
 var ErrVersion = errors.New("neuron file of another version")
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -39,7 +38,7 @@ type header struct {
 	layers []layer
 }
 
-// layer is where the neurons of an MLP lie in a file.
+// layer says where the neurons of an MLP lie in a file.
 type layer struct {
 	weights.Shape
 	offset    int64  // of the bundles
@@ -59,7 +58,7 @@ func checksum(b []byte) uint32 { return crc32.Checksum(b, castagnoli) }
 // headerBytes returns the length of a header.
 func headerBytes(layers, label int) int64 { return ceil(int64(fixedBytes + layers*layerBytes + label)) }
 
-// encode writes the header to b, which has its length.
+// encode writes the header into b, of length headerBytes.
 func (h *header) encode(b []byte) {
 	clear(b)
 	copy(b, magic)
@@ -82,7 +81,7 @@ func (h *header) encode(b []byte) {
 	binary.LittleEndian.PutUint32(b[20:], checksum(b))
 }
 
-// headerLength reads from the first bytes of a file how long its header is.
+// headerLength returns the length of a header from its first fixedBytes bytes.
 func headerLength(fixed []byte) (int64, error) {
 	if string(fixed[:8]) != magic {
 		return 0, fmt.Errorf("it begins with %q, not with %q", fixed[:8], magic)
@@ -97,7 +96,7 @@ func headerLength(fixed []byte) (int64, error) {
 	return headerBytes(int(layers), int(label)), nil
 }
 
-// decode reads a header. size is the length of the file, which the layers have to fill.
+// decode returns the header b of a file of size bytes, which the layers must fill.
 func decode(b []byte, size int64) (*header, error) {
 	sum := binary.LittleEndian.Uint32(b[20:])
 	zeroed := bytes.Clone(b)

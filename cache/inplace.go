@@ -6,21 +6,21 @@ import (
 	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
-// InPlaceCache is the policy that moves no weights: the slot of a neuron is its row in the store. Everything is resident.
+// InPlaceCache is the policy that moves no weights: the slot of a neuron is its row in the store.
 type InPlaceCache struct {
 	store  *weights.Neurons
 	active set
 	stats  Stats
 }
 
-// InPlace makes an InPlaceCache over store. Without a store it has no neurons, and every Refresh is an error.
+// InPlace returns an InPlaceCache of store. Of a nil store every Refresh is an error.
 func InPlace(store *weights.Neurons) *InPlaceCache {
 	c := &InPlaceCache{store: store, active: newSet(store.Intermediate())}
 	c.Reset()
 	return c
 }
 
-// Refresh makes active the active set. It allocates nothing.
+// Refresh implements Cache. It allocates nothing.
 func (c *InPlaceCache) Refresh(active []bool, slots []int32) error {
 	if err := checkMask(active, slots, c.Intermediate()); err != nil {
 		return err
@@ -41,8 +41,13 @@ func (c *InPlaceCache) Refresh(active []bool, slots []int32) error {
 	return nil
 }
 
-// Intermediate returns the number of neurons, I.
-func (c *InPlaceCache) Intermediate() int { return c.store.Intermediate() }
+// Intermediate implements Cache.
+func (c *InPlaceCache) Intermediate() int {
+	if c == nil {
+		return 0
+	}
+	return c.store.Intermediate()
+}
 
 // Rows returns the store.
 func (c *InPlaceCache) Rows() *weights.Neurons { return c.store }

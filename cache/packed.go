@@ -9,12 +9,12 @@ import (
 	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
-// Packed is the policy that keeps the rows of the active neurons together: n of them in the slots 0 to n−1 of pools,
-// one for each part of the store. A neuron that arrives takes the slot of one that leaves, so that a Refresh copies the rows
-// that arrived and no others. When more leave than arrive, rows from behind the new end move into the slots that are
-// left open: at most one for each neuron that left without a successor.
+// Packed is the policy that keeps the rows of the n active neurons together, in the slots 0 to n−1
+// of pools. Each part of the store has a pool. A neuron that arrives takes the slot of one that
+// leaves, so a Refresh copies only rows that arrive. When more leave than arrive, rows behind the
+// new end move into the open slots.
 //
-// The pools grow to the largest active set and an eighth more, and are kept until the Packed is dropped.
+// The pools grow to an eighth more than the largest active set and never shrink.
 type Packed struct {
 	store *weights.Neurons
 	pool  *parallel.Pool
@@ -40,7 +40,8 @@ type move struct {
 	within   bool // from is a slot
 }
 
-// NewPacked is a cache over store that copies rows on the threads of pool (nil: parallel.DefaultPool).
+// NewPacked returns a cache of store that copies rows on the threads of pool (nil:
+// parallel.DefaultPool).
 func NewPacked(store *weights.Neurons, pool *parallel.Pool) (*Packed, error) {
 	if store.Intermediate() == 0 {
 		return nil, errors.New("cache: packed: there is no store")
@@ -62,7 +63,7 @@ func NewPacked(store *weights.Neurons, pool *parallel.Pool) (*Packed, error) {
 	return c, nil
 }
 
-// Refresh makes active the active set. It allocates only when the pools grow.
+// Refresh implements Cache. It allocates only when the pools grow.
 func (c *Packed) Refresh(active []bool, slots []int32) error {
 	if err := checkMask(active, slots, c.Intermediate()); err != nil {
 		return err
@@ -73,7 +74,7 @@ func (c *Packed) Refresh(active []bool, slots []int32) error {
 		c.next[w] = now
 		c.nextList = appendTo(c.nextList, w, now)
 		c.arrivals = appendTo(c.arrivals, w, now&^before)
-		c.holes = appendTo(c.holes, w, before&^now) // neurons yet, soon the slots of them
+		c.holes = appendTo(c.holes, w, before&^now) // neurons here, their slots after place
 	}
 	if err := c.reserve(len(c.nextList)); err != nil {
 		return fmt.Errorf("cache: refresh: %w", err)
@@ -95,8 +96,7 @@ func (c *Packed) Refresh(active []bool, slots []int32) error {
 	return nil
 }
 
-// place gives the arrivals their slots and closes the gaps below the new count: it plans the moves that bring the rows
-// there and keeps account of who is where.
+// place plans the moves of the arrivals and of neurons behind count to slots below count.
 func (c *Packed) place(count int) {
 	c.moves = c.moves[:0]
 	open := c.holes[:0]
@@ -130,7 +130,7 @@ func (c *Packed) place(count int) {
 	c.neuron = c.neuron[:count]
 }
 
-// run makes the planned moves. They are independent: none writes what another reads.
+// run makes the planned moves. No move writes a row that another reads.
 func (c *Packed) run() {
 	perPiece := c.perPiece()
 	c.pool.Run((len(c.moves)+perPiece-1)/perPiece, c.moving)
@@ -144,7 +144,7 @@ func (c *Packed) run() {
 	}
 }
 
-// perPiece is how many moves a thread takes at a time: enough that taking them is not what costs.
+// perPiece returns how many moves make a piece, so many that copies outweigh the cost of a piece.
 func (c *Packed) perPiece() int {
 	const bytes = 64 << 10
 	return max(1, bytes/int(c.store.NeuronBytes()))
@@ -184,8 +184,8 @@ func (c *Packed) reserve(count int) error {
 	return nil
 }
 
-// newPools makes a pool of that many rows for every part of n. Rows that a tensor can hold follow each other without
-// gaps, the others each begin a cache line.
+// newPools returns a pool of the given number of rows for every part of n. Rows of a dtype that
+// tensors have are contiguous; each of the others begins a cache line.
 func newPools(n *weights.Neurons, rows int) (*weights.Neurons, error) {
 	pools := slices.Clone(n.Parts())
 	for i, p := range pools {
@@ -198,16 +198,21 @@ func newPools(n *weights.Neurons, rows int) (*weights.Neurons, error) {
 	return weights.NewStore(pools...)
 }
 
-// Intermediate is the number of neurons of the MLP, I.
-func (c *Packed) Intermediate() int { return c.store.Intermediate() }
+// Intermediate implements Cache.
+func (c *Packed) Intermediate() int {
+	if c == nil {
+		return 0
+	}
+	return c.store.Intermediate()
+}
 
-// Rows are the pools. They have room for more neurons than are active.
+// Rows returns the pools, which have room for more neurons than are active.
 func (c *Packed) Rows() *weights.Neurons { return c.rows }
 
-// Neurons lists the active neurons in ascending order.
+// Neurons returns the active neurons in ascending order.
 func (c *Packed) Neurons() []int32 { return c.list }
 
-// Stats are the counts since the last Reset.
+// Stats implements Cache.
 func (c *Packed) Stats() Stats {
 	s := c.stats
 	s.ResidentBytes = c.store.Bytes()

@@ -5,15 +5,15 @@ import (
 	"os"
 )
 
-// Prefetch begins to read the neurons that are expected to be active next, while the caller does other work, and returns
-// at once. The active set keeps its slots. The next Refresh, Prefetch, Reset or Close ends the reading: what is in
-// memory by then is a hit, the rest is read as if there had been no Prefetch, so the results do not depend on it. As
-// many neurons are read as the budget has room for beside the active set. A neuron that cannot be read is left to the
-// Refresh that needs it, which then reports the error.
+// Prefetch begins to read the neurons that are expected to be active next, as many as the budget
+// has room for beside the active set. It returns at once. The active set keeps its slots.
+//
+// The next Refresh, Prefetch, Reset or Close ends the reading. What is in memory by then is a hit,
+// the rest is read as without Prefetch, so the results are the same. A read that fails is left to
+// the Refresh that needs the neuron, which then returns the error.
 func (w *Window) Prefetch(expected []bool) error {
-	if len(expected) != w.shape.Intermediate {
-		return fmt.Errorf("cache: prefetch: expected has %d entries, the MLP has %d neurons",
-			len(expected), w.shape.Intermediate)
+	if n := w.Intermediate(); n == 0 || len(expected) != n {
+		return fmt.Errorf("cache: prefetch: expected has %d entries, the MLP has %d neurons", len(expected), n)
 	}
 	if w.closed {
 		return fmt.Errorf("cache: prefetch: %w", os.ErrClosed)
@@ -21,7 +21,7 @@ func (w *Window) Prefetch(expected []bool) error {
 	w.settle()
 	w.compare(expected)
 
-	// The active set and what is expected are the last to leave: there is room for the rest.
+	// The active set and the expected neurons stay; other slots may be taken.
 	stay := len(w.list)
 	for _, neuron := range w.list {
 		w.touch(w.slot[neuron], w.now)
@@ -54,7 +54,7 @@ func (w *Window) Prefetch(expected []bool) error {
 	return nil
 }
 
-// settle ends the reading of a Prefetch and takes over what it has read.
+// settle ends the reading of a Prefetch and adopts the neurons that it has read.
 func (w *Window) settle() {
 	w.ahead.cancel()
 	done, _ := w.adopt(w.ahead, w.now) // an error is for the Refresh that needs the neuron

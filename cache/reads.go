@@ -5,7 +5,7 @@ import (
 	"sync/atomic"
 )
 
-// reads brings neurons from the file to slots of a Window, several at a time. Its goroutines end by themselves.
+// reads reads neurons from the file into slots of a Window, several at a time.
 type reads struct {
 	window  *Window
 	readers int
@@ -49,7 +49,7 @@ func (r *reads) add(neuron, slot int32) {
 	r.list, r.done = append(r.list, read{neuron, slot}), append(r.done, false)
 }
 
-// run reads the list and returns when that is done or has failed.
+// run reads the list and returns when all is read or a read has failed.
 func (r *reads) run() {
 	r.start(1)
 	r.read()
@@ -58,7 +58,7 @@ func (r *reads) run() {
 
 // start begins to read in the background. busy is how many readers there are already.
 func (r *reads) start(busy int) {
-	const each = 4 // reads for which a goroutine is worth its while
+	const each = 4 // reads that are worth a goroutine
 	r.rows = r.window.rows.Bundles
 	for range min(r.readers, (len(r.list)+each-1)/each) - busy {
 		r.group.Add(1)
@@ -66,7 +66,7 @@ func (r *reads) start(busy int) {
 	}
 }
 
-// cancel ends the reads in the background; those that are under way are finished.
+// cancel ends the reads in the background, after those that are under way.
 func (r *reads) cancel() {
 	r.stop.Store(true)
 	r.group.Wait()

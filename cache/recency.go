@@ -1,7 +1,7 @@
 package cache
 
-// recency is slots in the order in which they were touched: a doubly linked list in two arrays, closed through an
-// element behind the last slot. next leads to older slots.
+// recency lists slots in the order in which they were touched: a circular doubly linked list in two
+// arrays, with a sentinel behind the last slot. next leads to older slots.
 type recency struct{ next, previous []int32 }
 
 func newRecency(slots int) recency {
@@ -20,7 +20,7 @@ func (r *recency) clear() {
 	r.next[e], r.previous[e] = e, e
 }
 
-// oldest is the slot that was touched before all others, −1 if there is none.
+// oldest returns the slot that was touched before all others, −1 if there is none.
 func (r *recency) oldest() int32 {
 	e := r.end()
 	if slot := r.previous[e]; slot != e {

@@ -8,10 +8,9 @@ import (
 	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
-// Stream reads the layers of a File from the first neuron to the last, in blocks: the next block
-// while the caller works on the one before. It takes the memory of two blocks, however large the
-// layers are. Any number of goroutines may share a Stream; their calls of Blocks run one after the
-// other.
+// A Stream reads the layers of a File from the first neuron to the last, in blocks. It reads the
+// next block while the caller works on the last one, and takes the memory of two blocks. Any number
+// of goroutines may share a Stream; their calls of Blocks run one after the other.
 type Stream struct {
 	file   *File
 	layers []StreamLayer
@@ -27,18 +26,18 @@ type Stream struct {
 	reader       func()
 }
 
-// StreamLayer is a layer of a Stream. It is a weights.Source.
+// A StreamLayer is a layer of a Stream. It is a weights.Source.
 type StreamLayer struct {
 	stream *Stream
 	index  int
 
-	// The views of the two stores that the layer needs.
+	// Views of the two stores.
 	size int // neurons of a block
 	full [2]*weights.Neurons
-	last [2]*weights.Neurons // nil if the blocks come out even
+	last [2]*weights.Neurons // nil without a remainder
 }
 
-// NewStream is a Stream whose blocks have at most blockBytes bytes, or one neuron if that is more.
+// NewStream returns a Stream of blocks of at most blockBytes bytes, but at least one neuron.
 func NewStream(f *File, blockBytes int64) (*Stream, error) {
 	s, err := newStream(f, blockBytes)
 	if err != nil {
@@ -48,8 +47,8 @@ func NewStream(f *File, blockBytes int64) (*Stream, error) {
 }
 
 func newStream(f *File, blockBytes int64) (*Stream, error) {
-	if f == nil {
-		return nil, errors.New("there is no file")
+	if err := f.open(); err != nil {
+		return nil, err
 	}
 	if blockBytes < 0 {
 		return nil, fmt.Errorf("blocks of %d bytes", blockBytes)
@@ -61,10 +60,9 @@ func newStream(f *File, blockBytes int64) (*Stream, error) {
 	}
 	largest := 0
 	for i, l := range f.header.layers {
-		const together = 16 // neurons that a kernel works on at a time
 		size := int(blockBytes / int64(l.Bundle()))
-		if size >= together {
-			size -= size % together
+		if size >= rowGroup {
+			size -= size % rowGroup
 		}
 		s.layers[i] = StreamLayer{stream: s, index: i, size: min(max(size, 1), l.Intermediate)}
 		largest = max(largest, s.layers[i].size*l.Bundle())
@@ -87,22 +85,30 @@ func newStream(f *File, blockBytes int64) (*Stream, error) {
 	return s, nil
 }
 
-// part views the beginning of store as neurons of the layer.
+// rowGroup is the number of rows that blocks are cut at, so that only the last block of a layer
+// leaves a remainder to the kernels: they take 8 rows at a time, or 16 for AMX tiles.
+const rowGroup = 16
+
+// part returns a view of the beginning of store as neurons of the layer.
 func (l *layer) part(store []byte, neurons int) (*weights.Neurons, error) {
 	shape := l.Shape
 	shape.Intermediate = neurons
 	return shape.View(store[:neurons*l.Bundle()])
 }
 
-// File is what the Stream reads.
+// File returns the file that the Stream reads.
 func (s *Stream) File() *File { return s.file }
 
-// Bytes is the memory that the blocks take.
+// Bytes returns the memory of the blocks in bytes.
 func (s *Stream) Bytes() int64 { return int64(len(s.store[0]) + len(s.store[1])) }
 
-// Layer returns layer i: the same pointer in every call.
+// Layer returns layer i, the same pointer in every call.
 func (s *Stream) Layer(i int) (*StreamLayer, error) {
-	if _, err := s.file.layer(i); err != nil {
+	err := errNoFile
+	if s != nil {
+		_, err = s.file.layer(i)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("cache: stream: %w", err)
 	}
 	return &s.layers[i], nil
@@ -117,11 +123,16 @@ func (l *StreamLayer) File() *File {
 }
 
 // Index returns the number of the layer in its file.
-func (l *StreamLayer) Index() int { return l.index }
+func (l *StreamLayer) Index() int {
+	if l == nil {
+		return 0
+	}
+	return l.index
+}
 
 // Shape returns the shape of the layer's neurons. The zero StreamLayer has none.
 func (l *StreamLayer) Shape() weights.Shape {
-	if l.stream == nil {
+	if l.File() == nil {
 		return weights.Shape{}
 	}
 	return l.stream.file.header.layers[l.index].Shape
@@ -129,10 +140,10 @@ func (l *StreamLayer) Shape() weights.Shape {
 
 // Blocks implements weights.Source. It allocates nothing.
 func (l *StreamLayer) Blocks(do func(first int, n *weights.Neurons) error) error {
-	s := l.stream
-	if s == nil {
-		return errors.New("cache: stream: the layer is of no stream")
+	if l.File() == nil || do == nil {
+		return errors.New("cache: stream: the layer is of no stream, or there is no function to call")
 	}
+	s := l.stream
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	defer s.group.Wait() // also if do panics, which a graph.Machine recovers from
@@ -150,7 +161,7 @@ func (l *StreamLayer) Blocks(do func(first int, n *weights.Neurons) error) error
 	}
 }
 
-// start begins to read the block from number first on to store k. It returns nil if there is none.
+// start begins to read the block from neuron first on into store k, nil if there is none.
 func (s *Stream) start(l *StreamLayer, first, k int) *weights.Neurons {
 	intermediate := s.file.header.layers[l.index].Intermediate
 	switch {

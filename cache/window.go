@@ -1,7 +1,6 @@
 package cache
 
 import (
-	"errors"
 	"fmt"
 	"math/bits"
 	"os"
@@ -10,13 +9,13 @@ import (
 	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
-// Window is the policy whose neurons lie in a neuron file. Those of the active sets of the last k Refreshes stay in
-// memory (the sliding window of LLM in a Flash, arXiv 2312.11514, section 3.1), as far as they fit in a budget: then
-// those that have not been active for longest leave first. A neuron that is active and not in memory is read from the
-// file to the slot of one that leaves, and checked.
+// Window is the policy whose neurons lie in a neuron file. Neurons that were active in the last k
+// Refreshes stay in memory: the sliding window of LLM in a Flash (arXiv 2312.11514, section 3.1).
+// Within a budget the least recently active leave first. An active neuron that is not in memory is
+// read from the file and checked.
 //
-// After a Refresh that failed, what was active before it still is, with one exception: if the budget or the window was
-// so tight that a slot of the active set had to be given up, no neuron is active. In either case the next Refresh works.
+// A Refresh that fails leaves the active set as it was, or empty if it had to take a slot of the
+// active set. The next Refresh works in either case.
 type Window struct {
 	file   *File
 	layer  int
@@ -25,7 +24,7 @@ type Window struct {
 	budget int // slots
 
 	rows   *weights.Neurons // the slots
-	used   int              // those that have been in use: the first ones
+	used   int              // the first slots, which have been in use
 	free   []int32          // slots below used that hold nothing
 	slot   []int32          // of each neuron, −1 if it is not in memory
 	neuron []int32          // of each slot, −1 if it holds nothing
@@ -44,21 +43,20 @@ type Window struct {
 	ahead    *reads // those of Prefetch
 }
 
-// WindowOptions say what a Window keeps in memory.
+// WindowOptions are the limits of a Window.
 type WindowOptions struct {
-	// Tokens is k: a neuron stays for k Refreshes, counted from the last in which it was active; at least 1.
+	// Tokens is k ≥ 1: a neuron stays for k Refreshes from the last in which it was active.
 	Tokens int
 
-	// Budget is the memory for rows in bytes, 0 if there is no limit but the window. An active set that is larger goes
-	// beyond the budget until the next Refresh, which gives the memory back to the system where that is possible.
+	// Budget limits the memory for rows in bytes; 0 means no limit. A larger active set exceeds it
+	// until the next Refresh, which returns the memory to the system where that is possible.
 	Budget int64
 
-	// Readers is how many reads may be under way at the same time; 0 means 4.
+	// Readers limits the concurrent reads; 0 means 4.
 	Readers int
 }
 
-// NewWindow is a cache of a layer of f. The Window does not close f, which caches of any number of layers and sessions
-// may share.
+// NewWindow returns a cache of a layer of f, which any number of caches may share.
 func NewWindow(f *File, layer int, o WindowOptions) (*Window, error) {
 	w, err := newWindow(f, layer, o)
 	if err != nil {
@@ -68,9 +66,6 @@ func NewWindow(f *File, layer int, o WindowOptions) (*Window, error) {
 }
 
 func newWindow(f *File, number int, o WindowOptions) (*Window, error) {
-	if f == nil {
-		return nil, errors.New("there is no file")
-	}
 	l, err := f.layer(number)
 	if err != nil {
 		return nil, err
@@ -89,7 +84,7 @@ func newWindow(f *File, number int, o WindowOptions) (*Window, error) {
 			return nil, fmt.Errorf("a budget of %d bytes, a neuron has %d", o.Budget, l.Bundle())
 		}
 		w.budget = int(min(slots, int64(intermediate)))
-		first = w.budget // memory that nobody has written to is not there
+		first = w.budget // the system provides memory when it is first written
 	}
 	if err := w.resize(min(w.budget, first)); err != nil {
 		return nil, err
@@ -107,10 +102,10 @@ func newWindow(f *File, number int, o WindowOptions) (*Window, error) {
 	return w, nil
 }
 
-// fewSlots are those that a window without a budget begins with.
+// fewSlots is the number of slots that a window without a budget begins with.
 const fewSlots = 64
 
-// resize makes the slots as many as it says and keeps what is in the first of them.
+// resize changes the number of slots and keeps the neurons of the first ones.
 func (w *Window) resize(slots int) error {
 	s := w.shape
 	s.Intermediate = slots
@@ -118,7 +113,7 @@ func (w *Window) resize(slots int) error {
 	if err != nil {
 		return err
 	}
-	weights.GiveBack(rows.Bundles) // what has been allocated and freed before was cleared, and so is there
+	weights.GiveBack(rows.Bundles) // reused memory was cleared by writing: it is resident
 	if w.rows != nil {
 		held := min(w.used, slots)
 		copy(rows.Bundles, w.rows.Bundles[:held*s.Bundle()])
@@ -129,10 +124,10 @@ func (w *Window) resize(slots int) error {
 	return nil
 }
 
-// Refresh makes active the active set and reads what is missing. It allocates when the window grows, or goes
-// beyond its budget or back.
+// Refresh implements Cache: it reads the neurons that are missing. It allocates when the window
+// grows, exceeds its budget or shrinks to it.
 func (w *Window) Refresh(active []bool, slots []int32) error {
-	if err := checkMask(active, slots, w.shape.Intermediate); err != nil {
+	if err := checkMask(active, slots, w.Intermediate()); err != nil {
 		return err
 	}
 	if w.closed {
@@ -144,7 +139,7 @@ func (w *Window) Refresh(active []bool, slots []int32) error {
 	if err != nil {
 		return fmt.Errorf("cache: refresh: %w", err)
 	}
-	for _, neuron := range w.nextList { // those that stay are not the oldest any more
+	for _, neuron := range w.nextList { // neurons that stay become the newest
 		if slot := w.slot[neuron]; slot >= 0 {
 			w.touch(slot, w.now+1)
 		}
@@ -169,11 +164,11 @@ func (w *Window) Refresh(active []bool, slots []int32) error {
 	return nil
 }
 
-// compare notes the set that is to be active and counts the neurons that leave.
-func (w *Window) compare(active []bool) (leaves int) {
+// compare sets next and nextList to the active set of the mask. It returns how many neurons leave.
+func (w *Window) compare(mask []bool) (leaves int) {
 	w.nextList = w.nextList[:0]
 	for i, before := range w.active {
-		now := word(active, i)
+		now := word(mask, i)
 		leaves += bits.OnesCount64(before &^ now)
 		w.next[i] = now
 		w.nextList = appendTo(w.nextList, i, now)
@@ -181,7 +176,7 @@ func (w *Window) compare(active []bool) (leaves int) {
 	return leaves
 }
 
-// shrink gives up what lies beyond the budget. lost tells that some of it was active.
+// shrink drops the slots beyond the budget and reports whether an active neuron lost its slot.
 func (w *Window) shrink() (lost bool, err error) {
 	if w.used <= w.budget {
 		return false, nil
@@ -200,7 +195,7 @@ func (w *Window) shrink() (lost bool, err error) {
 	return lost, nil
 }
 
-// read brings the neurons of nextList to memory. lost tells that a slot of the active set was given up for it.
+// read reads the missing neurons of nextList and reports whether an active one lost its slot.
 func (w *Window) read() (lost bool, err error) {
 	w.fetch.begin()
 	for _, neuron := range w.nextList {
@@ -220,9 +215,13 @@ func (w *Window) read() (lost bool, err error) {
 	return lost, err
 }
 
-// take finds a slot for a neuron: one that holds nothing, or that of a neuron last active in Refresh expired or before,
-// or a new one, or, at the limit of the budget, that of the neuron that has not been active for longest, or, if all in
-// memory are needed, one beyond the budget. victim is the neuron that leaves, −1 if there is none.
+// take returns a slot for a neuron, and the neuron that leaves it, −1 if there is none. In order:
+//
+//   - a slot that holds nothing
+//   - the slot of the least recently active neuron, if it was not active after Refresh expired
+//   - a new slot within the budget
+//   - the slot of the least recently active neuron that is not in next
+//   - a new slot beyond the budget
 func (w *Window) take(expired int64) (slot, victim int32, err error) {
 	if n := len(w.free); n > 0 {
 		slot, w.free = w.free[n-1], w.free[:n-1]
@@ -245,13 +244,14 @@ func (w *Window) take(expired int64) (slot, victim int32, err error) {
 	return oldest, victim, nil
 }
 
-// drop makes a slot hold nothing.
+// drop empties a slot.
 func (w *Window) drop(slot int32) {
 	w.recent.remove(slot)
 	w.slot[w.neuron[slot]], w.neuron[slot] = -1, -1
 }
 
-// adopt takes over what r has read, as if it was last active in Refresh last, and gives back the other slots.
+// adopt records the neurons that r has read as last active in Refresh last, and frees the other
+// slots. It returns how many were read.
 func (w *Window) adopt(r *reads, last int64) (done int, err error) {
 	for i, read := range r.list {
 		if !r.done[i] {
@@ -266,39 +266,47 @@ func (w *Window) adopt(r *reads, last int64) (done int, err error) {
 	return done, r.err
 }
 
-// touch notes that the neuron of a slot was active in Refresh last.
+// touch records that the neuron of a slot was active in Refresh last.
 func (w *Window) touch(slot int32, last int64) {
 	w.last[slot] = last
 	w.recent.touch(slot)
 }
 
-// Intermediate is the number of neurons of the MLP, I.
-func (w *Window) Intermediate() int { return w.shape.Intermediate }
+// Intermediate implements Cache.
+func (w *Window) Intermediate() int {
+	if w == nil {
+		return 0
+	}
+	return w.shape.Intermediate
+}
 
-// Rows is the memory that the slots index: some of the neurons of the file.
+// Rows returns the slots: some of the neurons of the file.
 func (w *Window) Rows() *weights.Neurons { return w.rows }
 
-// Neurons lists the active neurons in ascending order.
+// Neurons returns the active neurons in ascending order.
 func (w *Window) Neurons() []int32 { return w.list }
 
-// Stats are the counts since the last Reset. Those of a Prefetch under way come later.
+// Stats implements Cache. A Prefetch that is under way is not counted yet.
 func (w *Window) Stats() Stats {
 	s := w.stats
 	s.ResidentBytes = int64(w.used) * int64(w.shape.Bundle())
 	return s
 }
 
-// Reset ends a Prefetch and empties the window and the counts. The memory stays, up to the budget.
+// Reset ends a Prefetch and empties the window and the counts. It keeps memory up to the budget.
 func (w *Window) Reset() {
+	if w.Intermediate() == 0 {
+		return
+	}
 	w.settle()
-	_, _ = w.shrink() // if there is no memory for less, there is for more
+	_, _ = w.shrink() // after an error the slots beyond the budget stay
 	clear(w.active)
 	w.list = w.list[:0]
 	for i := range w.slot {
 		w.slot[i] = -1
 	}
 	w.free = w.free[:0]
-	for slot := w.used - 1; slot >= 0; slot-- { // the first ones are taken first
+	for slot := w.used - 1; slot >= 0; slot-- { // take pops the first slots first
 		w.free = append(w.free, int32(slot))
 	}
 	for i := range w.neuron {
@@ -309,8 +317,11 @@ func (w *Window) Reset() {
 	w.stats = Stats{}
 }
 
-// Close ends a Prefetch. A Refresh that comes later is an error.
+// Close ends a Prefetch. A later Refresh is an error.
 func (w *Window) Close() error {
+	if w.Intermediate() == 0 {
+		return fmt.Errorf("cache: close: %w", os.ErrInvalid)
+	}
 	w.settle()
 	w.closed = true
 	return nil

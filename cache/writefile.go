@@ -12,9 +12,9 @@ import (
 	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
-// WriteFile writes a neuron file of the given number of layers, which it asks layer for, one after the other: no more
-// than one need be in memory. label, at most 64 KiB, says what they were made from. The file appears whole or not at
-// all: it is written beside path and takes the name when all of it is on the disk.
+// WriteFile writes a neuron file. It calls layer for each layer in order, so only one need be in
+// memory. The label, at most 64 KiB, says what the neurons were made from. The file appears whole
+// or not at all: it is renamed to path when all of it is on the disk.
 func WriteFile(path, label string, layers int, layer func(i int) (*weights.Neurons, error)) error {
 	if err := writeFile(path, label, layers, layer); err != nil {
 		return fmt.Errorf("cache: write neuron file %s: %w", path, err)
@@ -24,7 +24,7 @@ func WriteFile(path, label string, layers int, layer func(i int) (*weights.Neuro
 
 func writeFile(path, label string, layers int, layer func(i int) (*weights.Neurons, error)) error {
 	if layer == nil {
-		return errors.New("there is no function that gives the layers")
+		return errors.New("there is no function that returns the layers")
 	}
 	if layers < 0 || layers > maxLayers || len(label) > maxLabel {
 		return fmt.Errorf("%d layers and a label of %d bytes (at most %d and %d)", layers, len(label), maxLayers, maxLabel)
@@ -40,7 +40,7 @@ func writeFile(path, label string, layers int, layer func(i int) (*weights.Neuro
 	return f.Commit()
 }
 
-// writeNeurons writes the layers and then, when their checksums are known, the header.
+// writeNeurons writes the layers and then the header, which has their checksums.
 func writeNeurons(f io.WriteSeeker, label string, layers int, layer func(i int) (*weights.Neurons, error)) error {
 	h := header{label: label}
 	b := make([]byte, headerBytes(layers, len(label)))

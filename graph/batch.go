@@ -8,8 +8,8 @@ import (
 	"gorgonia.org/tensor"
 )
 
-// batch is a node seen as a list of vectors that lie along one axis of it. The other axes, in order, number them. It is
-// what makes x T×H, xᵀ H×T, a vector and a B×T×H tensor the same to the patterns.
+// batch is a node as a list of vectors along one of its axes; the other axes, in order, number
+// them. So x T×H, xᵀ H×T, a vector and a B×T×H tensor are the same to the patterns.
 type batch struct {
 	node *gorgonia.Node
 	axis int
@@ -19,15 +19,15 @@ func lastAxis(n *gorgonia.Node) batch { return batch{n, n.Dims() - 1} }
 
 func (b batch) width() int { return b.node.Shape()[b.axis] }
 
-// length is the number of vectors.
+// length returns the number of vectors.
 func (b batch) length() int { return b.node.Shape().TotalSize() / max(b.width(), 1) }
 
-// sameAxis is the axis of from that becomes the given axis of to when a tensor is reshaped, or −1 if the vectors along
-// it do not stay what they are.
-func sameAxis(from, to tensor.Shape, axis int) int {
-	before := volume(to[:axis])
-	for i, n := range from {
-		if n == to[axis] && volume(from[:i]) == before {
+// sameAxis returns the axis of before that a reshape makes the given axis of after, −1 if the
+// vectors along it change.
+func sameAxis(before, after tensor.Shape, axis int) int {
+	leading := volume(after[:axis])
+	for i, n := range before {
+		if n == after[axis] && volume(before[:i]) == leading {
 			return i
 		}
 	}
@@ -42,8 +42,8 @@ func volume(sizes []int) int {
 	return p
 }
 
-// origin is the batch that b is a copy of: vector by vector the same, in the same order. It undoes one reshape,
-// transpose or slice of everything.
+// origin returns the batch of which b is a reshape, a transpose or a slice of everything, if that
+// has the same vectors in the same order.
 func (s *survey) origin(b batch) (batch, bool) {
 	k := vocabulary.KindOf(b.node)
 	if k != vocabulary.Reshape && k != vocabulary.Transpose && k != vocabulary.Slice {
@@ -68,7 +68,7 @@ func (s *survey) origin(b batch) (batch, bool) {
 	return batch{from, axis}, axis >= 0
 }
 
-// root undoes all reshapes and transposes.
+// root returns the first origin of b.
 func (s *survey) root(b batch) batch {
 	for {
 		from, ok := s.origin(b)
@@ -79,7 +79,7 @@ func (s *survey) root(b batch) batch {
 	}
 }
 
-// operand is operand i of an elementwise op, as the batch that goes with the op's result b.
+// operand returns operand i of an elementwise op with the result b, as a batch of the same vectors.
 func (s *survey) operand(b batch, i int) (batch, bool) {
 	n := s.inputs[b.node][i]
 	if n.Shape().TotalSize() != b.node.Shape().TotalSize() || n.Dims() == 0 {

@@ -16,12 +16,12 @@ import (
 type expression struct {
 	variables []*linear
 	value     func(variables []float64) float64
-	path      gorgonia.Nodes // what lies between the maps and the result, the result included
-	nonlinear bool           // there is more than sums in it
-	obstacle  string         // why there is no value: the first operand that is neither
+	path      gorgonia.Nodes // the nodes between the maps and the result, with the result
+	nonlinear bool           // it has other ops than sums
+	obstacle  string         // the first reason why there is no value
 }
 
-// elementwise reads the expression whose result is b.
+// elementwise returns the expression whose result is b.
 func (s *survey) elementwise(b batch) *expression {
 	r := &reader{survey: s, known: map[*gorgonia.Node]func([]float64) float64{}}
 	r.e.value = r.read(b)
@@ -76,7 +76,8 @@ func (r *reader) readNew(b batch) func([]float64) float64 {
 	}
 	f := r.fail("%v is not an elementwise function of linear maps", describe(n))
 	switch vocabulary.KindOf(n) {
-	case vocabulary.Reshape, vocabulary.Transpose, vocabulary.Slice, vocabulary.Repeat: // what lies behind it says if this looks like an MLP
+	case vocabulary.Reshape, vocabulary.Transpose, vocabulary.Slice, vocabulary.Repeat:
+		// Its operand says whether this looks like an MLP.
 		if from := r.inputs[n][0]; from.Dims() > 0 {
 			r.read(batch{from, min(b.axis, from.Dims()-1)})
 		}
@@ -106,7 +107,7 @@ func (r *reader) fail(format string, args ...any) func([]float64) float64 {
 	return func([]float64) float64 { return math.NaN() }
 }
 
-// form is the way an expression is act(inner·g)·u·outer, or act(inner·u)·outer.
+// form describes an expression act(inner·g)·u·outer, or act(inner·u)·outer.
 type form struct {
 	act          activation.Func
 	inner, outer float64
@@ -114,8 +115,8 @@ type form struct {
 
 var activations = []activation.Func{activation.ReLU, activation.SiLU, activation.GELU, activation.GELUTanh}
 
-// activationOf recognises f as outer·act(inner·x). Functions are compared by value: there are too
-// many ways to write them, and only the values matter.
+// activationOf returns f as outer·act(inner·x). It compares values, because an activation can be
+// written in many ways.
 func activationOf(f func(x float64) float64) (form, bool) {
 	const large = 1e4
 	for _, sign := range []float64{1, -1} {
@@ -164,13 +165,13 @@ func (m form) tidy(f func(float64) float64) form {
 	return m
 }
 
-// rounded returns x to thirteen digits, far more than matches can tell apart.
+// rounded returns x to thirteen digits, far more than matches distinguishes.
 func rounded(x float64) float64 {
 	y, _ := strconv.ParseFloat(strconv.FormatFloat(x, 'e', 12, 64), 64)
 	return y
 }
 
-// gated recognises f as outer·act(inner·g)·u.
+// gated returns f as outer·act(inner·g)·u.
 func gated(f func(g, u float64) float64) (form, bool) {
 	m, ok := activationOf(func(g float64) float64 { return f(g, 1) })
 	if !ok {

@@ -13,31 +13,31 @@ import (
 	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
-// MLP is a dense MLP in a graph, down(act(gate·x) ⊙ up·x) or down(act(up·x)).
+// An MLP is a dense MLP in a graph, down(act(gate·x) ⊙ up·x) or down(act(up·x)).
 type MLP struct {
 	Name          string         // of its output node
 	Input, Output *gorgonia.Node // x and y
 	Activation    activation.Func
 
-	// The weights, with their biases, as the values that their nodes are bound to: views where possible. Numbers by which
-	// the graph multiplies are part of them. Gate is the zero Weight in a plain MLP.
+	// The weights with their biases: views of the values that their nodes are bound to, where
+	// possible. They include constant factors. Gate is zero in a plain MLP.
 	Gate, Up, Down ops.Weight
 
-	// Source is the neurons of an ops.DenseMLP, and of every MLP that a Selector sees; else nil. If they are in memory, the
-	// weights are views of them. If not, the weights have their biases but no matrices; Gate may have one, the copy that
-	// selectors score neurons by.
+	// Source holds the neurons of an ops.DenseMLP, and of every MLP that a Selector sees; else it
+	// is nil. If the neurons are in memory, the weights are views of them. If not, the weights have
+	// biases but no matrices, except that Gate may have a copy for selectors.
 	Source weights.Source
 
 	input, output batch
 	inner         gorgonia.Nodes // what only the MLP computes, without its output
 }
 
-// Shape returns the shape of the MLP's neurons, the zero Shape if there are none.
+// Shape returns the shape of the MLP's neurons, the zero Shape of a zero MLP.
 func (m *MLP) Shape() weights.Shape {
-	if m.Source != nil {
+	switch {
+	case m != nil && m.Source != nil:
 		return m.Source.Shape()
-	}
-	if m.Up.Matrix == nil {
+	case m == nil || m.Up.Matrix == nil:
 		return weights.Shape{}
 	}
 	s := weights.MLPShape(m.Up.Matrix.Dtype(), m.Up.Outputs(), m.Up.Inputs(), m.Gate.Matrix != nil)
@@ -48,7 +48,7 @@ func (m *MLP) Shape() weights.Shape {
 // Gated reports whether the MLP has a gate.
 func (m *MLP) Gated() bool { return m.Shape().Gated() }
 
-// setSource makes n the neurons of m, and the weights views of it if they are in memory.
+// setSource sets the Source of m and, if it is in memory, makes the weights views of it.
 func (m *MLP) setSource(source weights.Source) {
 	m.Source = source
 	if n, ok := source.(*weights.Neurons); ok {
@@ -64,9 +64,9 @@ type Skipped struct {
 	Reason string         // the first
 }
 
-// FindMLPs finds the MLPs in the part of g that outputs depend on; without outputs, in all of g. They come in the order
-// in which their outputs were made. Of two that share a linear map, as in a chain of layers, the first is found.
-// A weight without a value is an error.
+// FindMLPs returns the MLPs in the part of g that outputs depend on; without outputs, in all of g.
+// They are in the order in which their outputs were made. Of two MLPs that share a linear map, as
+// in a chain of layers, it returns the first. A weight without a value is an error.
 func FindMLPs(g *gorgonia.ExprGraph, outputs ...*gorgonia.Node) ([]*MLP, []Skipped, error) {
 	s, err := newSurvey(g, outputs)
 	if err != nil {
@@ -76,7 +76,7 @@ func FindMLPs(g *gorgonia.ExprGraph, outputs ...*gorgonia.Node) ([]*MLP, []Skipp
 }
 
 func (s *survey) findMLPs() ([]*MLP, []Skipped, error) {
-	claimed := map[*gorgonia.Node]*MLP{} // by the cores of MLPs found so far
+	claimed := map[*gorgonia.Node]*MLP{} // by the cores of their linear maps
 	return find(s, "MLP", func(n *gorgonia.Node) (*MLP, error) {
 		if m := s.fusedAt(n); m != nil {
 			return m, nil
@@ -85,7 +85,7 @@ func (s *survey) findMLPs() ([]*MLP, []Skipped, error) {
 	})
 }
 
-// find finds the sites of a kind, which at recognises by their last nodes.
+// find returns the sites of a kind, which the function at recognises by their last nodes.
 func find[S any](s *survey, kind string, at func(n *gorgonia.Node) (*S, error)) (found []*S, skipped []Skipped, err error) {
 	for _, n := range s.nodes {
 		m, err := at(n)
@@ -120,7 +120,7 @@ func (s *survey) fusedAt(n *gorgonia.Node) *MLP {
 	return m
 }
 
-// findAt finds the MLP whose down product is n. It gives nil if there is nothing like an MLP there.
+// findAt returns the MLP whose down product is n, nil if nothing like an MLP ends there.
 func (s *survey) findAt(n *gorgonia.Node, claimed map[*gorgonia.Node]*MLP) (*MLP, error) {
 	for axis := n.Dims() - 1; axis >= max(n.Dims()-2, 0); axis-- {
 		down := s.product(batch{n, axis})
@@ -138,7 +138,7 @@ func (s *survey) findAt(n *gorgonia.Node, claimed map[*gorgonia.Node]*MLP) (*MLP
 
 func skip(format string, args ...any) error { return unsupportedError{fmt.Sprintf(format, args...)} }
 
-// match checks that e, which down is applied to, makes an MLP.
+// match returns the MLP that down makes of e.
 func (s *survey) match(down *linear, e *expression, claimed map[*gorgonia.Node]*MLP) (*MLP, error) {
 	if e.obstacle != "" {
 		return nil, skip("%s", e.obstacle)
@@ -180,7 +180,7 @@ func (s *survey) match(down *linear, e *expression, claimed map[*gorgonia.Node]*
 	return m, nil
 }
 
-// roles tells which map is the gate and which is up.
+// roles returns which map of e is the gate and which is up, and its activation.
 func (s *survey) roles(e *expression) (gate, up *linear, f form, err error) {
 	var ok bool
 	switch len(e.variables) {
@@ -221,7 +221,7 @@ func mergedSlice(up *linear) error {
 		"256, so this graph computes with the gate's weights twice", describe(up.core))
 }
 
-// gatedByItself recognises act(x)·x.
+// gatedByItself reports whether f is act(x)·x.
 func gatedByItself(f func(float64) float64) (form, bool) {
 	return activationOf(func(x float64) float64 {
 		if x == 0 {
@@ -231,8 +231,8 @@ func gatedByItself(f func(float64) float64) (form, bool) {
 	})
 }
 
-// isMergedSlice tells whether Gorgonia, which keeps the bounds of a slice in a byte each, may have merged the slice that
-// l takes of outputs or of a weight with another one.
+// isMergedSlice reports whether Gorgonia may have merged the slice of outputs, or of a weight, that
+// l takes with another one: it hashes the bounds of a slice as a byte each.
 func (s *survey) isMergedSlice(l *linear) bool {
 	width := l.to - l.from
 	merged := func(from, of int) bool {
@@ -257,10 +257,10 @@ func (s *survey) isMergedSlice(l *linear) bool {
 	return false
 }
 
-// length is the number of vectors that l maps.
+// length returns the number of vectors that l maps.
 func (l *linear) length() int { return l.out.length() }
 
-// innerNodes are the nodes between an MLP's input and its down product.
+// innerNodes returns the nodes between an MLP's input and its down product.
 func innerNodes(e *expression, maps ...*linear) gorgonia.Nodes {
 	inner := slices.Clone(e.path)
 	for _, l := range maps {
@@ -271,7 +271,7 @@ func innerNodes(e *expression, maps ...*linear) gorgonia.Nodes {
 	return inner
 }
 
-// checkWeights makes sure that what is to be captured is not an input: a node that x is made from too.
+// checkWeights refuses a weight or bias that the input of m is made from too.
 func (s *survey) checkWeights(m *MLP, maps []*linear) error {
 	sources := map[*gorgonia.Node]bool{}
 	var follow func(n *gorgonia.Node)
@@ -320,7 +320,7 @@ func (s *survey) checkWeights(m *MLP, maps []*linear) error {
 	return nil
 }
 
-// checkConsumers makes sure that nothing else reads what will not be computed any more.
+// checkConsumers refuses inner nodes of m that are outputs or have other readers.
 func (s *survey) checkConsumers(m *MLP, core *gorgonia.Node) error {
 	for _, n := range m.inner {
 		if s.isOutput[n] {
@@ -339,8 +339,8 @@ func (s *survey) checkConsumers(m *MLP, core *gorgonia.Node) error {
 	return nil
 }
 
-// extend makes the biases that are broadcast over the down product part of the MLP. Something that is added without a
-// broadcast may be an input, and is left where it is.
+// extend makes biases that are broadcast over the down product part of the MLP. An addition without
+// a broadcast may be that of an input and stays.
 func (s *survey) extend(m *MLP, down *linear) {
 	m.output = down.out
 	for !s.isOutput[m.output.node] {
@@ -362,7 +362,7 @@ func (s *survey) extend(m *MLP, down *linear) {
 	m.Name = m.Output.Name()
 }
 
-// capture reads the weights.
+// capture sets the weights of m.
 func (s *survey) capture(m *MLP, gate, up, down *linear, f form) (err error) {
 	first := up
 	if gate != nil {

@@ -8,16 +8,16 @@ import (
 	"github.com/sparsegonia/sparsegonia/ops"
 )
 
-// linear is an affine map of vectors: out = scale·(in·W)[from:to] + biases.
+// linear is an affine map of vectors, out = scale·(in·W)[from:to] + biases.
 type linear struct {
 	in, out  batch
 	core     *gorgonia.Node // the product with the weight
 	weighted ops.Weighted   // the core's op, if it has captured its weight
 	weight   operandWeight  // otherwise
-	from, to int            // the outputs that slices leave of the core's
+	from, to int            // the outputs of the core that remain after slices
 	scale    float64
 	biases   []bias
-	path     gorgonia.Nodes // what lies between in and out, out included
+	path     gorgonia.Nodes // the nodes between in and out, with out
 }
 
 // operandWeight is a weight that is an operand of the core.
@@ -26,7 +26,7 @@ type operandWeight struct {
 	input int // the axis that is contracted
 }
 
-// bias is added to every vector: a number, or a node's elements from..to.
+// bias is added to every vector: a number, or elements [from:to] of a node.
 type bias struct {
 	node     *gorgonia.Node // nil: the number
 	number   float64
@@ -34,8 +34,8 @@ type bias struct {
 	from, to int
 }
 
-// linear recognises an affine map whose outputs are b. Multiplication by a number is part of an activation function
-// rather than of the map, except under a bias.
+// linear returns the affine map whose outputs are b, nil if there is none. A constant factor is
+// part of an activation function rather than of the map, except under a bias.
 func (s *survey) linear(b batch) *linear {
 	if l := s.product(b); l != nil {
 		return l
@@ -53,7 +53,7 @@ func (s *survey) linear(b batch) *linear {
 	return nil
 }
 
-// through is l with b as its output, which holds the same vectors.
+// through returns l with the output b, which holds the same vectors. l may be nil.
 func (l *linear) through(b batch) *linear {
 	if l == nil {
 		return nil
@@ -63,7 +63,7 @@ func (l *linear) through(b batch) *linear {
 	return l
 }
 
-// product recognises a product with a weight.
+// product returns the product with a weight whose outputs are b, nil if there is none.
 func (s *survey) product(b batch) *linear {
 	n := b.node
 	l := &linear{out: b, core: n, scale: 1, path: gorgonia.Nodes{n}, to: b.width()}
@@ -74,7 +74,8 @@ func (s *survey) product(b batch) *linear {
 		l.weighted, l.in = op, lastAxis(s.inputs[n][0])
 		return l
 	}
-	// operands: 0 gives the leading axes of the result and 1 the rest; contracted are their inner axes.
+	// The leading axes of the result are those of operand 0, the others of operand 1. contracted
+	// are the inner axes.
 	k, operands := vocabulary.KindOf(n), s.inputs[n]
 	var contracted [2]int
 	weight := 1 // the operand whose free axis is b.axis
@@ -121,7 +122,7 @@ func (s *survey) product(b batch) *linear {
 	return l
 }
 
-// sliced recognises a slice of the outputs of an affine map.
+// sliced returns the affine map that b is a slice of outputs of, nil if there is none.
 func (s *survey) sliced(b batch) *linear {
 	if vocabulary.KindOf(b.node) != vocabulary.Slice {
 		return nil
@@ -143,7 +144,7 @@ func (s *survey) sliced(b batch) *linear {
 	return l.through(b)
 }
 
-// biased recognises an affine map plus or minus a bias.
+// biased returns the affine map that b adds a bias to or subtracts one from, nil if there is none.
 func (s *survey) biased(b batch) *linear {
 	sign := 1.0
 	switch {
@@ -178,7 +179,7 @@ func (s *survey) biased(b batch) *linear {
 	return nil
 }
 
-// scaled recognises an affine map times a number.
+// scaled returns the affine map that b multiplies by a number, nil if there is none.
 func (s *survey) scaled(b batch) *linear {
 	if l := s.linear(b); l != nil {
 		return l
@@ -221,8 +222,11 @@ func (l *linear) rescale(factor float64) {
 	}
 }
 
-// bias recognises what is the same for every vector of b: a number, a vector that is repeated along the other axes, or
-// for a batch of one any vector, which is an input, however, if it has no value.
+// bias returns n as a bias of every vector of b:
+//
+//   - a number
+//   - a vector that is repeated along the other axes
+//   - if b is one vector, any vector that has a value; without one it is an input
 func (s *survey) bias(n *gorgonia.Node, b batch) (bias, bool) {
 	out := bias{scale: 1, to: b.width()}
 	if c, ok := s.number(n); ok {
@@ -257,8 +261,8 @@ func (s *survey) bias(n *gorgonia.Node, b batch) (bias, bool) {
 	return out, n.Shape().TotalSize() == b.width()
 }
 
-// isRepeated tells whether the bias was written as a broadcast: then it is a bias, where a vector that is simply added
-// might as well be an input.
+// isRepeated reports whether n broadcasts an operand, which then is a bias: a vector that is just
+// added may be an input.
 func (s *survey) isRepeated(n *gorgonia.Node) bool {
 	for _, c := range s.inputs[n] {
 		if vocabulary.KindOf(c) == vocabulary.Repeat {
@@ -268,7 +272,7 @@ func (s *survey) isRepeated(n *gorgonia.Node) bool {
 	return false
 }
 
-// number is the value of a constant scalar.
+// number returns the value of a constant scalar.
 func (s *survey) number(n *gorgonia.Node) (float64, bool) {
 	if vocabulary.KindOf(n) != vocabulary.Constant || !n.Shape().IsScalarEquiv() {
 		return 0, false

@@ -12,18 +12,21 @@ import (
 	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
-// Linear is a linear map in a graph, y = x·Wᵀ: a product with a weight, as a node of Gorgonia or an ops.Linear. What is
-// added to the product later is not part of it.
+// A Linear is a linear map in a graph, y = x·Wᵀ: an ops.Linear, or Gorgonia's product with a
+// weight, without what is added to it later.
 type Linear struct {
 	Name          string         // of its output node
 	Input, Output *gorgonia.Node // x and y
-	Weight        ops.Weight     // a view of what the node is bound to, where possible; with the bias of an ops.Linear
+	Weight        ops.Weight     // a view of the bound value, where possible; with the bias of an ops.Linear
 
 	input, output batch
 }
 
 // As returns the weight in dtype d, with a row for each output.
 func (l *Linear) As(d weights.Dtype) (ops.Weight, error) {
+	if l == nil || l.Weight.Matrix == nil {
+		return ops.Weight{}, errors.New("graph: linear: there is no weight")
+	}
 	w := l.Weight
 	m := weights.NewMatrix(d, w.Outputs(), w.Inputs())
 	convert := weights.Copy
@@ -36,9 +39,10 @@ func (l *Linear) As(d weights.Dtype) (ops.Weight, error) {
 	return ops.Weight{Matrix: m, Bias: w.Bias}, nil
 }
 
-// FindLinears finds the linear maps in the part of g that outputs depend on, those of MLPs included; without outputs, in
-// all of g. They come in the order in which their outputs were made. A product of two nodes of which either may be the
-// weight is skipped. So is one whose weight cannot be read as a matrix. A weight without a value is an error.
+// FindLinears returns the linear maps, those of MLPs included, in the part of g that outputs depend
+// on; without outputs, in all of g. They are in the order in which their outputs were made. It
+// skips a product if either operand may be the weight, or the weight is not a matrix. A weight
+// without a value is an error.
 func FindLinears(g *gorgonia.ExprGraph, outputs ...*gorgonia.Node) ([]*Linear, []Skipped, error) {
 	s, err := newSurvey(g, outputs)
 	if err != nil {
@@ -60,7 +64,7 @@ func (s *survey) linearAt(n *gorgonia.Node) (*Linear, error) {
 	switch len(maps) {
 	case 0:
 		return nil, nil
-	case 2: // of two leaves or what is made from leaves: the one without a value is the input
+	case 2: // both operands are made from leaves: the one without a value is the input
 		left, right := maps[0].in.node, maps[1].in.node
 		if s.isBound(left) == s.isBound(right) {
 			return nil, skip("either %v or %v may be the weight", describe(left), describe(right))
@@ -80,7 +84,7 @@ func (s *survey) linearAt(n *gorgonia.Node) (*Linear, error) {
 	return &Linear{Name: n.Name(), Input: l.in.node, Output: n, Weight: w, input: l.in, output: l.out}, nil
 }
 
-// isBound reports whether n and all that it is made from have values.
+// isBound reports whether all leaves that n is made from have values.
 func (s *survey) isBound(n *gorgonia.Node) bool {
 	if len(s.inputs[n]) == 0 {
 		return n.Value() != nil
@@ -126,8 +130,7 @@ func (s *linearSite) build(w *rewriter) (*gorgonia.Node, error) {
 	return fromRows(y, s.linear.output)
 }
 
-// planLinears asks choose about the linear maps outside the MLPs that are swapped, and prepares the swap of those that it
-// chooses.
+// planLinears plans the sites that choose chooses among the linear maps outside swapped MLPs.
 func (w *rewriter) planLinears(
 	choose func(i int, l *Linear) (ops.Weight, error), mlps []*mlpSite, out *Swapped,
 ) (sites []*linearSite, err error) {

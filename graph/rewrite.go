@@ -10,7 +10,7 @@ import (
 	"gorgonia.org/tensor"
 )
 
-// rewrite builds the new nodes in the order in which the old ones were made, so that ops with state keep theirs.
+// rewrite builds the new nodes in the order of the old ones, so that ops with state keep theirs.
 func (w *rewriter) rewrite() error {
 	needed := map[*gorgonia.Node]bool{}
 	var need func(n *gorgonia.Node)
@@ -45,7 +45,7 @@ func (w *rewriter) rewrite() error {
 	return nil
 }
 
-// node is the new node for n, built with all that it depends on when it is first asked for.
+// node returns the new node for n. The first call builds it and the nodes that it depends on.
 func (w *rewriter) node(n *gorgonia.Node) (*gorgonia.Node, error) {
 	if built, ok := w.nodes[n]; ok {
 		if built == nil {
@@ -71,7 +71,7 @@ func (w *rewriter) node(n *gorgonia.Node) (*gorgonia.Node, error) {
 	return built, w.prefetch(n)
 }
 
-// copy is a node with the op of n.
+// copy returns a new node with the op of n.
 func (w *rewriter) copy(n *gorgonia.Node) (*gorgonia.Node, error) {
 	from := children(w.whole, n)
 	to := make(gorgonia.Nodes, len(from))
@@ -107,7 +107,7 @@ func (w *rewriter) copy(n *gorgonia.Node) (*gorgonia.Node, error) {
 		return built, nil
 	}
 	if w.taken[built] {
-		// Inputs of one name, type and shape are merged when they are made, but not when they are renamed later.
+		// Inputs of one name, type and shape are merged when they are made, not when renamed.
 		built = gorgonia.NewUniqueNode(options(w.unused(n))...)
 		gorgonia.WithName(name)(built)
 	}
@@ -119,10 +119,10 @@ func (w *rewriter) copy(n *gorgonia.Node) (*gorgonia.Node, error) {
 	return built, nil
 }
 
-// unused is a name that no other node has.
+// unused returns a name that no other node has.
 func (w *rewriter) unused(n *gorgonia.Node) string { return fmt.Sprintf("%s#%d", n.Name(), n.ID()) }
 
-// givenName is the name that n was given, empty if there is none: Gorgonia then makes one of the op and the operands.
+// givenName returns the name that n was given, empty if Gorgonia made it of its operands.
 func givenName(n *gorgonia.Node, operands gorgonia.Nodes) string {
 	made := fmt.Sprintf("%s(", n.Op())
 	for i, c := range operands {
@@ -143,7 +143,7 @@ func (w *rewriter) rename(built, n *gorgonia.Node) {
 	}
 }
 
-// toRows is the node with the vectors of b as its rows, or b's own node if that is a vector.
+// toRows returns a node whose rows are the vectors of b, or the node of b if that is a vector.
 func toRows(b batch) (*gorgonia.Node, error) {
 	n, dims := b.node, b.node.Dims()
 	if dims == 0 {
@@ -160,7 +160,7 @@ func toRows(b batch) (*gorgonia.Node, error) {
 	return gorgonia.Reshape(n, tensor.Shape{length, width})
 }
 
-// fromRows is the inverse of toRows: the node of the shape and axis of b whose vectors are y.
+// fromRows is the inverse of toRows: it returns a node like b whose vectors are the rows of y.
 func fromRows(y *gorgonia.Node, b batch) (*gorgonia.Node, error) {
 	shape, dims := b.node.Shape(), b.node.Dims()
 	order := axisLast(dims, b.axis)
@@ -178,7 +178,7 @@ func fromRows(y *gorgonia.Node, b batch) (*gorgonia.Node, error) {
 	return gorgonia.Transpose(y, back...)
 }
 
-// axisLast is the permutation that makes an axis the last.
+// axisLast returns the permutation that moves axis to the end.
 func axisLast(dims, axis int) []int {
 	order := make([]int, 0, dims)
 	for i := range dims {

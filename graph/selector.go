@@ -14,36 +14,36 @@ type Selector interface {
 	Select(s Site) (Selection, error)
 }
 
-// A Site is where a Selector works: an MLP of the old graph and nodes of the new one.
+// A Site is an MLP of the old graph, with the nodes of the new one that a Selector may use.
 type Site struct {
 	MLP   *MLP           // with weights that lie neuron-major
 	X     *gorgonia.Node // the MLP's input, T×H, or H if it is a vector
 	Score *gorgonia.Node // what look-ahead predictors see, T×H or H: X, or what WithScoreInput names
 }
 
-// A Selection is what a Selector decides. The zero Selection is all neurons, computed in one node as by All.
+// A Selection is the result of a Selector. The zero Selection is all neurons in one node, as All.
 //
-// Fill and Levels are for selectors that know values of all neurons cheaply. No op computes with them yet: Swap refuses a
-// Selection that has one.
+// Fill and Levels are for selectors that know values of all neurons cheaply. No op computes with
+// them yet: Swap refuses a Selection that has one.
 type Selection struct {
-	// Mask says which neurons each token needs: bool T×I, or I for a vector. What is computed is the union over the
-	// tokens. Without a Mask there is nothing else.
+	// Mask says which neurons each token needs: bool T×I, or I for a vector. The union over the
+	// tokens is computed. Without a Mask the other fields must be nil.
 	Mask *gorgonia.Node
 
-	// Gate is the exact gate values act(x·gateᵀ) of all neurons, act(x·upᵀ) in a plain MLP: T×I, or I, of the dtype of x.
-	// The sparse MLP then does not compute them again. Nil: not known.
+	// Gate has the exact gate values act(x·gateᵀ) of all neurons, act(x·upᵀ) in a plain MLP: T×I,
+	// or I, of the dtype of x. The sparse MLP then does not compute them again. Nil: not known.
 	Gate *gorgonia.Node
 
-	// Fill is the hidden values act(x·gateᵀ) ⊙ (x·upᵀ) that neurons which are not active have, in place of zero: T×I, or I,
-	// of the dtype of x. Entries of active neurons are ignored.
+	// Fill has hidden values act(x·gateᵀ) ⊙ (x·upᵀ) for neurons that are not active, in place of
+	// zero: T×I, or I, of the dtype of x. Entries of active neurons are ignored.
 	Fill *gorgonia.Node
 
-	// Levels says how exactly a neuron is read, where the store has its weights in several parts: int8 I, 0 for a neuron
-	// that is not read, n for one of which the first n parts are.
+	// Levels says how many parts of each neuron are read, where the store has weights in several
+	// parts of increasing precision: int8 I, 0 for a neuron that is not read.
 	Levels *gorgonia.Node
 }
 
-// check refuses what Swap has no op for.
+// check refuses a Selection that Swap has no op for.
 func (s Selection) check() error {
 	switch {
 	case s.Fill != nil:
@@ -56,16 +56,19 @@ func (s Selection) check() error {
 	return nil
 }
 
-// GateSelector is the training-free selector of CATS (arXiv 2404.08763). It computes the gate value of every neuron,
-// act(x·gate), or act(x·up) in a plain MLP, and makes those of magnitude τ or more active. With τ = 0 all neurons are
-// active, with the smallest positive number those with an output. An MLP whose neurons are not in memory is judged by
-// the copy of its gate weights that is.
+// GateSelector is the training-free selector of CATS (arXiv 2404.08763). It computes the gate value
+// of every neuron, act(x·gate), or act(x·up) in a plain MLP. Neurons whose magnitude is τ or more
+// are active: all with τ = 0, those with an output with the smallest positive τ. If the neurons are
+// not in memory, it uses the copy of the gate weights.
 type GateSelector struct {
 	Threshold []float64 // τ: one for all neurons or one for each
 }
 
 // Select implements Selector.
 func (g GateSelector) Select(s Site) (Selection, error) {
+	if s.MLP == nil {
+		return Selection{}, errors.New("gate selector: there is no MLP")
+	}
 	w := s.MLP.Gate
 	if !s.MLP.Gated() {
 		w = s.MLP.Up
@@ -81,14 +84,14 @@ func (g GateSelector) Select(s Site) (Selection, error) {
 	if err != nil {
 		return Selection{}, err
 	}
-	if s.MLP.Up.Matrix == nil { // not in memory: the values are those of a copy, not exact
+	if s.MLP.Up.Matrix == nil { // the values of the copy are not exact
 		values = nil
 	}
 	return Selection{Mask: mask, Gate: values}, nil
 }
 
-// LowRank is the selector of Deja Vu (arXiv 2310.17157): a low-rank predictor scores the neurons, from the MLP's input or
-// ahead of it.
+// LowRank is the selector of Deja Vu (arXiv 2310.17157): a predictor scores the neurons by
+// Site.Score.
 type LowRank struct {
 	Predictor ops.Predictor
 	Mask      ops.MaskMethod

@@ -10,14 +10,14 @@ import (
 	"gorgonia.org/gorgonia"
 )
 
-// survey is what the outputs of a graph depend on, and the statements about it.
+// survey holds the nodes that the outputs of a graph depend on, and the statements about them.
 type survey struct {
-	// whole is all of the graph with an index of its own: Gorgonia's is wrong after a node has been removed.
+	// whole is the graph with an index of its own: Gorgonia's is wrong after RemoveNode.
 	whole *gorgonia.ExprGraph
 	all   gorgonia.Nodes // of whole, in the order in which they were made
 
 	isOutput   map[*gorgonia.Node]bool
-	nodes      gorgonia.Nodes // what outputs and statements depend on: operands first, otherwise in the order of all
+	nodes      gorgonia.Nodes // that outputs and statements depend on: operands first, otherwise in the order of all
 	statements gorgonia.Nodes
 	inputs     map[*gorgonia.Node]gorgonia.Nodes // the operands of nodes and statements, in order
 	consumers  map[*gorgonia.Node]gorgonia.Nodes // the nodes and statements that read a node
@@ -25,7 +25,7 @@ type survey struct {
 	constants map[*gorgonia.Node]bool // memo of isConstantExpression
 }
 
-// newSurvey surveys the part of g that outputs depend on. Without outputs it is all of g.
+// newSurvey returns a survey of the part of g that outputs depend on; without outputs, of all of g.
 func newSurvey(g *gorgonia.ExprGraph, outputs gorgonia.Nodes) (*survey, error) {
 	if g == nil || len(g.AllNodes()) == 0 {
 		return nil, errors.New("graph: the graph is empty")
@@ -63,13 +63,13 @@ func newSurvey(g *gorgonia.ExprGraph, outputs gorgonia.Nodes) (*survey, error) {
 	return s, nil
 }
 
-// isStatement tells whether n is a Read or a Set.
+// isStatement reports whether n is a Read or a Set.
 func isStatement(n *gorgonia.Node) bool {
 	k := vocabulary.KindOf(n)
 	return k == vocabulary.Read || k == vocabulary.Set
 }
 
-// findOutputs makes what a Read reads, and nodes that nothing reads, the outputs.
+// findOutputs makes operands of a Read and nodes without readers the outputs.
 func (s *survey) findOutputs() {
 	read := map[*gorgonia.Node]bool{}
 	for _, n := range s.all {
@@ -87,7 +87,7 @@ func (s *survey) findOutputs() {
 	}
 }
 
-// findNodes finds what the outputs depend on and the statements about it. What a node is set to belongs to it too.
+// findNodes sets nodes and statements. The operands of a Set are needed too.
 func (s *survey) findNodes() {
 	wanted := map[*gorgonia.Node]bool{}
 	var want func(n *gorgonia.Node)
@@ -130,8 +130,9 @@ func (s *survey) findNodes() {
 	}
 }
 
-// isConstantExpression tells whether n depends on leaves and constants alone and is made of operations that one does
-// to weights: a weight, a bias or a view of one. Inputs look the same; the position tells them apart.
+// isConstantExpression reports whether n may be a weight, a bias or a view of one: it depends on
+// leaves and constants alone, by operations that are usual for weights. An input may look the same;
+// only its position differs.
 func (s *survey) isConstantExpression(n *gorgonia.Node) bool {
 	if known, ok := s.constants[n]; ok {
 		return known
@@ -140,7 +141,7 @@ func (s *survey) isConstantExpression(n *gorgonia.Node) bool {
 	switch vocabulary.KindOf(n) {
 	case vocabulary.Leaf, vocabulary.Constant:
 		ok = true
-	case vocabulary.Repeat: // the other operand is the size of something, which is known
+	case vocabulary.Repeat: // the other operand is a size, which is known
 		ok = s.isConstantExpression(s.inputs[n][0])
 	case vocabulary.Transpose, vocabulary.Reshape, vocabulary.Slice, vocabulary.Concat, vocabulary.Unary, vocabulary.Binary:
 		ok = true

@@ -13,7 +13,7 @@ import (
 	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
-// Swapped is what Swap has made.
+// Swapped is the result of Swap.
 type Swapped struct {
 	Graph   *gorgonia.ExprGraph
 	Outputs gorgonia.Nodes  // in the order in which they were given to Swap
@@ -44,7 +44,7 @@ type SwappedMLP struct {
 	Slots  *gorgonia.Node // in the new graph: int32 I, the slots of the active neurons, then −1; nil: all are active
 }
 
-// Density is the share of the neurons that were active, over all runs so far.
+// Density returns the share of the neurons that were active, over all runs so far.
 func (m *SwappedMLP) Density() float64 {
 	if m.Slots == nil {
 		return 1
@@ -52,8 +52,8 @@ func (m *SwappedMLP) Density() float64 {
 	return m.Cache.Stats().Active() / float64(m.Cache.Intermediate())
 }
 
-// Node is the node of the new graph that has the value of a node of the old one. It is nil if there is none: nodes that
-// the outputs do not depend on, and the weights and inner nodes of swapped MLPs.
+// Node returns the node of the new graph that has the value of a node of the old one. It returns
+// nil for nodes that the outputs do not depend on, and for weights and inner nodes of swapped MLPs.
 func (s *Swapped) Node(old *gorgonia.Node) *gorgonia.Node { return s.nodes[old] }
 
 // Option is an option of Swap.
@@ -65,35 +65,39 @@ type options struct {
 	cache      func(i int, s weights.Source) (cache.Cache, error)
 }
 
-// WithScoreInput names, for an MLP, the node of the old graph that look-ahead predictors see in place of the MLP's
-// input: T vectors of any length along its last axis, which must not depend on the MLP. nil stands for the input.
+// WithScoreInput sets the node of the old graph that look-ahead predictors of an MLP see in place
+// of the MLP's input: T vectors of any length along its last axis. It must not depend on the MLP.
+// If f returns nil, they see the input.
 func WithScoreInput(f func(m *MLP) *gorgonia.Node) Option {
 	return func(o *options) { o.scoreInput = f }
 }
 
-// WithLive names a node of the old graph, int32 of length T, that tells padding from tokens: rows with a negative entry
-// make no neuron active.
+// WithLive sets a node of the old graph, int32 of length T, that marks padding: rows with a
+// negative entry make no neuron active.
 func WithLive(n *gorgonia.Node) Option { return func(o *options) { o.live = n } }
 
-// WithCache makes the cache of each MLP that becomes sparse. i is the index of the MLP in FindMLPs. s is its neurons: a
-// *weights.Neurons, or a *cache.StreamLayer if they lie in a file. The default is cache.New.
+// WithCache sets the function that makes the cache of each MLP that becomes sparse. i is the index
+// of the MLP in FindMLPs. s holds its neurons: a *weights.Neurons, or a *cache.StreamLayer if they
+// lie in a file. The default is cache.New.
 func WithCache(f func(i int, s weights.Source) (cache.Cache, error)) Option {
 	return func(o *options) { o.cache = f }
 }
 
-// Choose says what becomes of the sites of a graph. Each function is asked about every site of its kind, in order, but a
-// linear map inside an MLP that is swapped is not a site. A site stays as it is if the function is nil or returns nothing.
+// Choose decides which sites of a graph are swapped. Each function is called for every site of its
+// kind, in order; a linear map inside a swapped MLP is not a site. A site stays as it is if the
+// function is nil or returns a zero value.
 type Choose struct {
-	// MLP chooses a Selector for MLP i of FindMLPs: the MLP becomes sparse, or one node if the Selector is All.
+	// MLP returns a Selector for MLP i of FindMLPs: the MLP becomes sparse, or one node by All.
 	MLP func(i int, m *MLP) (Selector, error)
 
-	// Linear chooses another weight for linear map i of FindLinears, of the same inputs and outputs: the map becomes an
-	// ops.Linear. The new weight may have another width or layout (see Linear.As) and must have the bias, if there is one.
+	// Linear returns another weight, of the same inputs and outputs, for linear map i of
+	// FindLinears: the map becomes an ops.Linear. The weight may have another dtype or layout (see
+	// Linear.As). It must have a bias if and only if the map has one.
 	Linear func(i int, l *Linear) (ops.Weight, error)
 }
 
-// Swap builds a new graph that computes outputs as g does, but with other nodes at the sites that choose chooses. With the
-// zero Choose it is a copy. Without outputs, all of g is taken over.
+// Swap returns a new graph that computes outputs as g does, but with other nodes at the sites that
+// choose chooses. With the zero Choose it is a copy. Without outputs it has all nodes of g.
 func Swap(g *gorgonia.ExprGraph, outputs gorgonia.Nodes, choose Choose, opts ...Option) (*Swapped, error) {
 	w := &rewriter{
 		graph:   gorgonia.NewGraph(),
@@ -161,10 +165,10 @@ type site interface {
 	// describe returns what errors call the site.
 	describe() string
 
-	// needs returns the nodes of the old graph that the new nodes depend on, some nil.
+	// needs returns the nodes of the old graph that the new nodes depend on; some may be nil.
 	needs(w *rewriter) gorgonia.Nodes
 
-	// build builds the nodes that take the place of the site and returns the last.
+	// build builds the nodes that replace the site and returns the last.
 	build(w *rewriter) (*gorgonia.Node, error)
 }
 
@@ -175,7 +179,7 @@ type mlpSite struct {
 	selector Selector
 	cache    cache.Cache    // nil: not made yet
 	score    *gorgonia.Node // of the old graph, or nil
-	expected *gorgonia.Node // of the new graph: bool I, what is being fetched, or nil
+	expected *gorgonia.Node // of the new graph: bool I, the prefetched neurons, or nil
 	slots    *gorgonia.Node // of the new graph, when it has been built
 }
 
@@ -185,7 +189,7 @@ func (s *mlpSite) needs(w *rewriter) gorgonia.Nodes {
 	return gorgonia.Nodes{s.mlp.Input, s.score, w.o.live}
 }
 
-// planMLPs asks choose about the MLPs and prepares the swap of those that it chooses.
+// planMLPs plans the sites that choose chooses among the MLPs.
 func (w *rewriter) planMLPs(choose func(i int, m *MLP) (Selector, error), out *Swapped) (sites []*mlpSite, err error) {
 	if choose == nil {
 		return nil, nil
@@ -220,7 +224,7 @@ func checkGradients(nodes ...*gorgonia.Node) error {
 	return nil
 }
 
-// planMLP prepares the swap of m.
+// planMLP plans the site of m.
 func (w *rewriter) planMLP(i int, m *MLP, selector Selector) error {
 	if err := checkGradients(append(m.inner, m.Output)...); err != nil {
 		return err
@@ -253,14 +257,14 @@ func (w *rewriter) capture(s *mlpSite) error {
 		}
 		w.neurons[key] = neurons
 	}
-	// Selectors read the neuron-major weights: they are faster, and the others need not stay in memory.
+	// Selectors read the neuron-major weights, so the others need not stay in memory.
 	major := *m
 	major.setSource(neurons)
 	s.mlp = &major
 	return nil
 }
 
-// cacheOf is the cache of a site, made when it is first needed: there is none if all neurons are active.
+// cacheOf returns the cache of a site. The first call makes it: dense sites have none.
 func (w *rewriter) cacheOf(s *mlpSite) (c cache.Cache, err error) {
 	if s.cache != nil {
 		return s.cache, nil
@@ -275,13 +279,13 @@ func (w *rewriter) cacheOf(s *mlpSite) (c cache.Cache, err error) {
 	return c, nil
 }
 
-// captured returns what the op that takes the place of the MLP captures, besides the weights.
+// captured returns what the op that replaces the MLP captures, besides the weights.
 func (s *mlpSite) captured() ops.MLP {
 	m := s.mlp
 	return ops.MLP{Act: m.Activation, GateBias: m.Gate.Bias, UpBias: m.Up.Bias, DownBias: m.Down.Bias}
 }
 
-// weightKey tells weights apart.
+// weightKey identifies the memory and the layout of a weight.
 type weightKey struct {
 	data       *byte
 	rows, cols int
@@ -324,7 +328,7 @@ func (s *mlpSite) build(w *rewriter) (*gorgonia.Node, error) {
 	return w.sparse(s, x, active, gate)
 }
 
-// sparse builds the MLP of the neurons that are active.
+// sparse builds the MLP of the active neurons.
 func (w *rewriter) sparse(s *mlpSite, x, active, gate *gorgonia.Node) (*gorgonia.Node, error) {
 	c, err := w.cacheOf(s)
 	if err != nil {
@@ -343,7 +347,7 @@ func (w *rewriter) sparse(s *mlpSite, x, active, gate *gorgonia.Node) (*gorgonia
 	return fromRows(y, s.mlp.output)
 }
 
-// scoreOf is the new node for the score input of s, x if none was named.
+// scoreOf returns the new node for the score input of s, x if there is none.
 func (w *rewriter) scoreOf(s *mlpSite, x *gorgonia.Node) (*gorgonia.Node, error) {
 	if s.score == nil {
 		return x, nil
@@ -355,8 +359,8 @@ func (w *rewriter) scoreOf(s *mlpSite, x *gorgonia.Node) (*gorgonia.Node, error)
 	return toRows(lastAxis(score))
 }
 
-// selected builds the nodes of the selector: which neurons are active, bool I, nil if all are, and the gate values, if it
-// has them.
+// selected builds the nodes of the selector. It returns the active set, bool I, nil if all neurons
+// are active, and the gate values if the selector has them.
 func (w *rewriter) selected(s *mlpSite, at Site) (active, gate *gorgonia.Node, err error) {
 	selection, err := s.selector.Select(at)
 	if err == nil {

@@ -647,3 +647,21 @@ func TestSwapToDot(t *testing.T) {
 	}
 	assert.Equal(t, 2, strings.Count(dot, "SparseMLP("))
 }
+
+func TestZeroSitesAreErrors(t *testing.T) {
+	_, none := GateSelector{Threshold: []float64{1}}.Select(Site{})
+	_, zero := GateSelector{Threshold: []float64{1}}.Select(Site{MLP: new(MLP)})
+	_, predictor := LowRank{}.Select(Site{})
+	_, linear := new(Linear).As(weights.F32)
+	_, nilLinear := (*Linear)(nil).As(weights.F32)
+	for what, err := range map[string]error{
+		"no MLP": none, "a zero MLP": zero, "no predictor": predictor, "a zero Linear": linear, "no Linear": nilLinear,
+	} {
+		if err == nil {
+			t.Errorf("%s: want an error", what)
+		}
+	}
+	if (*MLP)(nil).Gated() || new(MLP).Shape().Intermediate != 0 {
+		t.Error("a zero MLP has neurons")
+	}
+}

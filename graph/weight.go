@@ -13,8 +13,8 @@ import (
 	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
-// resolve is the weight of l with its scale and biases, read from the values that the nodes are bound to. It is a view
-// of them where it can be.
+// resolve returns the weight of l times scale, with its biases: a view of the values that the nodes
+// are bound to, where possible.
 func (s *survey) resolve(l *linear, scale float64) (ops.Weight, error) {
 	w, err := s.coreWeight(l)
 	if err != nil {
@@ -33,7 +33,7 @@ func (s *survey) resolve(l *linear, scale float64) (ops.Weight, error) {
 	return w, err
 }
 
-// coreWeight is the weight of all outputs of l's core.
+// coreWeight returns the weight of all outputs of l's core.
 func (s *survey) coreWeight(l *linear) (ops.Weight, error) {
 	if l.weighted != nil {
 		return l.weighted.Weight(), nil
@@ -59,7 +59,7 @@ func (s *survey) coreWeight(l *linear) (ops.Weight, error) {
 	return w, nil
 }
 
-// oneMatrix is the matrix that all matrices of a batch are equal to.
+// oneMatrix returns the matrix that all matrices of a batch are equal to.
 func oneMatrix(n *gorgonia.Node, t *tensor.Dense) (*tensor.Dense, error) {
 	t = ops.RowMajorCopy(t)
 	shape := t.Shape()
@@ -74,12 +74,12 @@ func oneMatrix(n *gorgonia.Node, t *tensor.Dense) (*tensor.Dense, error) {
 	return first, nil
 }
 
-// unsupportedError is a reason not to swap an MLP.
+// unsupportedError is a reason to skip a site.
 type unsupportedError struct{ reason string }
 
 func (e unsupportedError) Error() string { return e.reason }
 
-// value is what a constant expression has when its leaves are bound to what they are bound to now.
+// value returns the value of a constant expression for the values that its leaves are bound to now.
 func (s *survey) value(n *gorgonia.Node) (*tensor.Dense, error) {
 	switch vocabulary.KindOf(n) {
 	case vocabulary.Leaf, vocabulary.Constant:
@@ -105,7 +105,7 @@ func (s *survey) value(n *gorgonia.Node) (*tensor.Dense, error) {
 			if err != nil {
 				return nil, err
 			}
-			operands[i] = ops.RowMajorCopy(v) // ops may change their operands, and some go wrong on transposed ones
+			operands[i] = ops.RowMajorCopy(v) // ops may change their operands, and some are wrong for transposed ones
 		}
 	}
 	v, err := n.Op().Do(operands...)
@@ -119,7 +119,7 @@ func (s *survey) value(n *gorgonia.Node) (*tensor.Dense, error) {
 	return d, nil
 }
 
-// sliceOutputs is w with the outputs from..to only, without its bias.
+// sliceOutputs returns outputs [from:to] of w without its bias.
 func sliceOutputs(w ops.Weight, from, to int) (ops.Weight, error) {
 	m := w.Matrix
 	w.Bias = nil
@@ -142,7 +142,7 @@ func sliceOutputs(w ops.Weight, from, to int) (ops.Weight, error) {
 	return w, unsupportedError{fmt.Sprintf("a slice of the columns of a %v weight", m.Dtype())}
 }
 
-// scaleMatrix is factor·m.
+// scaleMatrix returns factor·m.
 func scaleMatrix(m *weights.Matrix, factor float64) (*weights.Matrix, error) {
 	switch m.Dtype() {
 	case weights.F32:
@@ -165,8 +165,8 @@ func rescaled[E float32 | float64](m *weights.Matrix, factor float64) (*weights.
 	return weights.MatrixOf(m.Rows(), m.Cols(), values)
 }
 
-// sumBiases is the sum of l's biases and of its op's own, 1×O of the dtype, or nil if there are none. A single vector
-// is a view.
+// sumBiases returns the sum of l's biases and of its op's own, 1×O of the dtype, or nil if there
+// are none. A single vector is a view.
 func (s *survey) sumBiases(l *linear, own *weights.Matrix, scale float64, dtype weights.Dtype) (*weights.Matrix, error) {
 	if len(l.biases) == 0 && own == nil {
 		return nil, nil
@@ -195,7 +195,7 @@ func sumBiases[E float32 | float64](s *survey, l *linear, own *weights.Matrix, s
 		values, _ := weights.Values[E](own)
 		add(values[l.from:l.to], scale)
 	}
-	outer := scale / l.scale // what comes after the map scales the biases too
+	outer := scale / l.scale // factors after the map scale the biases too
 	for _, b := range l.biases {
 		if b.node == nil {
 			for i := range sum {
@@ -224,7 +224,7 @@ func sumBiases[E float32 | float64](s *survey, l *linear, own *weights.Matrix, s
 	return weights.MatrixOf(1, len(out), out)
 }
 
-// vectorOf are the elements of a tensor that is a vector but for axes of length 1.
+// vectorOf returns the elements of a tensor that is a vector but for axes of length 1.
 func vectorOf[E float32 | float64](t *tensor.Dense) (values []E, ok bool) {
 	if len(t.Raw) != t.Shape().TotalSize()*int(t.Dtype().Size()) {
 		t = ops.RowMajorCopy(t)

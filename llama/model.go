@@ -83,14 +83,6 @@ type Width struct {
 // As keeps all matrices as d, any dtype that computes in F32.
 func As(d weights.Dtype) Width { return Width{d, true} }
 
-// String returns the name of the dtype, "" for the stored one.
-func (w Width) String() string {
-	if !w.given {
-		return ""
-	}
-	return w.dtype.String()
-}
-
 func (w Width) check() error {
 	if _, err := weights.ParseDtype(w.dtype.String()); err != nil {
 		return fmt.Errorf("llama: width: %w", err)

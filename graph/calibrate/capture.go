@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"math"
+	"slices"
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
@@ -14,7 +15,7 @@ import (
 	"github.com/sparsegonia/sparsegonia/ops/kernel"
 )
 
-// Source is a graph and inputs to run it on.
+// A Source is a graph with inputs to run it on.
 type Source struct {
 	Graph   *gorgonia.ExprGraph
 	Outputs gorgonia.Nodes
@@ -22,20 +23,21 @@ type Source struct {
 	// Inputs yields the inputs of each run. An error ends the runs and is returned.
 	Inputs iter.Seq2[Inputs, error]
 
-	// Live, if not nil, is an int32 input of length T; rows with a negative entry are padding and do not count.
+	// Live, if not nil, is an int32 input of length T; rows with a negative entry are padding and
+	// do not count.
 	Live *gorgonia.Node
 
-	// ScoreInput, if not nil, is the node that predictors of an MLP see: graph.WithScoreInput.
+	// ScoreInput, if not nil, returns the node that predictors of an MLP see: graph.WithScoreInput.
 	ScoreInput func(*graph.MLP) *gorgonia.Node
 
 	CPU *kernel.CPU // nil: kernel.DefaultCPU
 }
 
-// Inputs are values for input nodes of a graph. Inputs that are not in it keep the values that they have.
+// Inputs are values for input nodes of a graph. Other input nodes keep their values.
 type Inputs map[*gorgonia.Node]gorgonia.Value
 
-// Activations of an MLP in one run. They are valid until the function that they were passed to returns. T is 1 and the
-// tensors are vectors if the input of the MLP is a vector.
+// Activations of an MLP in one run. They are valid until the function that they were passed to
+// returns. If the input of the MLP is a vector, T is 1 and the tensors are vectors.
 type Activations struct {
 	MLP   *graph.MLP
 	X     tensor.Tensor // T×H, the input
@@ -44,7 +46,9 @@ type Activations struct {
 	Live  []int32       // length T, negative for padding; nil: every row counts
 }
 
-// Captured is what Capture has learnt.
+var errNoInputs = errors.New("there are no inputs")
+
+// Captured holds what Capture has learnt.
 type Captured struct {
 	MLPs    []*graph.MLP
 	Skipped []graph.Skipped
@@ -53,9 +57,9 @@ type Captured struct {
 	magnitudes []distribution // of the gate values of each MLP
 }
 
-// Capture runs a graph densely on inputs and collects the magnitudes of the gate values of each MLP. If visit is not nil,
-// it is called with everything that was computed at MLP i, i in the order of graph.FindMLPs: an error of it ends the
-// runs. The graph stays as it was.
+// Capture runs a copy of a graph densely on inputs and collects the magnitudes of the gate values
+// of each MLP. If visit is not nil, it is called in every run with the activations of MLP i, in the
+// order of graph.FindMLPs. An error of visit ends the runs.
 func Capture(src Source, visit func(i int, a Activations) error) (*Captured, error) {
 	r, err := newRecorder(src)
 	if err != nil {
@@ -84,19 +88,19 @@ func Capture(src Source, visit func(i int, a Activations) error) (*Captured, err
 		c.Runs++
 	}
 	if c.Runs == 0 {
-		return nil, errors.New("calibrate: there are no inputs")
+		return nil, fmt.Errorf("calibrate: %w", errNoInputs)
 	}
 	return c, nil
 }
 
-// Plan leaves the share density of the neurons of each MLP active: all of them at 1, and the same share in every MLP
-// below. Neurons that are exactly zero, as many of a ReLU model are, stay out at any density under 1.
+// Plan returns a plan that leaves the share density, 0 < density ≤ 1, of the neurons of every MLP
+// active. Below 1, neurons that are exactly zero, as many of a ReLU model are, are never active.
 func (c *Captured) Plan(density float64) (*Plan, error) {
 	if !(density > 0 && density <= 1) {
 		return nil, fmt.Errorf("calibrate: density %v is not above 0 and at most 1", density)
 	}
-	if len(c.MLPs) == 0 {
-		return nil, errors.New("calibrate: the graph has no MLPs")
+	if c == nil || len(c.magnitudes) == 0 || len(c.magnitudes) != len(c.MLPs) {
+		return nil, errors.New("calibrate: there are no MLPs that Capture has seen")
 	}
 	p := &Plan{Layers: make([]Layer, len(c.MLPs))}
 	for i, m := range c.MLPs {
@@ -110,13 +114,12 @@ func (c *Captured) Plan(density float64) (*Plan, error) {
 	return p, nil
 }
 
-// Density is the share of the neurons of MLP i whose gate values are not zero.
+// Density returns the share of the neurons of MLP i whose gate values are not zero.
 func (c *Captured) Density(i int) float64 { return c.magnitudes[i].above(math.SmallestNonzeroFloat32) }
 
-// recorder is a copy of a graph that also gives the gate values of its MLPs.
+// recorder is a copy of a graph that also computes the gate values of its MLPs.
 type recorder struct {
-	copy    *graph.Swapped
-	machine *graph.Machine
+	arm
 	mlps    []*graph.MLP
 	skipped []graph.Skipped
 	sites   []site
@@ -127,21 +130,24 @@ type recorder struct {
 type site struct{ x, score, gate *gorgonia.Node }
 
 func newRecorder(src Source) (*recorder, error) {
+	if src.Inputs == nil {
+		return nil, errNoInputs
+	}
 	r := new(recorder)
 	var err error
 	if r.mlps, r.skipped, err = graph.FindMLPs(src.Graph, src.Outputs...); err != nil {
 		return nil, err
 	}
-	if r.copy, err = graph.Swap(src.Graph, src.Outputs, graph.Choose{}); err != nil {
+	if r.Swapped, err = graph.Swap(src.Graph, src.Outputs, graph.Choose{}); err != nil {
 		return nil, err
 	}
-	outputs := append(gorgonia.Nodes{}, r.copy.Outputs...)
+	outputs := slices.Clone(r.Outputs)
 	for _, m := range r.mlps {
-		x := r.copy.Node(m.Input)
+		x := r.Node(m.Input)
 		s := site{x: x, score: x}
 		if src.ScoreInput != nil {
 			if n := src.ScoreInput(m); n != nil {
-				if s.score = r.copy.Node(n); s.score == nil {
+				if s.score = r.Node(n); s.score == nil {
 					return nil, fmt.Errorf("%s: the score input %v is not in the graph", m.Name, n)
 				}
 			}
@@ -157,34 +163,12 @@ func newRecorder(src Source) (*recorder, error) {
 		outputs = append(outputs, s.x, s.score, s.gate)
 	}
 	if src.Live != nil {
-		if r.live = r.copy.Node(src.Live); r.live == nil {
+		if r.live = r.Node(src.Live); r.live == nil {
 			return nil, fmt.Errorf("the live input %v is not in the graph", src.Live)
 		}
 	}
-	r.machine, err = graph.NewMachine(r.copy.Graph, outputs, graph.WithCPU(src.CPU))
+	r.machine, err = graph.NewMachine(r.Graph, outputs, graph.WithCPU(src.CPU))
 	return r, err
-}
-
-func (r *recorder) run(inputs Inputs) error {
-	if err := let(r.copy, inputs); err != nil {
-		return err
-	}
-	r.machine.Reset()
-	return r.machine.RunAll()
-}
-
-// let gives the copy of a graph the inputs that are meant for the graph.
-func let(s *graph.Swapped, inputs Inputs) error {
-	for old, v := range inputs {
-		n := s.Node(old)
-		if n == nil {
-			return fmt.Errorf("the input %v is not in the graph", old)
-		}
-		if err := gorgonia.Let(n, v); err != nil {
-			return fmt.Errorf("input %v: %w", old, err)
-		}
-	}
-	return nil
 }
 
 func (r *recorder) activations(i int) Activations {

@@ -176,6 +176,19 @@ func TestCaptureRefuses(t *testing.T) {
 	_, err = calibrate.Capture(src, nil)
 	assert.ErrorContains(t, err, "score input")
 
+	src = f.source(1)
+	src.Inputs = nil
+	_, err = calibrate.Capture(src, nil)
+	assert.ErrorContains(t, err, "no inputs")
+	_, err = calibrate.Compare(src, new(calibrate.Plan))
+	assert.ErrorContains(t, err, "no inputs")
+	_, err = calibrate.Compare(f.source(1), nil)
+	assert.ErrorContains(t, err, "no plan")
+
+	for _, c := range []*calibrate.Captured{nil, {}, {MLPs: make([]*graph.MLP, 1)}} {
+		_, err = c.Plan(0.5)
+		assert.ErrorContains(t, err, "no MLPs")
+	}
 	c, err := calibrate.Capture(f.source(1), nil)
 	require.NoError(t, err)
 	for _, density := range []float64{0, -1, 1.1, math.NaN()} {

@@ -11,19 +11,19 @@ import (
 	"github.com/sparsegonia/sparsegonia/graph"
 )
 
-// Change is what a plan does to a graph.
+// Change is the effect of a plan on a graph.
 type Change struct {
-	// Density is the share of the neurons of each MLP that were active, in the order of graph.FindMLPs: the union over
-	// the rows of a run, which is what is computed. It is 1 where an MLP is dense.
+	// Density is the share of the neurons of each MLP that were computed, in the order of
+	// graph.FindMLPs: the union over the rows of a run. It is 1 for a dense MLP.
 	Density []float64
 
-	// MaxAbs is the largest change of an output over the largest magnitude of the dense outputs, RMS the root mean square
-	// of the change over that of the dense outputs.
+	// MaxAbs is the largest change of an output over the largest magnitude of the dense outputs.
+	// RMS is the root mean square of the changes over that of the dense outputs.
 	MaxAbs, RMS float64
 }
 
-// Compare runs a graph densely and with a plan on the same inputs. A graph with a state, such as a KV cache, sees each
-// input twice.
+// Compare runs a graph densely and with a plan on the same inputs. A graph with a state, such as a
+// KV cache, sees each input twice.
 func Compare(src Source, p *Plan) (Change, error) {
 	c, err := newComparison(src, p)
 	if err != nil {
@@ -41,7 +41,7 @@ func Compare(src Source, p *Plan) (Change, error) {
 		runs++
 	}
 	if runs == 0 {
-		return Change{}, errors.New("calibrate: there are no inputs")
+		return Change{}, fmt.Errorf("calibrate: %w", errNoInputs)
 	}
 	return c.change(), nil
 }
@@ -54,13 +54,19 @@ type comparison struct {
 	squares, changeSquares float64
 }
 
-// arm is a graph that is ready to run.
+// arm is a copy of a graph that is ready to run.
 type arm struct {
 	*graph.Swapped
 	machine *graph.Machine
 }
 
 func newComparison(src Source, p *Plan) (*comparison, error) {
+	switch {
+	case p == nil:
+		return nil, errNoPlan
+	case src.Inputs == nil:
+		return nil, errNoInputs
+	}
 	c := new(comparison)
 	var err error
 	if c.mlps, _, err = graph.FindMLPs(src.Graph, src.Outputs...); err != nil {
@@ -97,9 +103,16 @@ func newArm(src Source, choose graph.Choose, options ...graph.Option) (a arm, er
 
 func (a *arm) close() error { return errors.Join(a.machine.Close(), a.Swapped.Close()) }
 
+// run runs the copy on inputs of the graph that it was made from.
 func (a *arm) run(inputs Inputs) error {
-	if err := let(a.Swapped, inputs); err != nil {
-		return err
+	for old, v := range inputs {
+		n := a.Node(old)
+		if n == nil {
+			return fmt.Errorf("the input %v is not in the graph", old)
+		}
+		if err := gorgonia.Let(n, v); err != nil {
+			return fmt.Errorf("input %v: %w", old, err)
+		}
 	}
 	a.machine.Reset()
 	return a.machine.RunAll()
@@ -157,7 +170,7 @@ func (c *comparison) change() Change {
 	return r
 }
 
-// realValues are the elements of a node's value.
+// realValues returns the elements of a node's value.
 func realValues(n *gorgonia.Node) ([]float64, error) {
 	switch v := n.Value().(type) {
 	case tensor.Tensor:

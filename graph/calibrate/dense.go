@@ -5,7 +5,7 @@ import (
 	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
-// DenseKind is the kind of MLPs of which all neurons are active.
+// DenseKind makes all neurons active.
 type DenseKind struct{}
 
 // Name implements Kind.

@@ -6,8 +6,8 @@ import (
 	"math"
 )
 
-// distribution counts magnitudes in buckets of equal relative width: a float32 without its sign and its last 14 bits.
-// That takes a megabyte, whatever the number of magnitudes, and tells any quantile to 0.2 %.
+// distribution counts magnitudes in buckets of equal relative width: a float32 without its sign and
+// its last 14 bits. It takes a megabyte and gives any quantile to 0.2 %.
 type distribution struct {
 	counts []int64
 	zeros  int64 // of counts[0]
@@ -21,7 +21,7 @@ const (
 
 func bucket(v float32) int { return int(math.Float32bits(v) &^ (1 << 31) >> droppedBits) }
 
-// edge is the smallest magnitude of a bucket.
+// edge returns the smallest magnitude of a bucket.
 func edge(bucket int) float32 { return math.Float32frombits(uint32(bucket) << droppedBits) }
 
 // add counts the gate values of the rows that are not padding.
@@ -78,13 +78,13 @@ func (d *distribution) addRow(values []float32) error {
 	return nil
 }
 
-// threshold is the magnitude, above zero, that the given share of all reach: as nearly as buckets allow, and at least one
-// bucket of them.
+// threshold returns the magnitude above zero that the given share of all magnitudes reach: as
+// nearly as buckets allow, and at least one bucket.
 func (d *distribution) threshold(share float64) float32 {
 	want := int64(math.Round(share * float64(d.total)))
 	reached := int64(0)
 	for b := len(d.counts) - 1; b > 0; b-- {
-		if reached > 0 && reached+d.counts[b]/2 >= want { // with this bucket it is further from what is wanted
+		if reached > 0 && reached+d.counts[b]/2 >= want { // this bucket would be further off
 			return edge(b + 1)
 		}
 		reached += d.counts[b]
@@ -92,7 +92,7 @@ func (d *distribution) threshold(share float64) float32 {
 	return math.SmallestNonzeroFloat32
 }
 
-// above is the share of magnitudes that reach tau, the edge of a bucket or the smallest that is not zero.
+// above returns the share of magnitudes that reach tau, the edge of a bucket or the least above 0.
 func (d *distribution) above(tau float32) float64 {
 	if d.total == 0 {
 		return 0

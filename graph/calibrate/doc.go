@@ -1,19 +1,19 @@
-// Package calibrate finds out how sparse the MLPs of a graph can be, and keeps what it has found in a file.
+// Package calibrate measures how sparse the MLPs of a graph can be and makes plans of it.
 //
 //	graph, inputs ──► Capture ──► activations of every MLP ──► Captured.Plan ──► Plan ──► graph.Swap
 //	                     │                                                        ▲
-//	                     └──► visit: whatever else is to be learnt from them      └── ReadPlan, a JSON file
+//	                     └──► visit: anything else to learn from them              └── ReadPlan, a JSON file
 //
-// Capture runs a graph on inputs that are typical of its use and collects the magnitudes of the gate values act(x·gate),
-// or of act(x·up) where there is no gate. Of these, Captured.Plan takes the quantile that leaves a wanted share of the
-// neurons active: contextually aware thresholding (CATS, arXiv 2404.08763), which needs no training. Compare tells what
-// a plan does to the outputs of the graph.
+// Capture runs a graph on inputs that are typical of its use. It collects the magnitudes of the
+// gate values act(x·gate), or act(x·up) without a gate. Captured.Plan takes the quantile that
+// leaves a given share of the neurons active: contextually aware thresholding (CATS, arXiv
+// 2404.08763), which needs no training. Compare measures how a plan changes the outputs.
 //
-// A Plan names a selector for each MLP in the order of graph.FindMLPs. It also reads the configuration of
-// sparse_transformers, whose predictors look ahead from the input of the attention.
+// A Plan names a selector for each MLP in the order of graph.FindMLPs. ReadPlan also reads the
+// configuration of sparse_transformers.
 //
 // # Errors
 //
-// Bad plans, predictors and activations are errors that name the file and the field, or the MLP. Files are replaced as a
-// whole or not at all.
+// Bad plans, predictors and activations are errors that name the file and the field, or the MLP.
+// Files are replaced as a whole or not at all.
 package calibrate

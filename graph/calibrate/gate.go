@@ -5,9 +5,9 @@ import (
 	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
-// GateKind finds the active neurons by their exact gate values: graph.GateSelector.
+// GateKind selects neurons by their exact gate values: graph.GateSelector.
 type GateKind struct {
-	// Threshold is what the magnitude of a gate value must reach: one number, or one for each neuron.
+	// Threshold is the least magnitude of an active gate value: one number, or one a neuron.
 	Threshold []float64 `json:"threshold,omitempty"`
 }
 

@@ -13,32 +13,32 @@ import (
 	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
-// A Kind is a way to find the active neurons of an MLP, with its parameters: the fields of its JSON object, which stand
-// beside those of Layer in a plan's file. DenseKind, GateKind and LoRAKind are kinds. Those of others work in a Plan like
-// these, but only these are read from files.
+// A Kind is a way to select the active neurons of an MLP, with its parameters. In a plan's file
+// they stand beside the fields of Layer. Any Kind works in a Plan; ReadPlan knows DenseKind,
+// GateKind and LoRAKind.
 type Kind interface {
-	// Name returns the selector of a Layer in a plan's file.
+	// Name returns the value of "selector" in a plan's file.
 	Name() string
 
-	// Check refuses parameters that are not sound. Its errors begin with the name of a field.
+	// Check refuses invalid parameters. Its errors begin with the name of a field.
 	Check() error
 
-	// Selector returns what graph.Swap asks for, nil if the MLP stays dense. The parameters have been checked.
+	// Selector returns the selector of checked parameters, nil if the MLP stays dense.
 	Selector(at Place) (graph.Selector, error)
 
-	// Bytes returns the bytes of weights that an MLP of shape s reads for a token if the share density of its neurons is
-	// active, those that the selector reads included.
+	// Bytes returns the bytes of weights, the selector's included, that an MLP of shape s reads for
+	// a token if the share density of its neurons is active.
 	Bytes(s weights.Shape, density float64) int64
 
-	// NeedsGate reports whether the selector reads the gate weights of all neurons. If the neurons lie in a file, there must
-	// be a copy of them in memory.
+	// NeedsGate reports whether the selector reads the gate weights of all neurons. If the neurons
+	// lie in a file, memory must have a copy of them.
 	NeedsGate() bool
 }
 
 // kinds are those that ReadPlan knows.
 var kinds = []Kind{DenseKind{}, GateKind{}, LoRAKind{}}
 
-// readKind reads the kind of a name from the object of a layer.
+// readKind returns the kind of a name with parameters from the JSON of a layer.
 func readKind(name string, layer []byte) (Kind, error) {
 	var known []string
 	for _, k := range kinds {
@@ -68,11 +68,16 @@ type Place struct {
 	plan *Plan
 }
 
-// Path returns where a file lies that the plan names: beside the plan's own file, unless name is absolute.
+// Path returns the path of a file that the plan names, beside the plan unless name is absolute.
 func (p Place) Path(name string) string { return p.plan.path(name) }
 
-// Share returns what the first call for the layer made. So all graphs that a plan is used for share it.
-func (p Place) Share(make func() (any, error)) (any, error) { return p.plan.shared.of(p.Layer, make) }
+// Share returns the result of the first call for the layer: all graphs of a plan share it.
+func (p Place) Share(make func() (any, error)) (any, error) {
+	if p.plan == nil {
+		return make()
+	}
+	return p.plan.shared.of(p.Layer, make)
+}
 
 // checkThreshold refuses a threshold that is missing or not finite.
 func checkThreshold(threshold []float64) error {
@@ -89,13 +94,16 @@ func checkThreshold(threshold []float64) error {
 
 // checkThresholdOf refuses a threshold that is neither one number nor one for each neuron of m.
 func checkThresholdOf(threshold []float64, m *graph.MLP) error {
+	if m == nil {
+		return errors.New("there is no MLP")
+	}
 	if n := len(threshold); n > 1 && n != m.Shape().Intermediate {
 		return fmt.Errorf("threshold has %d numbers, %s has %d neurons", n, m.Name, m.Shape().Intermediate)
 	}
 	return nil
 }
 
-// bytesOf returns the bytes of the rows of the share density of the neurons, and of all rows of the part read.
+// bytesOf returns the bytes of all rows of part read and of the share density of the others.
 func bytesOf(s weights.Shape, density float64, read string) (bytes int64) {
 	for _, p := range s.Parts {
 		all := int64(s.Intermediate) * int64(p.Dtype.RowBytes(p.Cols))

@@ -8,21 +8,22 @@ import (
 	"github.com/sparsegonia/sparsegonia/ops/weights"
 )
 
-// LoRAKind finds the active neurons by the scores of a low-rank predictor, ahead of the MLP's input: graph.LowRank.
+// LoRAKind selects neurons by the scores of a low-rank predictor, which may look ahead of the MLP's
+// input: graph.LowRank.
 type LoRAKind struct {
-	// Threshold is what the score of a neuron must reach if Method is ByThreshold: one number, or one for each neuron.
+	// Threshold is the least score of an active neuron by ByThreshold: one number, or one a neuron.
 	Threshold []float64 `json:"threshold,omitempty"`
 
 	Method    Method  `json:"method,omitempty"`    // empty: ByThreshold
 	Sparsity  float64 `json:"sparsity,omitempty"`  // of TopK and Statistical: the share of neurons to leave out
 	Predictor string  `json:"predictor,omitempty"` // a safetensors file, beside the plan unless absolute
 
-	// Rank is that of a predictor with random weights, which is what a layer without a file has. It finds nothing and shows
-	// only what a predictor costs.
+	// Rank is the rank of a predictor with random weights, for a layer without a file. It predicts
+	// nothing and shows only the cost of a predictor.
 	Rank int `json:"rank,omitempty"`
 }
 
-// Method is how the scores of a predictor become a mask.
+// A Method says how the scores of a predictor become a mask.
 type Method string
 
 // The methods are those of ops.MaskMethod of the same names.
@@ -46,7 +47,7 @@ func (k LoRAKind) Check() error {
 	return err
 }
 
-// mask returns how scores become a mask.
+// mask returns the method that makes a mask of scores.
 func (k LoRAKind) mask() (m ops.MaskMethod, err error) {
 	switch k.Method {
 	case "", ByThreshold:
@@ -92,7 +93,8 @@ func (k LoRAKind) Selector(at Place) (graph.Selector, error) {
 	return graph.LowRank{Predictor: predictor, Mask: mask}, err
 }
 
-// Bytes implements Kind. A predictor with random weights is of float32; one from a file is not counted.
+// Bytes implements Kind. A predictor from a file is not counted, one with random weights is
+// float32.
 func (k LoRAKind) Bytes(s weights.Shape, density float64) int64 {
 	return bytesOf(s, density, "") + 4*int64(k.Rank)*int64(s.Hidden()+s.Intermediate)
 }

@@ -16,7 +16,8 @@ import (
 	"github.com/sparsegonia/sparsegonia/graph"
 )
 
-// A Plan says for every MLP of a graph how its active neurons are found. Its method Selector is what graph.Swap asks.
+// A Plan says for every MLP of a graph how its active neurons are selected. Its method Selector is
+// a graph.Choose.MLP.
 type Plan struct {
 	Layers []Layer // in the order of graph.FindMLPs
 
@@ -26,8 +27,8 @@ type Plan struct {
 
 // A Layer is the plan for one MLP.
 type Layer struct {
-	Name    string  // of the MLP; not empty: Plan.Selector checks that it is this one
-	Kind    Kind    // in a file its name is "selector", and its parameters stand beside it
+	Name    string  // of the MLP; Plan.Selector checks it unless it is empty
+	Kind    Kind    // in a file "selector" is its name, and its parameters stand beside it
 	Density float64 // share of the neurons that were active in calibration, for the reader
 }
 
@@ -71,7 +72,7 @@ func (l *Layer) UnmarshalJSON(data []byte) error {
 	return checkKeys(data)
 }
 
-// checkKeys refuses keys that no layer of any kind has. A layer may have those of another kind: they are ignored.
+// checkKeys refuses keys that no kind of layer has. Those of another kind are allowed and ignored.
 func checkKeys(layer []byte) error {
 	var keys map[string]json.RawMessage
 	if err := json.Unmarshal(layer, &keys); err != nil {
@@ -86,9 +87,12 @@ func checkKeys(layer []byte) error {
 	return nil
 }
 
-var errNoKind = errors.New("selector is missing")
+var (
+	errNoKind = errors.New("selector is missing")
+	errNoPlan = errors.New("there is no plan")
+)
 
-// shared are what kinds have made for the layers so far.
+// shared holds what kinds have made for the layers so far.
 type shared struct {
 	mu   sync.Mutex
 	made map[int]any
@@ -123,8 +127,8 @@ const (
 	maxLayers   = 1 << 16
 )
 
-// ReadPlan reads the file that Write makes, or a configuration of sparse_transformers: a model's config.json with the keys
-// sparsities and sparsity_method, and lora_size and sp_layers if they are there.
+// ReadPlan reads a file of Write, or a configuration of sparse_transformers: a model's config.json
+// with the keys sparsities and sparsity_method, and possibly lora_size and sp_layers.
 func ReadPlan(file string) (*Plan, error) {
 	data, err := readFile(file)
 	if err != nil {
@@ -181,7 +185,7 @@ func parsePlan(data []byte) (*Plan, error) {
 	return p, nil
 }
 
-// Write replaces the file by the plan. Names of predictors are kept as they are.
+// Write writes the plan to file, whole or not at all. It does not change the names of predictors.
 func (p *Plan) Write(file string) error {
 	if err := p.validate(); err != nil {
 		return fmt.Errorf("calibrate: %s: %w", file, err)
@@ -197,6 +201,9 @@ func (p *Plan) Write(file string) error {
 }
 
 func (p *Plan) validate() error {
+	if p == nil {
+		return errNoPlan
+	}
 	if len(p.Layers) == 0 || len(p.Layers) > maxLayers {
 		return fmt.Errorf("layers: %d (1 to %d)", len(p.Layers), maxLayers)
 	}
@@ -218,13 +225,16 @@ func (l *Layer) validate() error {
 	return l.Kind.Check()
 }
 
-// NeedsGate reports whether a layer's Kind does.
+// NeedsGate reports whether the Kind of any layer needs the gate.
 func (p *Plan) NeedsGate() bool {
-	return slices.ContainsFunc(p.Layers, func(l Layer) bool { return l.Kind != nil && l.Kind.NeedsGate() })
+	return p != nil && slices.ContainsFunc(p.Layers, func(l Layer) bool { return l.Kind != nil && l.Kind.NeedsGate() })
 }
 
-// Selector returns the selector of MLP i, nil if it stays dense. It is made to be a graph.Choose.MLP.
+// Selector returns the selector of MLP i, nil if it stays dense. It is a graph.Choose.MLP.
 func (p *Plan) Selector(i int, m *graph.MLP) (graph.Selector, error) {
+	if p == nil {
+		return nil, fmt.Errorf("calibrate: %w", errNoPlan)
+	}
 	if i < 0 || i >= len(p.Layers) {
 		return nil, p.errorf("layer %d of %d", i, len(p.Layers))
 	}
@@ -257,9 +267,9 @@ func (p *Plan) errorf(format string, args ...any) error {
 	return fmt.Errorf("calibrate: %w", err)
 }
 
-// path is where a file that the plan names lies.
+// path returns the path of a file that the plan names.
 func (p *Plan) path(name string) string {
-	if filepath.IsAbs(name) {
+	if p == nil || filepath.IsAbs(name) {
 		return name
 	}
 	return filepath.Join(filepath.Dir(p.file), name)

@@ -299,3 +299,24 @@ func TestRandomPredictorsDiffer(t *testing.T) {
 	_, err = plan().Selector(2, mlp())
 	assert.ErrorContains(t, err, "layer 2 of 2")
 }
+
+func TestNilPlansAndPlacesAreErrors(t *testing.T) {
+	var p *calibrate.Plan
+	_, selector := p.Selector(0, mlp())
+	_, gate := calibrate.GateKind{Threshold: []float64{1}}.Selector(calibrate.Place{})
+	_, lora := calibrate.LoRAKind{Threshold: []float64{1}, Rank: 1}.Selector(calibrate.Place{})
+	for what, err := range map[string]error{
+		"Selector": selector, "Write": p.Write(filepath.Join(t.TempDir(), "plan")), "gate": gate, "lora": lora,
+	} {
+		if err == nil {
+			t.Errorf("%s: want an error", what)
+		}
+	}
+	if p.NeedsGate() {
+		t.Error("no plan needs the gate")
+	}
+	kind := calibrate.LoRAKind{Threshold: []float64{1}, Rank: 1}
+	if _, err := kind.Selector(calibrate.Place{MLP: mlp()}); err != nil { // a place that is in no plan
+		t.Error(err)
+	}
+}

@@ -6,8 +6,7 @@ import (
 	"slices"
 )
 
-// ported are the keys that sparse_transformers adds to a model's config.json, and those of its command line that it
-// stores there too.
+// ported are the keys that sparse_transformers adds to a model's config.json.
 type ported struct {
 	IntermediateSize int             `json:"intermediate_size"`
 	Sparsities       []float64       `json:"sparsities"`      // share of inactive neurons of each layer
@@ -16,8 +15,8 @@ type ported struct {
 	SparseLayers     json.RawMessage `json:"sp_layers"`       // "all" or a list of numbers
 }
 
-// parsePorted makes a plan of a configuration. Such a configuration names no predictors: they have random weights until
-// LoRAKind.Predictor names a file.
+// parsePorted returns the plan of a configuration. It names no predictors: they have random weights
+// until LoRAKind.Predictor names a file.
 func parsePorted(data []byte) (*Plan, error) {
 	var c ported
 	if err := json.Unmarshal(data, &c); err != nil {
@@ -58,7 +57,7 @@ func parsePorted(data []byte) (*Plan, error) {
 	return p, nil
 }
 
-// sparseLayers are the layers that are not dense, nil for all.
+// sparseLayers returns the layers that are not dense, nil for all.
 func (c *ported) sparseLayers() ([]int, error) {
 	var all string
 	if len(c.SparseLayers) == 0 || json.Unmarshal(c.SparseLayers, &all) == nil && all == "all" {

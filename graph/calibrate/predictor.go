@@ -12,9 +12,9 @@ import (
 	"github.com/sparsegonia/sparsegonia/ops/weights/checkpoint"
 )
 
-// readPredictor reads the predictor of a layer from a safetensors file: the matrices layers.N.mlp_lora_proj.down.weight,
-// r×H, and layers.N.mlp_lora_proj.up.weight, I×r, as sparse_transformers names them, with or without "model." in front.
-// F32, F16, BF16 and F64 are kept as they are.
+// readPredictor reads the predictor of a layer from a safetensors file of sparse_transformers:
+// layers.N.mlp_lora_proj.down.weight r×H and layers.N.mlp_lora_proj.up.weight I×r, with or without
+// a prefix "model.". Dtypes are kept.
 func readPredictor(file string, layer int) (p ops.Predictor, err error) {
 	c, err := checkpoint.OpenSafetensors(file)
 	if err != nil {
@@ -51,8 +51,8 @@ func readMatrix(c *checkpoint.Checkpoint, name string) (*weights.Matrix, error) 
 	return m, t.CopyTo(nil, m)
 }
 
-// randomPredictor has normally distributed weights (Glorot and Bengio, 2010), as sparse_transformers has without
-// trained predictors.
+// randomPredictor returns a predictor with normally distributed weights (Glorot and Bengio, 2010),
+// as sparse_transformers has without training.
 func randomPredictor(rank int, m *graph.MLP, seed uint64) (ops.Predictor, error) {
 	hidden, intermediate := m.Shape().Hidden(), m.Shape().Intermediate
 	if rank > intermediate {

@@ -9,8 +9,7 @@ import (
 	"unicode/utf8"
 )
 
-// An addedToken is a token that is recognised in the text before the model sees
-// it.
+// An addedToken is a token that is recognised in the text before the model sees it.
 type addedToken struct {
 	content    string // what is matched
 	id         int32
@@ -25,8 +24,7 @@ type addedTokens struct {
 	start  [256]bool    // bytes that a token begins with
 }
 
-// newAddedTokens returns the matcher of tokens with distinct, non-empty
-// contents.
+// newAddedTokens returns the matcher of tokens with distinct, non-empty contents.
 func newAddedTokens(tokens []addedToken) *addedTokens {
 	if len(tokens) == 0 {
 		return nil
@@ -81,8 +79,7 @@ func (a *addedTokens) split(text string) iter.Seq[segment] {
 	}
 }
 
-// find returns the first added token in text at or after from, the longest one
-// there.
+// find returns the first added token in text at or after from, the longest one there.
 func (a *addedTokens) find(text string, from int) (start, end int, t *addedToken) {
 	for start = from; start < len(text); start++ {
 		if !a.start[text[start]] {

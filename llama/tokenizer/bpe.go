@@ -11,8 +11,7 @@ type bpe struct {
 	vocab  map[string]int32
 	merges map[[2]int32]merge
 	bytes  *[256]int32 // tokens of single bytes, −1 where there is none; nil: no fallback
-	// unknown stands for a character that has neither token nor bytes; −1: it is
-	// left out.
+	// unknown stands for a character that has neither token nor bytes; −1: it is left out.
 	unknown      int32
 	fuseUnknown  bool // one unknown for a run of them
 	ignoreMerges bool // a piece that is a token is that token
@@ -98,8 +97,7 @@ func (b *bpe) pair(left, right symbol) (float64, int32, bool) {
 	return float64(p.rank), p.id, ok
 }
 
-// byteTokens returns the ids of the tokens <0x00> to <0xFF>, −1 where there is
-// none.
+// byteTokens returns the ids of the tokens <0x00> to <0xFF>, −1 where there is none.
 func byteTokens(vocab map[string]int32) *[256]int32 {
 	var ids [256]int32
 	for b := range ids {
@@ -112,9 +110,8 @@ func byteTokens(vocab map[string]int32) *[256]int32 {
 	return &ids
 }
 
-// spm is the byte-pair encoding of SentencePiece: two neighbours merge when they
-// make a token, the token of the highest score first (Kudo and Richardson,
-// arXiv 1808.06226).
+// spm is the byte-pair encoding of SentencePiece: two neighbours merge when they make a token, the
+// token of the highest score first (Kudo and Richardson, arXiv 1808.06226).
 type spm struct {
 	vocab   map[string]int32
 	scores  []float32

@@ -52,8 +52,8 @@ func strip(c rune, n int, fused bool) stage {
 	}
 }
 
-// byteFallback turns each run of tokens such as "<0xE2>" into the text of its
-// bytes. A run that is not UTF-8 gives one U+FFFD for each of its bytes, so
+// byteFallback decodes each run of tokens such as "<0xE2>" into the text of its
+// bytes. A run that is not UTF-8 becomes one U+FFFD for each of its bytes, so
 // nothing of a run is known before it ends.
 func byteFallback(next sink) sink {
 	var run []byte
@@ -93,7 +93,7 @@ func byteOf(token string) (byte, bool) {
 	return byte(b), err == nil
 }
 
-// metaspaceDecoder turns the mark into a space, and into nothing in the first
+// metaspaceDecoder replaces the mark by a space, and by nothing in the first
 // token where the pre-tokenizer put it there.
 func metaspaceDecoder(mark string, prepended bool) stage {
 	return func(next sink) sink {
@@ -111,7 +111,7 @@ func metaspaceDecoder(mark string, prepended bool) stage {
 	}
 }
 
-// byteLevelDecoder turns tokens in the byte alphabet into the text of their
+// byteLevelDecoder decodes tokens in the byte alphabet to the text of their
 // bytes. A token with a rune outside the alphabet stands for itself.
 func byteLevelDecoder(next sink) sink {
 	var pending []byte
@@ -131,10 +131,9 @@ func byteLevelDecoder(next sink) sink {
 	}
 }
 
-// decodeWhole returns the text of b up to an incomplete character at its end,
-// and that character's bytes. Each maximal part of a character that is not
-// valid becomes one U+FFFD (Unicode 15, section 3.9, "U+FFFD Substitution of
-// Maximal Subparts").
+// decodeWhole returns the text of b up to an incomplete character at its end, and its bytes. Each
+// maximal part of a character that is not valid becomes one U+FFFD (Unicode 15, section 3.9,
+// "U+FFFD Substitution of Maximal Subparts").
 func decodeWhole(b []byte) (string, []byte) {
 	var text strings.Builder
 	for len(b) > 0 && utf8.FullRune(b) {
@@ -150,8 +149,7 @@ func decodeWhole(b []byte) (string, []byte) {
 	return text.String(), b
 }
 
-// joinSpaces puts a space between tokens: what Hugging Face does without a
-// decoder.
+// joinSpaces puts a space between tokens, as Hugging Face does without a decoder.
 func joinSpaces(next sink) sink {
 	started := false
 	return sink{

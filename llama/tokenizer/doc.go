@@ -1,5 +1,4 @@
-// Package tokenizer turns text into token ids and back, with the ids that Hugging Face's tokenizers
-// give.
+// Package tokenizer encodes text to the ids of Hugging Face's tokenizers, and decodes ids.
 //
 // A [Tokenizer] comes from a Hugging Face tokenizer.json ([Open], [Parse]) or from the vocabulary
 // in a GGUF file ([FromGGUF]). Both become one pipeline:
@@ -12,7 +11,7 @@
 // Read are byte-pair encodings over bytes (GPT-2, Llama 3, Qwen 2, SmolLM 2) and over characters
 // with byte fallback (Llama 2). A model, normalizer, pre-tokenizer, pattern, post-processor or
 // decoder that the package does not know is refused with an error that names the file and the
-// field: a guess would give plausible ids that the model was not trained on.
+// field: a guess would return plausible ids that the model was not trained on.
 //
 // The look-ahead patterns of these tokenizers are scanned by hand, in time linear in the text, and
 // so are the merges up to a logarithm.
@@ -21,7 +20,7 @@
 //
 // [Tokenizer.Encode] takes any string. Bytes that are not UTF-8 belong to no class of the patterns
 // (they count as symbols) and are encoded as themselves where the vocabulary has bytes, so no byte
-// is lost in the ids. Decoding always gives valid UTF-8: what is not becomes U+FFFD, one for each
+// is lost in the ids. Decoded text is always valid UTF-8: what is not becomes U+FFFD, one for each
 // maximal part of a character as the Unicode standard recommends, or one for each byte of a broken
 // run of byte-fallback tokens, as Hugging Face has it.
 //

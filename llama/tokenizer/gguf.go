@@ -70,12 +70,10 @@ var (
 	ggufLlama3 = ggufPre{cut: []preTokenizer{isolate{scanLlama3}}, ignoreMerges: true, bos: true}
 )
 
-// FromGGUF builds a tokenizer from a GGUF file's vocabulary; name stands for the
-// file in errors.
+// FromGGUF builds a tokenizer from a GGUF file's vocabulary; name stands for the file in errors.
 //
-// A gpt2 vocabulary is cut and normalized as the tokenizer.json of the models
-// that its pre names: digits apart for "smollm", NFC for "qwen2", which not all
-// readers of GGUF files do.
+// A gpt2 vocabulary is cut and normalized as the tokenizer.json of the models that its pre names:
+// digits apart for "smollm", NFC for "qwen2", which not all readers of GGUF files do.
 //
 // Control tokens are special and recognised in the text; user-defined ones are
 // recognised only. The space prefix of a llama vocabulary goes before the text,

@@ -7,8 +7,7 @@ type merger struct {
 	heap    []candidate
 }
 
-// A symbol is a token in the making. Dead symbols have been joined to their left
-// neighbour.
+// A symbol is a token in the making. Dead symbols have been joined to their left neighbour.
 type symbol struct {
 	id         int32
 	prev, next int32 // −1 at the ends
@@ -24,8 +23,7 @@ type candidate struct {
 	id       int32
 }
 
-// pairFunc returns the priority and the token of two neighbours; false when they
-// do not join.
+// pairFunc returns the priority and the token of two neighbours; false when they do not join.
 type pairFunc func(left, right symbol) (priority float64, id int32, ok bool)
 
 func (m *merger) reset() {

@@ -54,8 +54,7 @@ type mark struct {
 	class uint8
 }
 
-// decompose returns the canonical decomposition of text, its marks in canonical
-// order.
+// decompose returns the canonical decomposition of text, its marks in canonical order.
 func decompose(text string) []mark {
 	var marks []mark
 	for _, c := range text {
@@ -78,8 +77,7 @@ func decompose(text string) []mark {
 	return marks
 }
 
-// compose joins marks with the starter before them (Unicode 15, section 3.11,
-// D117).
+// compose joins marks with the starter before them (Unicode 15, section 3.11, D117).
 func compose(marks []mark) []rune {
 	var out []rune
 	starter := -1     // place in out of the last starter

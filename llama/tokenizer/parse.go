@@ -21,7 +21,7 @@ func Parse(name string, data []byte) (*Tokenizer, error) {
 	return t, nil
 }
 
-// newTokenizer has room for n tokens.
+// newTokenizer returns a Tokenizer with room for n tokens.
 func newTokenizer(n int) *Tokenizer {
 	return &Tokenizer{
 		tokens: make(map[int32]string, n), ids: make(map[string]int32, n),
@@ -101,7 +101,7 @@ func typed(v strictjson.Value, depth int) (strictjson.Object, string, error) {
 	return o, kind, err
 }
 
-// unknown is the error of a component that the package does not know.
+// unknown returns the error of a component that the package does not know.
 func unknown(o strictjson.Object, kind string) error {
 	return o.Get("type").Errorf("%.60q is not supported", kind)
 }
@@ -209,8 +209,7 @@ func parseMerges(b *bpe, v strictjson.Value) error {
 	})
 }
 
-// parseMerge returns the two tokens of a merge, or empty ones for the version
-// line of a merges.txt.
+// parseMerge returns the two tokens of a merge, or empty ones for the version line of a merges.txt.
 func parseMerge(v strictjson.Value) (left, right string, err error) {
 	if !v.Is('[') {
 		line, err := v.Str()
@@ -336,10 +335,10 @@ const maxGrowth = 16
 // A growth is how many bytes the steps so far make of one, at most.
 type growth int
 
-// by multiplies g; what is the step that does it.
-func (g *growth) by(n int, what strictjson.Value) error {
+// by multiplies g by n, for the step that errors name.
+func (g *growth) by(n int, step strictjson.Value) error {
 	if n > maxGrowth/max(int(*g), 1) {
-		return what.Errorf("makes texts more than %d times as long, which is not supported", maxGrowth)
+		return step.Errorf("makes texts more than %d times as long, which is not supported", maxGrowth)
 	}
 	*g = max(*g, 1) * growth(max(n, 1))
 	return nil
@@ -544,8 +543,7 @@ func (t *Tokenizer) parsePostProcessor(v strictjson.Value, depth int) error {
 	return unknown(o, kind)
 }
 
-// maxSpecials bounds the ids around a text: a template can name a long list of them again and
-// again.
+// maxSpecials bounds the ids around a text: a template can repeat a long list of them.
 const maxSpecials = 64
 
 // parseTemplate reads the template of a single text.

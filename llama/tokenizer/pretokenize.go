@@ -12,8 +12,7 @@ type piece struct {
 	first bool // at the start of the whole
 }
 
-// A preTokenizer cuts pieces into smaller ones, which it appends to out. None
-// of them is empty.
+// A preTokenizer cuts pieces into smaller ones, which it appends to out. None of them is empty.
 type preTokenizer interface {
 	split(out []piece, p piece) []piece
 }
@@ -59,8 +58,7 @@ type metaspace struct {
 	cut    bool
 }
 
-// A prependScheme says which pieces get a mark before them when they do not
-// start with one.
+// A prependScheme says which pieces get a mark before them when they do not start with one.
 type prependScheme int
 
 const (
@@ -90,13 +88,11 @@ func (m metaspace) scan(s string) int {
 	return len(s)
 }
 
-// A scanner returns the length of the first piece of a non-empty text; it is at
-// least 1.
+// A scanner returns the length of the first piece of a non-empty text; it is at least 1.
 type scanner func(s string) int
 
-// The split patterns that the package knows, by their exact text. Each scanner
-// cuts as the pattern does when matched at the start of the text again and
-// again; text between matches is a piece too.
+// The split patterns that the package knows, by their exact text. Each scanner cuts as the pattern
+// does when matched at the start of the text again and again; text between matches is a piece too.
 const (
 	patternGPT2   = `'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`
 	patternLlama3 = `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`
@@ -176,8 +172,7 @@ func scanDigits(s string) int { return digitsOr(s, 3) }
 // scanNumbers cuts runs of numbers from what is not a number.
 func scanNumbers(s string) int { return digitsOr(s, len(s)) }
 
-// digitsOr returns the length of up to most numbers, or else of the run that is
-// none.
+// digitsOr returns the length of up to most numbers, or else of the run that is none.
 func digitsOr(s string, most int) int {
 	if n := numbers(s, most); n > 0 {
 		return n
@@ -240,7 +235,7 @@ func spaces(s string) int {
 	return end
 }
 
-// isSymbol is [^\s\p{L}\p{N}].
+// isSymbol reports whether a rune is in [^\s\p{L}\p{N}].
 func isSymbol(r rune) bool {
 	return !unicode.IsSpace(r) && !unicode.IsLetter(r) && !unicode.IsNumber(r)
 }

@@ -3,7 +3,7 @@ package tokenizer
 import "strings"
 
 // A Stream decodes ids as they come. It emits whole characters only, and what
-// it emits adds up to what [Tokenizer.Decode] gives without special tokens.
+// it emits adds up to what [Tokenizer.Decode] returns without special tokens.
 type Stream struct {
 	t    *Tokenizer
 	out  sink
@@ -25,6 +25,9 @@ func (s *Stream) start() {
 // as long as the last character, or run of byte-fallback tokens, may go on.
 // An id that has no token is an error and leaves the stream as it was.
 func (s *Stream) Push(id int32) (string, error) {
+	if s == nil {
+		return "", (*Tokenizer)(nil).check()
+	}
 	if err := s.t.push(s.out, id, true); err != nil {
 		return "", err
 	}
@@ -34,6 +37,9 @@ func (s *Stream) Push(id int32) (string, error) {
 // Flush returns what is left, U+FFFD for a character that was cut off, and
 // makes the stream ready for another text.
 func (s *Stream) Flush() string {
+	if s == nil || s.t == nil {
+		return ""
+	}
 	s.out.flush()
 	s.start()
 	return s.take()

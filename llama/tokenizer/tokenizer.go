@@ -1,6 +1,7 @@
 package tokenizer
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -51,28 +52,38 @@ func Open(path string) (*Tokenizer, error) {
 // Encode returns the ids of text between the special tokens that the
 // post-processor adds. Added tokens written in the text become their ids.
 //
-// A character that has no token, in a vocabulary with neither an unknown token
-// nor bytes, is left out, as Hugging Face does. Text of 2 GiB and more is an
-// error.
+// A character that has no token, in a vocabulary with neither an unknown token nor bytes, is left
+// out, as Hugging Face does. Text of 2 GiB and more is an error.
 func (t *Tokenizer) Encode(text string) ([]int32, error) {
-	ids, err := t.encode(t.prefix, text)
-	if err != nil {
-		return nil, err
-	}
-	return append(ids, t.suffix...), nil
+	return t.encode(text, true)
 }
 
 // EncodePlain is Encode without the special tokens of the post-processor.
 func (t *Tokenizer) EncodePlain(text string) ([]int32, error) {
-	return t.encode(nil, text)
+	return t.encode(text, false)
 }
 
-// encode returns prefix and the ids of text, never nil.
-func (t *Tokenizer) encode(prefix []int32, text string) ([]int32, error) {
+// check returns an error of a Tokenizer that nothing has read: nil or zero.
+func (t *Tokenizer) check() error {
+	if t == nil || t.model == nil {
+		return errors.New("tokenizer: there is no vocabulary: use Open, Parse or FromGGUF")
+	}
+	return nil
+}
+
+// encode returns the ids of text, never nil, between those of the post-processor if special.
+func (t *Tokenizer) encode(text string, special bool) ([]int32, error) {
+	if err := t.check(); err != nil {
+		return nil, err
+	}
 	// Positions in a piece are 32 bits wide, and the byte alphabet and ▁ make a
 	// piece up to three times as long as its text.
 	if len(text) > math.MaxInt32/3 {
 		return nil, fmt.Errorf("tokenizer: text of %d bytes is too long", len(text))
+	}
+	var prefix, suffix []int32
+	if special {
+		prefix, suffix = t.prefix, t.suffix
 	}
 	ids := append(make([]int32, 0, len(prefix)+len(text)/4), prefix...)
 	var m merger
@@ -105,12 +116,15 @@ func (t *Tokenizer) encode(prefix []int32, text string) ([]int32, error) {
 			}
 		}
 	}
-	return ids, nil
+	return append(ids, suffix...), nil
 }
 
 // Decode returns the text of ids, always valid UTF-8; with skipSpecial without
 // the special tokens. An id that has no token is an error.
 func (t *Tokenizer) Decode(ids []int32, skipSpecial bool) (string, error) {
+	if err := t.check(); err != nil {
+		return "", err
+	}
 	var text strings.Builder
 	out := t.decode(func(s string) { text.WriteString(s) })
 	for _, id := range ids {
@@ -122,9 +136,12 @@ func (t *Tokenizer) Decode(ids []int32, skipSpecial bool) (string, error) {
 	return text.String(), nil
 }
 
-// decode is the decoder's chain of stages, ending in emit.
+// decode returns the decoder's chain of stages, ending in emit.
 func (t *Tokenizer) decode(emit func(string)) sink {
 	out := sink{push: emit, flush: func() {}}
+	if t == nil {
+		return out
+	}
 	for i := len(t.decoder) - 1; i >= 0; i-- {
 		out = t.decoder[i](out)
 	}
@@ -132,6 +149,9 @@ func (t *Tokenizer) decode(emit func(string)) sink {
 }
 
 func (t *Tokenizer) push(out sink, id int32, skipSpecial bool) error {
+	if err := t.check(); err != nil {
+		return err
+	}
 	token, ok := t.tokens[id]
 	if !ok {
 		return fmt.Errorf("tokenizer: id %d is not in the vocabulary of %d tokens", id, t.size)
@@ -146,7 +166,7 @@ func (t *Tokenizer) push(out sink, id int32, skipSpecial bool) error {
 	return nil
 }
 
-// Size is one more than the largest id.
+// Size returns one more than the largest id.
 func (t *Tokenizer) Size() int { return t.size }
 
 // Token returns the token of an id as the vocabulary writes it: a byte-level

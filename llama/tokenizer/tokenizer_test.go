@@ -22,6 +22,23 @@ func TestDecodeErrors(t *testing.T) {
 	}
 }
 
+func TestNothingReadIsAnError(t *testing.T) {
+	for _, tok := range []*Tokenizer{nil, {}} {
+		_, encode := tok.Encode("a")
+		_, plain := tok.EncodePlain("a")
+		_, decode := tok.Decode(nil, false)
+		_, push := tok.NewStream().Push(0)
+		if encode == nil || plain == nil || decode == nil || push == nil {
+			t.Errorf("%+v: %v, %v, %v, %v, want errors", tok, encode, plain, decode, push)
+		}
+	}
+	for _, s := range []*Stream{nil, {}, new(Tokenizer).NewStream()} {
+		if _, err := s.Push(0); err == nil || s.Flush() != "" {
+			t.Errorf("%+v: %v", s, err)
+		}
+	}
+}
+
 func TestEmptyTextHasIDs(t *testing.T) {
 	if ids, err := open(t, "gpt2").EncodePlain(""); err != nil || ids == nil || len(ids) != 0 {
 		t.Errorf("%#v, %v", ids, err)

@@ -124,7 +124,7 @@ func fill[E any](s []E, next func() E) {
 	}
 }
 
-// slice returns the backing array of d, also when d has one element, for which Data gives a scalar.
+// slice returns the backing array of d, also of one element, for which Data returns a scalar.
 func slice(d *tensor.Dense) any {
 	switch d.Dtype() {
 	case tensor.Float32:
@@ -145,14 +145,14 @@ func slice(d *tensor.Dense) any {
 	return nil
 }
 
-// node builds the op on a graph of its own and gives the graph's input nodes too.
+// node returns the op on a graph of its own, and the graph's input nodes.
 func (c *Case) node(build Builder) (inputs gorgonia.Nodes, output *gorgonia.Node, err error) {
 	inputs = nodes(gorgonia.NewGraph(), c.Inputs)
 	if output, err = build(inputs...); err != nil {
 		return nil, nil, err
 	}
 	if output.Op() == nil {
-		return nil, nil, errors.New("the node that Build gave has no op")
+		return nil, nil, errors.New("the node that Build returned has no op")
 	}
 	return inputs, output, nil
 }

@@ -201,7 +201,7 @@ func TestWrongOpsFail(t *testing.T) {
 		"overwrites a third input": {func(op *double) { op.overwrite = 2 }, "Declarations", "OverwritesInput is 2"},
 		"inferred shape": {func(op *double) {
 			op.shape = func(s tensor.Shape) tensor.Shape { return tensor.Shape{s[0], s[1] + 1} }
-		}, "Declarations", "InferShape gave (3, 5)"},
+		}, "Declarations", "InferShape returned (3, 5)"},
 		"declared type": {func(op *double) {
 			op.typ = func() hm.Type {
 				return hm.NewFnType(gorgonia.TensorType{Dims: 2, Of: tensor.Float64}, gorgonia.TensorType{Dims: 2, Of: tensor.Float32})
@@ -272,7 +272,7 @@ func TestWrongOpsFail(t *testing.T) {
 			}
 		}, "Allocations", "1 allocations a run"},
 		"wrong gradient":    {func(op *double) { op.gradient = 1.9 }, "Gradient", "gradient for input 0"},
-		"hidden gradient":   {func(op *double) { op.gradient, op.symDiff = 0, true }, "Gradient", "SymDiff gives one"},
+		"hidden gradient":   {func(op *double) { op.gradient, op.symDiff = 0, true }, "Gradient", "SymDiff returns one"},
 		"admits to have no": {func(op *double) { op.gradient = 0 }, "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -299,7 +299,7 @@ func TestWrongCasesFail(t *testing.T) {
 		"no reference":        {func(c *Case) { c.Reference = nil }, "no Reference"},
 		"failing reference":   {func(c *Case) { c.Reference = failingReference }, "calling Reference: cannot"},
 		"failing build":       {func(c *Case) { c.Build = failingBuild }, "cannot"},
-		"build of an input":   {func(c *Case) { c.Build = func(in ...*gorgonia.Node) (*gorgonia.Node, error) { return in[0], nil } }, "the node that Build gave has no op"},
+		"build of an input":   {func(c *Case) { c.Build = func(in ...*gorgonia.Node) (*gorgonia.Node, error) { return in[0], nil } }, "the node that Build returned has no op"},
 		"failing variant":     {func(c *Case) { c.Variants = []Builder{failingBuild} }, "variant 0: cannot"},
 		"same variant":        {func(c *Case) { c.Variants = []Builder{c.Build} }, "the graph merged the op and variant 0"},
 		"stateful without":    {func(c *Case) { c.Stateful = true }, "different captured state have the same hash"},

@@ -11,7 +11,7 @@ import (
 
 // checkGradient compares the symbolic gradient of the sum of r ⊙ op(inputs), with random r, to
 // central differences. An op that says it has none must say so with an error.
-func checkGradient(c *Case) error {
+func checkGradient(c *Case, _ gorgonia.Op) error {
 	inputs, output, err := c.node(c.Build)
 	if err != nil {
 		return err
@@ -61,7 +61,7 @@ func checkGradient(c *Case) error {
 func checkNoGradient(op gorgonia.SDOp, inputs gorgonia.Nodes, output *gorgonia.Node) (err error) {
 	defer catch(&err)
 	if _, err := op.SymDiff(inputs, output, output); err == nil {
-		return fmt.Errorf("DiffWRT says that there is no gradient, SymDiff gives one")
+		return fmt.Errorf("DiffWRT says that there is no gradient, SymDiff returns one")
 	}
 	return nil
 }
