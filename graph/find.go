@@ -156,7 +156,7 @@ func (s *survey) match(down *linear, e *expression, claimed map[*gorgonia.Node]*
 			return nil, skip("%v belongs to MLP %q", describe(l.core), other.Name)
 		}
 	}
-	m := &MLP{Activation: f.act, input: up.in}
+	m := &MLP{Activation: f.Func, input: up.in}
 	if gate != nil && gate.in != up.in {
 		if m.input = s.root(up.in); m.input != s.root(gate.in) {
 			return nil, skip("the gate reads %v and up reads %v", describe(gate.in.node), describe(up.in.node))
@@ -181,13 +181,13 @@ func (s *survey) match(down *linear, e *expression, claimed map[*gorgonia.Node]*
 }
 
 // roles returns which map of e is the gate and which is up, and its activation.
-func (s *survey) roles(e *expression) (gate, up *linear, f form, err error) {
+func (s *survey) roles(e *expression) (gate, up *linear, f activation.Scaled, err error) {
 	var ok bool
 	switch len(e.variables) {
 	case 1:
 		up = e.variables[0]
 		value := func(u float64) float64 { return e.value([]float64{u}) }
-		if f, ok = activationOf(value); ok {
+		if f, ok = activation.Recognise(value); ok {
 			return nil, up, f, nil
 		}
 		if _, squared := gatedByItself(value); squared && s.isMergedSlice(up) {
@@ -196,7 +196,7 @@ func (s *survey) roles(e *expression) (gate, up *linear, f form, err error) {
 		return nil, nil, f, skip("the function of %v is none of silu, gelu, gelu_tanh and relu", describe(up.out.node))
 	case 2:
 		for i := range 2 {
-			f, ok = gated(func(g, u float64) float64 {
+			f, ok = activation.RecogniseGated(func(g, u float64) float64 {
 				values := [2]float64{g, g}
 				values[1-i] = u
 				return e.value(values[:])
@@ -222,8 +222,8 @@ func mergedSlice(up *linear) error {
 }
 
 // gatedByItself reports whether f is act(x)·x.
-func gatedByItself(f func(float64) float64) (form, bool) {
-	return activationOf(func(x float64) float64 {
+func gatedByItself(f func(float64) float64) (activation.Scaled, bool) {
+	return activation.Recognise(func(x float64) float64 {
 		if x == 0 {
 			return 0
 		}
@@ -363,7 +363,7 @@ func (s *survey) extend(m *MLP, down *linear) {
 }
 
 // capture sets the weights of m.
-func (s *survey) capture(m *MLP, gate, up, down *linear, f form) (err error) {
+func (s *survey) capture(m *MLP, gate, up, down *linear, f activation.Scaled) (err error) {
 	first := up
 	if gate != nil {
 		first = gate
@@ -371,7 +371,7 @@ func (s *survey) capture(m *MLP, gate, up, down *linear, f form) (err error) {
 			return err
 		}
 	}
-	w, err := s.resolve(first, f.inner)
+	w, err := s.resolve(first, f.Inner)
 	if err != nil {
 		return err
 	}
@@ -383,8 +383,8 @@ func (s *survey) capture(m *MLP, gate, up, down *linear, f form) (err error) {
 	if m.Down, err = s.resolve(down, 1); err != nil {
 		return err
 	}
-	if f.outer != 1 {
-		if m.Down.Matrix, err = scaleMatrix(m.Down.Matrix, f.outer); err != nil {
+	if f.Outer != 1 {
+		if m.Down.Matrix, err = scaleMatrix(m.Down.Matrix, f.Outer); err != nil {
 			return err
 		}
 	}

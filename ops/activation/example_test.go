@@ -2,6 +2,7 @@ package activation_test
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/sparsegonia/sparsegonia/ops/activation"
 )
@@ -23,4 +24,15 @@ func ExampleParse() {
 	// gelu_tanh: -0.159 0.841
 	// relu: 0.000 1.000
 	// activation: unknown activation "softplus"
+}
+
+func ExampleRecognise() {
+	double := func(x float64) float64 { return 2 * x / (1 + math.Exp(-x)) } // written by hand
+	f, ok := activation.Recognise(double)
+	fmt.Println(f.Func, f.Inner, f.Outer, ok)
+	_, ok = activation.Recognise(math.Tanh)
+	fmt.Println(ok)
+	// Output:
+	// silu 1 2 true
+	// false
 }
