@@ -146,7 +146,7 @@ func opTypes(t *testing.T) (names []string) {
 			return true
 		})
 	}
-	require.Len(t, names, 17)
+	require.NotEmpty(t, names)
 	return names
 }
 

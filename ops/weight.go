@@ -47,13 +47,7 @@ func (w Weight) transposed() Weight { return Weight{Matrix: w.Matrix, InputMajor
 
 // differentiable reports whether the kernels of m compute with real numbers. Those of quantised
 // weights round the activations, and what is piecewise constant has no useful gradient.
-func differentiable(m *weights.Matrix) bool {
-	switch m.Dtype() {
-	case weights.F32, weights.F64, weights.F16, weights.BF16:
-		return true
-	}
-	return false
-}
+func differentiable(m *weights.Matrix) bool { return m.Dtype().Float() }
 
 // check returns an error unless w can be applied to rows of x.
 func (w Weight) check(x spec) error {

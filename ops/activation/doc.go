@@ -1,4 +1,4 @@
-// Package activation names the elementwise functions of MLPs.
+// Package activation names the elementwise functions of MLPs, and recognises them by their values.
 //
 //	name of a configuration ──► Parse ──► Func ──► Apply32, Apply64
 //

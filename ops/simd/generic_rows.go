@@ -274,7 +274,7 @@ func addNibbles(d weights.Dtype) func(y []float32, r *AxpyRows) {
 					q = 0
 				}
 				rounded += float32(q)
-				if d == weights.Int4M {
+				if d.Minima() {
 					exact += p
 					mins += r.Coef[i] * weights.FromF16(*(*uint16)(unsafe.Add(r.mins[i], 2*g)))
 				}

@@ -26,8 +26,8 @@ type grouped struct {
 // groups returns the RowKernel of a grouped dtype. inOrder is nil if sums are left in order; else
 // one call of add8 or add4 adds all rows.
 func (p *shared) groups(k grouped, inOrder func(y, sums, scratch []float32), r Reading) RowKernel {
-	quantBytes := weights.QuantBytes[k.dtype]
-	minima := k.dtype == weights.Int4M
+	quantBytes := k.dtype.QuantBytes()
+	minima := k.dtype.Minima()
 	prefetch := p.prefetch
 	row := RowKernel{
 		Prepare: prepareGroups(p.quantizeGroups),

@@ -2,7 +2,6 @@ package weights
 
 import (
 	"fmt"
-	"unsafe"
 
 	"github.com/sparsegonia/sparsegonia/ops/parallel"
 )
@@ -25,8 +24,8 @@ func Copy(p *parallel.Pool, dst, src *Matrix) error {
 				copy(dst.Row(i), src.Row(i))
 				continue
 			}
-			rowFloats(src, i, tmp)
-			setRowFloats(dst, i, tmp)
+			Decode(src.dtype, tmp, src.RowAt(i), src.cols)
+			setRow(dst, i, tmp)
 		}
 	})
 	return nil
@@ -50,70 +49,33 @@ func Transpose(p *parallel.Pool, dst, src *Matrix) error {
 	p.Ranges(dst.rows, band, func(r0, r1 int) {
 		tile := make([]float32, (r1-r0)*src.rows)
 		width := r1 - r0
-		part := make([]float32, width+Group)
+		part := make([]float32, width)
 		for i := range src.rows {
-			v := rowPart(src, i, r0, width, part)
-			for c, x := range v {
+			decodePart(src.dtype, part, src.RowAt(i), src.cols, r0)
+			for c, x := range part {
 				tile[c*src.rows+i] = x
 			}
 		}
 		for c := range width {
-			setRowFloats(dst, r0+c, tile[c*src.rows:][:src.rows])
+			setRow(dst, r0+c, tile[c*src.rows:][:src.rows])
 		}
 	})
 	return nil
 }
 
 func convertible(dst, src Dtype) error {
-	integer := func(d Dtype) bool { return d == Int32 || d == Int64 }
+	integer := func(d Dtype) bool { return d.traits().decode == nil && d.traits().decodeGroup == nil }
 	if dst != src && (integer(dst) || integer(src)) {
 		return fmt.Errorf("weights: cannot convert %v to %v", src, dst)
 	}
 	return nil
 }
 
-func rowFloats(m *Matrix, i int, dst []float32) {
-	if m.dtype == F64 {
-		for k, v := range SliceAt[float64](m.RowAt(i), m.cols) {
-			dst[k] = float32(v)
-		}
-		return
+// setRow encodes src into row i, which may be empty.
+func setRow(m *Matrix, i int, src []float32) {
+	if len(src) > 0 {
+		Encode(m.dtype, m.Row(i), src)
 	}
-	Row(m, i, dst)
-}
-
-func setRowFloats(m *Matrix, i int, src []float32) {
-	if m.dtype == F64 {
-		out := SliceAt[float64](m.RowAt(i), m.cols)
-		for k, v := range src {
-			out[k] = float64(v)
-		}
-		return
-	}
-	SetRow(m, i, src)
-}
-
-// rowPart decodes columns c to c+n−1 of row i; buf has room for n+32 numbers.
-func rowPart(m *Matrix, i, c, n int, buf []float32) []float32 {
-	row := m.RowAt(i)
-	switch {
-	case m.dtype == F64:
-		for k, v := range SliceAt[float64](unsafe.Add(row, 8*c), n) {
-			buf[k] = float32(v)
-		}
-	case m.dtype == Int8:
-		s := *(*float32)(unsafe.Add(row, Int8Scale(m.cols)))
-		for k, q := range SliceAt[int8](unsafe.Add(row, c), n) {
-			buf[k] = float32(q) * s
-		}
-	case m.dtype.Grouped():
-		first := c &^ (Group - 1)
-		DecodeGroups(m.dtype, buf, GroupedRow(m.dtype, row, m.cols), first, c-first+n)
-		return buf[c-first:][:n]
-	default:
-		Decode(m.dtype, buf, unsafe.Add(row, c*m.dtype.Size()), n)
-	}
-	return buf[:n]
 }
 
 func transposeExact(p *parallel.Pool, dst, src *Matrix) {

@@ -3,6 +3,7 @@ package weights
 import (
 	"fmt"
 	"math"
+	"unsafe"
 )
 
 // Dtype is the storage of a Matrix. Every row is self-contained: the scales of
@@ -44,54 +45,90 @@ type Elem interface {
 // Group is the number of weights of a grouped dtype that share a scale.
 const Group = 32
 
-var dtypeNames = [Dtypes]string{"f32", "f64", "f16", "bf16", "int32", "int64", "int8", "int8g", "int4", "int4m"}
+// traits is all that this package knows of a dtype. Kernels of an instruction set know the rest.
+type traits struct {
+	name    string
+	compute Dtype // of the activations that meet it
+	float   bool  // rows are floating-point numbers
+	size    int   // bytes of a number, 0 if it is grouped
+	align   int   // of a row, in bytes
+	scaled  bool  // a float32 scale lies behind the row, at a multiple of 4 bytes
+
+	// decode computes columns c to c+len(dst)−1 of a row of cols. encode sets a row. Integers have
+	// none.
+	decode func(dst []float32, row unsafe.Pointer, cols, c int)
+	encode func(row []byte, src []float32)
+
+	// Of grouped dtypes: the bytes of the quants of a group, whether it has a minimum, and a group of
+	// at most 32 numbers with scale s and minimum m.
+	quants      int
+	minima      bool
+	decodeGroup func(dst []float32, quants unsafe.Pointer, s, m float32)
+	encodeGroup func(quants []byte, src []float32) (s, m uint16)
+}
+
+var table = [Dtypes]traits{
+	F32:   {name: "f32", float: true, size: 4, align: 4, decode: decodeF32, encode: encodeF32},
+	F64:   {name: "f64", compute: F64, float: true, size: 8, align: 8, decode: decodeF64, encode: encodeF64},
+	F16:   {name: "f16", float: true, size: 2, align: 2, decode: decodeF16, encode: encodeF16},
+	BF16:  {name: "bf16", float: true, size: 2, align: 2, decode: decodeBF16, encode: encodeBF16},
+	Int32: {name: "int32", compute: Int32, size: 4, align: 4},
+	Int64: {name: "int64", compute: Int64, size: 8, align: 8},
+	Int8:  {name: "int8", size: 1, align: 4, scaled: true, decode: decodeInt8, encode: encodeInt8},
+	Int8G: {name: "int8g", align: 2, quants: 32, decodeGroup: decodeInt8Group, encodeGroup: encodeInt8Group},
+	Int4:  {name: "int4", align: 2, quants: 16, decodeGroup: decodeInt4Group, encodeGroup: encodeInt4Group},
+	Int4M: {name: "int4m", align: 2, quants: 16, minima: true, decodeGroup: decodeInt4MGroup, encodeGroup: encodeInt4MGroup},
+}
+
+var noTraits traits
+
+// traits returns the row of d. That of a number that is no dtype is empty.
+func (d Dtype) traits() *traits {
+	if int(d) < Dtypes {
+		return &table[d]
+	}
+	return &noTraits
+}
 
 // String returns the name that ParseDtype reads, such as "bf16".
 func (d Dtype) String() string {
-	if int(d) < Dtypes {
-		return dtypeNames[d]
+	if name := d.traits().name; name != "" {
+		return name
 	}
 	return fmt.Sprintf("dtype(%d)", uint8(d))
 }
 
 // ParseDtype returns the dtype of a name that String gives.
 func ParseDtype(s string) (Dtype, error) {
-	for d, name := range dtypeNames {
-		if s == name {
+	var names [Dtypes]string
+	for d := range table {
+		if names[d] = table[d].name; s == names[d] {
 			return Dtype(d), nil
 		}
 	}
-	return 0, fmt.Errorf("weights: unknown dtype %q, want one of %v", s, dtypeNames)
+	return 0, fmt.Errorf("weights: unknown dtype %q, want one of %v", s, names)
 }
 
 // Compute returns the type of the activations that weights of d multiply.
-func (d Dtype) Compute() Dtype {
-	switch d {
-	case F64, Int32, Int64:
-		return d
-	}
-	return F32
-}
+func (d Dtype) Compute() Dtype { return d.traits().compute }
+
+// Float reports whether rows of d are floating-point numbers: neither integers nor quantised.
+func (d Dtype) Float() bool { return d.traits().float }
 
 // RowBytes returns the bytes of a row of cols numbers.
 func (d Dtype) RowBytes(cols int) int {
-	switch d {
-	case Int8:
+	switch t := d.traits(); {
+	case t.quants > 0:
+		return Groups(cols) * t.groupBytes()
+	case t.scaled:
 		return Int8Scale(cols) + 4
-	case Int8G, Int4, Int4M:
-		return Groups(cols) * groupBytes[d]
+	default:
+		return cols * t.size
 	}
-	return cols * d.Size()
 }
 
 // MaxCols keeps every size that is computed from a column count far from overflow.
 const MaxCols = math.MaxInt32
-
-// groupBytes are the bytes of a group with its scale and minimum.
-var groupBytes = [Dtypes]int{Int8G: 34, Int4: 18, Int4M: 20}
-
-// QuantBytes are the bytes of the quants of a group.
-var QuantBytes = [Dtypes]int{Int8G: 32, Int4: 16, Int4M: 16}
 
 // Groups returns the number of groups of a row.
 func Groups(cols int) int { return (cols + Group - 1) / Group }
@@ -100,33 +137,27 @@ func Groups(cols int) int { return (cols + Group - 1) / Group }
 func Int8Scale(cols int) int { return (cols + 3) &^ 3 }
 
 // Grouped reports whether groups of weights share a scale.
-func (d Dtype) Grouped() bool { return groupBytes[d] != 0 }
+func (d Dtype) Grouped() bool { return d.traits().quants > 0 }
+
+// QuantBytes returns the bytes of the quants of a group.
+func (d Dtype) QuantBytes() int { return d.traits().quants }
+
+// Minima reports whether groups have a minimum.
+func (d Dtype) Minima() bool { return d.traits().minima }
+
+// groupBytes returns the bytes of a group with its scale and minimum.
+func (t *traits) groupBytes() int {
+	if t.minima {
+		return t.quants + 4
+	}
+	return t.quants + 2
+}
 
 // Size returns the bytes of one number, 0 for the grouped dtypes.
-func (d Dtype) Size() int {
-	switch d {
-	case F32, Int32:
-		return 4
-	case F64, Int64:
-		return 8
-	case F16, BF16:
-		return 2
-	case Int8:
-		return 1
-	}
-	return 0
-}
+func (d Dtype) Size() int { return d.traits().size }
 
 // Align returns the alignment that a row needs, in bytes.
-func (d Dtype) Align() int {
-	switch {
-	case d == Int8:
-		return 4
-	case d.Grouped():
-		return 2
-	}
-	return d.Size()
-}
+func (d Dtype) Align() int { return d.traits().align }
 
 // DtypeOf returns the dtype of a type of activations.
 func DtypeOf[E Elem]() Dtype {

@@ -169,3 +169,19 @@ func randomMatrix(r *rand.Rand, d Dtype, rows, cols int) *Matrix {
 	}
 	return m
 }
+
+// Every dtype has a row of the table; a number that is none does no harm.
+func TestTable(t *testing.T) {
+	for d := range Dtype(Dtypes) {
+		back, err := ParseDtype(d.String())
+		if err != nil || back != d {
+			t.Errorf("%v is read as %v: %v", d, back, err)
+		}
+		if d.RowBytes(3) <= 0 || d.RowBytes(64)%d.Align() != 0 {
+			t.Errorf("%v: rows of 3 and 64 numbers have %d and %d bytes", d, d.RowBytes(3), d.RowBytes(64))
+		}
+	}
+	if none := Dtype(200); none.Grouped() || none.Float() || none.RowBytes(5) != 0 || none.String() != "dtype(200)" {
+		t.Errorf("%v has traits", none)
+	}
+}

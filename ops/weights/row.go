@@ -60,40 +60,30 @@ func SetRowBlocks(m *Matrix, i int, blocks []byte) error {
 	if m.cols%Group != 0 || len(blocks) != m.rowBytes {
 		return fmt.Errorf("weights: %d bytes of blocks do not make a row of %d columns of %v", len(blocks), m.cols, d)
 	}
-	row, n, quants := m.Row(i), Groups(m.cols), QuantBytes[d]
-	scales := row[n*quants:]
+	t := d.traits()
+	row, n, size := m.Row(i), Groups(m.cols), t.groupBytes()
+	scales := row[n*t.quants:]
 	for j := range n {
-		block := blocks[j*groupBytes[d]:][:groupBytes[d]]
+		block := blocks[j*size:][:size]
 		copy(scales[2*j:][:2], block)
-		if d == Int4M {
+		if t.minima {
 			copy(scales[2*(n+j):][:2], block[2:])
 		}
-		copy(row[j*quants:][:quants], block[groupBytes[d]-quants:])
+		copy(row[j*t.quants:][:t.quants], block[size-t.quants:])
 	}
 	return nil
 }
 
 // Decode computes the n numbers of a row.
-func Decode(d Dtype, dst []float32, row unsafe.Pointer, n int) {
-	switch d {
-	case F32:
-		copy(dst, SliceAt[float32](row, n))
-	case F16:
-		for k, h := range SliceAt[uint16](row, n) {
-			dst[k] = FromF16(h)
-		}
-	case BF16:
-		for k, h := range SliceAt[uint16](row, n) {
-			dst[k] = FromBF16(h)
-		}
-	case Int8:
-		s := *(*float32)(unsafe.Add(row, Int8Scale(n)))
-		for k, q := range SliceAt[int8](row, n) {
-			dst[k] = float32(q) * s
-		}
-	default:
-		DecodeGroups(d, dst, GroupedRow(d, row, n), 0, n)
+func Decode(d Dtype, dst []float32, row unsafe.Pointer, n int) { decodePart(d, dst[:n], row, n, 0) }
+
+// decodePart computes columns c to c+len(dst)−1 of a row of cols; c is a multiple of 32.
+func decodePart(d Dtype, dst []float32, row unsafe.Pointer, cols, c int) {
+	if t := d.traits(); t.quants == 0 {
+		t.decode(dst, row, cols, c)
+		return
 	}
+	DecodeGroups(d, dst, GroupedRow(d, row, cols), c, len(dst))
 }
 
 // GroupRow is the parts of a row of a grouped dtype. Mins is nil if it has no minima.
@@ -103,9 +93,9 @@ type GroupRow struct {
 
 // GroupedRow returns the parts of a row.
 func GroupedRow(d Dtype, row unsafe.Pointer, cols int) GroupRow {
-	n := Groups(cols)
-	s := unsafe.Add(row, n*QuantBytes[d])
-	if d != Int4M {
+	t, n := d.traits(), Groups(cols)
+	s := unsafe.Add(row, n*t.quants)
+	if !t.minima {
 		return GroupRow{row, s, nil}
 	}
 	return GroupRow{row, s, unsafe.Add(s, 2*n)}
@@ -113,8 +103,8 @@ func GroupedRow(d Dtype, row unsafe.Pointer, cols int) GroupRow {
 
 // From returns the row from a group on.
 func (r GroupRow) From(d Dtype, group int) GroupRow {
-	r.Quants, r.Scales = unsafe.Add(r.Quants, group*QuantBytes[d]), unsafe.Add(r.Scales, 2*group)
-	if d == Int4M {
+	r.Quants, r.Scales = unsafe.Add(r.Quants, group*d.traits().quants), unsafe.Add(r.Scales, 2*group)
+	if r.Mins != nil {
 		r.Mins = unsafe.Add(r.Mins, 2*group)
 	}
 	return r
@@ -122,25 +112,14 @@ func (r GroupRow) From(d Dtype, group int) GroupRow {
 
 // DecodeGroups computes the n numbers from column c on, a multiple of 32.
 func DecodeGroups(d Dtype, dst []float32, r GroupRow, c, n int) {
+	t := d.traits()
 	for k := 0; k < n; k += Group {
 		g := (c + k) / Group
-		out := dst[k:min(k+Group, n)]
-		s := FromF16(*(*uint16)(unsafe.Add(r.Scales, 2*g)))
-		if d == Int8G {
-			q := SliceAt[int8](unsafe.Add(r.Quants, 32*g), Group)
-			for i := range out {
-				out[i] = float32(q[i]) * s
-			}
-			continue
+		s, m := FromF16(*(*uint16)(unsafe.Add(r.Scales, 2*g))), float32(0)
+		if t.minima {
+			m = FromF16(*(*uint16)(unsafe.Add(r.Mins, 2*g)))
 		}
-		offset := -8 * s
-		if d == Int4M {
-			offset = FromF16(*(*uint16)(unsafe.Add(r.Mins, 2*g)))
-		}
-		q := SliceAt[byte](unsafe.Add(r.Quants, 16*g), 16)
-		for i := range out {
-			out[i] = float32(float32(Nibble(q, i))*s) + offset
-		}
+		t.decodeGroup(dst[k:min(k+Group, n)], unsafe.Add(r.Quants, t.quants*g), s, m)
 	}
 }
 
@@ -149,67 +128,21 @@ func Nibble(q []byte, i int) byte { return q[i&15] >> (i >> 4 << 2) & 15 }
 
 // Encode sets a row to src, rounded or quantised.
 func Encode(d Dtype, row []byte, src []float32) {
-	n := len(src)
-	p := unsafe.Pointer(&row[0])
-	switch d {
-	case F32:
-		copy(SliceAt[float32](p, n), src)
-	case F16:
-		out := SliceAt[uint16](p, n)
-		for k, v := range src {
-			out[k] = toF16(v)
-		}
-	case BF16:
-		out := SliceAt[uint16](p, n)
-		for k, v := range src {
-			out[k] = ToBF16(v)
-		}
-	case Int8:
-		s := Largest(src) / 127
-		out := SliceAt[int8](p, n)
-		for k, v := range src {
-			out[k] = int8(Quantum(v, s, 127))
-		}
-		binary.LittleEndian.PutUint32(row[Int8Scale(n):], math.Float32bits(s))
-	default:
-		encodeGroups(d, row, src)
+	t := d.traits()
+	if t.quants == 0 {
+		t.encode(row, src)
+		return
 	}
-}
-
-func encodeGroups(d Dtype, row []byte, src []float32) {
-	quants := QuantBytes[d]
-	scales := row[Groups(len(src))*quants:]
-	for g := range Groups(len(src)) {
-		in := src[g*Group : min((g+1)*Group, len(src))]
-		q := row[g*quants:][:quants]
+	n := Groups(len(src))
+	scales := row[n*t.quants:]
+	for g := range n {
+		q := row[g*t.quants:][:t.quants]
 		clear(q)
-		var h uint16
-		switch d {
-		case Int8G:
-			h = toF16(Largest(in) / 127)
-			s := FromF16(h)
-			for i, v := range in {
-				q[i] = byte(int8(Quantum(v, s, 127)))
-			}
-		case Int4:
-			h = nibbleScale(in)
-			s := FromF16(h)
-			for i, v := range in {
-				q[i&15] |= byte(min(Quantum(v, s, 8)+8, 15)) << (i >> 4 << 2)
-			}
-			for i := len(in); i < Group; i++ {
-				q[i&15] |= 8 << (i >> 4 << 2)
-			}
-		case Int4M:
-			var m uint16
-			h, m = nibbleScaleMin(in)
-			s, base := FromF16(h), FromF16(m)
-			for i, v := range in {
-				q[i&15] |= byte(min(max(Quantum(v-base, s, 15), 0), 15)) << (i >> 4 << 2)
-			}
-			binary.LittleEndian.PutUint16(scales[2*(Groups(len(src))+g):], m)
+		s, m := t.encodeGroup(q, src[g*Group:min((g+1)*Group, len(src))])
+		binary.LittleEndian.PutUint16(scales[2*g:], s)
+		if t.minima {
+			binary.LittleEndian.PutUint16(scales[2*(n+g):], m)
 		}
-		binary.LittleEndian.PutUint16(scales[2*g:], h)
 	}
 }
 

@@ -136,10 +136,12 @@ const stored = "stored"
 // Dtype adds the flag -dtype, the width of the weights. The result is nil, once flags are parsed,
 // if they stay as stored.
 func (f *Flags) Dtype() func() *weights.Dtype {
-	widths := []weights.Dtype{weights.F32, weights.F16, weights.BF16, weights.Int8, weights.Int8G, weights.Int4, weights.Int4M}
 	names := []string{stored}
-	for _, d := range widths {
-		names = append(names, d.String())
+	var widths []weights.Dtype
+	for d := range weights.Dtype(weights.Dtypes) {
+		if d.Compute() == weights.F32 {
+			widths, names = append(widths, d), append(names, d.String())
+		}
 	}
 	value := f.Choice("dtype", stored, "`width` of the weights", names...)
 	return func() *weights.Dtype {
