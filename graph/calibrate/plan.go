@@ -5,12 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"sync"
 
+	"github.com/sparsegonia/sparsegonia/ops/weights/checkpoint/strictjson"
 	"github.com/sparsegonia/sparsegonia/ops/weights/wholefile"
 
 	"github.com/sparsegonia/sparsegonia/graph"
@@ -157,6 +157,9 @@ func readFile(file string) ([]byte, error) {
 }
 
 func parsePlan(data []byte) (*Plan, error) {
+	if err := strictjson.Check(data); err != nil {
+		return nil, err
+	}
 	var keys map[string]json.RawMessage
 	if err := json.Unmarshal(data, &keys); err != nil {
 		return nil, err
@@ -169,9 +172,6 @@ func parsePlan(data []byte) (*Plan, error) {
 	d.DisallowUnknownFields()
 	if err := d.Decode(&f); err != nil {
 		return nil, err
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("more follows the plan")
 	}
 	if f.Version != planVersion {
 		return nil, fmt.Errorf("sparsegonia_plan is %d, want %d", f.Version, planVersion)

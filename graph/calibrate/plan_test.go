@@ -129,6 +129,7 @@ func TestReadPlanRefuses(t *testing.T) {
 	for name, test := range map[string]struct{ text, want string }{
 		"empty":             {"", "unexpected end"},
 		"no object":         {"[]", "cannot unmarshal"},
+		"a key twice":       {layers(`{"selector": "gate", "threshold": [1], "threshold": [2]}`), "appears twice"},
 		"truncated":         {`{"sparsegonia_plan": 1, "layers": [{"sel`, "unexpected end"},
 		"more":              {layers(`{"selector": "dense"}`) + "{}", "after top-level value"},
 		"no version":        {`{"layers": [{"selector": "dense"}]}`, "sparsegonia_plan is 0"},

@@ -218,6 +218,30 @@ func skipValue(raw []byte, i int) int {
 	}
 }
 
+// Check reports the first fault of data, for those who then decode it otherwise: all that Parse
+// refuses, and a key given twice in any object.
+func Check(data []byte) error {
+	v, err := Parse(data)
+	if err != nil {
+		return err
+	}
+	return v.check()
+}
+
+func (v Value) check() error {
+	switch {
+	case v.Is('{'):
+		o, err := v.Object()
+		for i := 0; i < len(o.Members) && err == nil; i++ {
+			err = o.Members[i].check()
+		}
+		return err
+	case v.Is('['):
+		return v.Items(Value.check)
+	}
+	return nil
+}
+
 // Object returns the members of an object by key; a key given twice is an error.
 func (v Value) Object() (Object, error) {
 	o := Object{&v, make([]Value, 0, v.Count())}

@@ -157,3 +157,17 @@ func walk(t *testing.T, v strictjson.Value) {
 		t.Errorf("%d parts, Count is %d: %s", n, v.Count(), v.Abridged())
 	}
 }
+
+func TestCheck(t *testing.T) {
+	for text, want := range map[string]string{
+		`{"a": [1, {"b": 2}], "c": null}`:      "",
+		`{"a": [1, {"b": 2, "c": 3, "b": 2}]}`: `a[1]: key "b" appears twice`,
+		`{"a": 1, "a": 1}`:                     `key "a" appears twice`,
+		`{"a": 1} 2`:                           "2",
+	} {
+		err := strictjson.Check([]byte(text))
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", text, err, want)
+		}
+	}
+}
