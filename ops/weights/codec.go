@@ -76,12 +76,6 @@ func encodeInt8(row []byte, src []float32) {
 	binary.LittleEndian.PutUint32(row[Int8Scale(len(src)):], math.Float32bits(s))
 }
 
-func decodeInt8Group(dst []float32, quants unsafe.Pointer, s, _ float32) {
-	for i, q := range SliceAt[int8](quants, len(dst)) {
-		dst[i] = float32(q) * s
-	}
-}
-
 func encodeInt8Group(quants []byte, src []float32) (s, m uint16) {
 	h := toF16(Largest(src) / 127)
 	scale := FromF16(h)
@@ -89,11 +83,6 @@ func encodeInt8Group(quants []byte, src []float32) (s, m uint16) {
 		quants[i] = byte(int8(Quantum(v, scale, 127)))
 	}
 	return h, 0
-}
-
-// decodeInt4Group computes s·(q−8), which is rounded as s·q + (−8·s).
-func decodeInt4Group(dst []float32, quants unsafe.Pointer, s, _ float32) {
-	decodeInt4MGroup(dst, quants, s, -8*s)
 }
 
 func encodeInt4Group(quants []byte, src []float32) (s, m uint16) {
@@ -106,14 +95,6 @@ func encodeInt4Group(quants []byte, src []float32) (s, m uint16) {
 		quants[i&15] |= 8 << (i >> 4 << 2)
 	}
 	return h, 0
-}
-
-// decodeInt4MGroup computes s·q + m.
-func decodeInt4MGroup(dst []float32, quants unsafe.Pointer, s, m float32) {
-	q := SliceAt[byte](quants, 16)
-	for i := range dst {
-		dst[i] = float32(float32(Nibble(q, i))*s) + m
-	}
 }
 
 func encodeInt4MGroup(quants []byte, src []float32) (s, m uint16) {

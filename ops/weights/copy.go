@@ -64,7 +64,7 @@ func Transpose(p *parallel.Pool, dst, src *Matrix) error {
 }
 
 func convertible(dst, src Dtype) error {
-	integer := func(d Dtype) bool { return d.traits().decode == nil && d.traits().decodeGroup == nil }
+	integer := func(d Dtype) bool { return d.traits().decode == nil && !d.Grouped() }
 	if dst != src && (integer(dst) || integer(src)) {
 		return fmt.Errorf("weights: cannot convert %v to %v", src, dst)
 	}

@@ -59,11 +59,12 @@ type traits struct {
 	decode func(dst []float32, row unsafe.Pointer, cols, c int)
 	encode func(row []byte, src []float32)
 
-	// Of grouped dtypes: the bytes of the quants of a group, whether it has a minimum, and a group of
-	// at most 32 numbers with scale s and minimum m.
+	// Of grouped dtypes: the bytes of the quants of a group, 32 bytes or nibbles; what a nibble that is
+	// zero is less than 0, unless groups have a minimum; and how a group of at most 32 numbers gets
+	// quants, scale s and minimum m.
 	quants      int
+	zero        float32
 	minima      bool
-	decodeGroup func(dst []float32, quants unsafe.Pointer, s, m float32)
 	encodeGroup func(quants []byte, src []float32) (s, m uint16)
 }
 
@@ -75,9 +76,9 @@ var table = [Dtypes]traits{
 	Int32: {name: "int32", compute: Int32, size: 4, align: 4},
 	Int64: {name: "int64", compute: Int64, size: 8, align: 8},
 	Int8:  {name: "int8", size: 1, align: 4, scaled: true, decode: decodeInt8, encode: encodeInt8},
-	Int8G: {name: "int8g", align: 2, quants: 32, decodeGroup: decodeInt8Group, encodeGroup: encodeInt8Group},
-	Int4:  {name: "int4", align: 2, quants: 16, decodeGroup: decodeInt4Group, encodeGroup: encodeInt4Group},
-	Int4M: {name: "int4m", align: 2, quants: 16, minima: true, decodeGroup: decodeInt4MGroup, encodeGroup: encodeInt4MGroup},
+	Int8G: {name: "int8g", align: 2, quants: 32, encodeGroup: encodeInt8Group},
+	Int4:  {name: "int4", align: 2, quants: 16, zero: 8, encodeGroup: encodeInt4Group},
+	Int4M: {name: "int4m", align: 2, quants: 16, minima: true, encodeGroup: encodeInt4MGroup},
 }
 
 var noTraits traits

@@ -110,16 +110,28 @@ func (r GroupRow) From(d Dtype, group int) GroupRow {
 	return r
 }
 
-// DecodeGroups computes the n numbers from column c on, a multiple of 32.
+// DecodeGroups computes the n numbers from column c on, a multiple of 32: s·q of bytes, and of
+// nibbles s·q + m, where m is the minimum or −zero·s.
 func DecodeGroups(d Dtype, dst []float32, r GroupRow, c, n int) {
 	t := d.traits()
 	for k := 0; k < n; k += Group {
 		g := (c + k) / Group
-		s, m := FromF16(*(*uint16)(unsafe.Add(r.Scales, 2*g))), float32(0)
+		out := dst[k:min(k+Group, n)]
+		s := FromF16(*(*uint16)(unsafe.Add(r.Scales, 2*g)))
+		if t.quants == Group {
+			for i, q := range SliceAt[int8](unsafe.Add(r.Quants, Group*g), len(out)) {
+				out[i] = float32(q) * s
+			}
+			continue
+		}
+		m := -t.zero * s
 		if t.minima {
 			m = FromF16(*(*uint16)(unsafe.Add(r.Mins, 2*g)))
 		}
-		t.decodeGroup(dst[k:min(k+Group, n)], unsafe.Add(r.Quants, t.quants*g), s, m)
+		q := SliceAt[byte](unsafe.Add(r.Quants, t.quants*g), t.quants)
+		for i := range out {
+			out[i] = float32(float32(Nibble(q, i))*s) + m
+		}
 	}
 }
 
